@@ -15,11 +15,11 @@ class TargetError(SelfhealError):
     """The service cannot be started, found or attached to."""
 
 
-class SandboxUnavailable(SelfhealError):
+class SandboxUnavailableError(SelfhealError):
     """This machine cannot isolate generated code, so nothing is validated."""
 
 
-class PatchConflict(SelfhealError):
+class PatchConflictError(SelfhealError):
     """The file is no longer what the patch was made for."""
 
 

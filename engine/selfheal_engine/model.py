@@ -58,6 +58,19 @@ Risk = Literal["low", "medium", "high"]
 Level = Literal["never", "low", "medium", "high"]
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The service to watch: exactly one of the fields is set."""
+
+    command: tuple[str, ...] = ()
+    """Started by us, with the probe inside."""
+    pid: int = 0
+    name: str = ""
+    """Name of a service that carries the probe."""
+    port: int = 0
+    unit: str = ""
+
+
 # ---------------------------------------------------------------- what was measured
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -298,6 +311,42 @@ class Occurrence:
 
 
 # ---------------------------------------------------------------- what was concluded
+ReproducerKind = Literal[
+    "call",  # recorded arguments of a function of the project
+    "request",  # recorded HTTP request through the WSGI or ASGI callable
+    "statement",  # the crashing statement with the captured locals
+    "import",  # importing the module fails
+    "growth",  # repeated good calls or requests grow without bound
+    "stall",  # a call against a peer that never answers does not return
+    "interleaving",  # functions run at once deadlock or disagree
+    "test",  # a failing test of the project
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reproducer:
+    """Recorded input that makes the bug happen again in the sandbox, and how to know it did."""
+
+    kind: ReproducerKind
+    module: str = ""
+    file: str = ""
+    """Relative to the project."""
+    functions: tuple[str, ...] = ()
+    """Qualified names called; one, but for an interleaving."""
+    arguments: tuple[str, ...] = ()
+    """The probe's recording for each function, or the names and values of a statement's locals."""
+    request: RequestRecord | None = None
+    test: str = ""
+    """Test id for the kind "test"."""
+    exception: str = ""
+    crash_file: str = ""
+    """Where the fault shows, relative to the project."""
+    crash_line: int = 0
+    crash_function: str = ""
+    exact: bool = True
+    """False where stand-ins replace values that could not be recorded whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Suspect:
     """A place where the bug may be; `score` in [0, 1], ranked, with the reason in words."""
@@ -323,7 +372,11 @@ class Diagnosis:
     """One or two sentences for the review: what is wrong, in the person's terms."""
     evidence: tuple[str, ...] = ()
     failing_expression: str = ""
+    """Source text of the expression that was None or raised; "" where it cannot be told."""
     none_origin: str = ""
+    """file:line and words where the bad value came from."""
+    reproducers: tuple[Reproducer, ...] = ()
+    """Strongest first; empty: nothing can be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
