@@ -1,0 +1,168 @@
+"""From an incident to a proposal, in a process of its own.
+
+Diagnosis, search and LibCST cost CPU; in the engine's process they would hold the
+interpreter lock while a person presses keys. So each incident's work runs in
+`python -m selfheal_engine.coordinator.proposing`: the job comes in on standard input, and
+messages go out on standard output, one JSON object a line:
+`{"what": "diagnosis" | "activity" | "verdict" | "proposal" | "failed", ...}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from selfheal_engine.codec import from_plain, to_plain
+from selfheal_engine.config import Settings
+from selfheal_engine.errors import SelfhealError
+from selfheal_engine.model import (
+    Candidate,
+    Diagnosis,
+    Incident,
+    Occurrence,
+    Proposal,
+    Verdict,
+)
+from selfheal_engine.project import Project
+
+Say = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the process is given."""
+
+    incident: Incident
+    project_root: str
+    python: str
+    tests: tuple[str, ...]
+    import_paths: tuple[str, ...]
+    settings: Settings
+    priors: dict[str, tuple[float, float]]
+    """Beta posterior (successes, failures) by "strategy/template" and coarser keys."""
+    rejected: tuple[str, ...] = ()
+    """Diffs a person has rejected for this fingerprint: never shown again."""
+    edited: Candidate | None = None
+    """Validate just this one: a person changed it by hand."""
+
+    def project(self) -> Project:
+        return Project(Path(self.project_root), self.python, self.tests, self.import_paths)
+
+
+def propose(job: Job, say: Say) -> Proposal:
+    """Diagnose, generate, validate and rank; `say` hears of each step. Raises SelfhealError."""
+    from selfheal_engine.diagnosis import diagnose
+    from selfheal_engine.patch_generator import PatchGenerator
+    from selfheal_engine.patch_generator.ranking import rank, tier
+    from selfheal_engine.sandbox_validator import SandboxValidator
+
+    incident, project, settings = job.incident, job.project(), job.settings
+    occurrence = incident.occurrence
+    if occurrence is None:
+        raise SelfhealError("nothing was recorded that could be diagnosed")
+    say("activity", text="finding the cause", progress=0.0)
+    diagnosis = diagnose(occurrence, project, incident)
+    say("diagnosis", diagnosis=to_plain(diagnosis))
+
+    validator = SandboxValidator(project, settings)
+    try:
+        if job.edited is not None:
+            candidates: Iterator[Candidate] = iter((job.edited,))
+        else:
+            generator = PatchGenerator(project, settings, priors=job.priors)
+            limit = max(24, settings.candidates * 5)
+            generated = generator.generate(occurrence, diagnosis, limit)
+            candidates = (c for c in generated if c.diff not in job.rejected)
+        tried, verdicts = _validate(
+            validator, candidates, diagnosis, occurrence, settings.candidates, say
+        )
+    finally:
+        validator.close()
+    shown, judged = rank(tried, verdicts, job.priors, limit=settings.candidates)
+    return Proposal(
+        incident=incident.id,
+        candidates=shown,
+        verdicts=judged,
+        tier=tier(shown, judged, diagnosis),
+        created_s=time.time(),
+    )
+
+
+def _validate(
+    validator: Any,
+    candidates: Iterator[Candidate],
+    diagnosis: Diagnosis,
+    occurrence: Occurrence,
+    wanted: int,
+    say: Say,
+) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
+    """Validate in batches, best first, until enough plausible patches stand or none are left.
+
+    Batches are twice the number shown: the sandbox's cores stay busy, and a patch that comes
+    late in the order still gets its chance when the first ones fail.
+    """
+    tried: list[Candidate] = []
+    verdicts: list[Verdict] = []
+    plausible = 0
+
+    def heard(verdict: Verdict) -> None:
+        verdicts.append(verdict)
+        say("verdict", verdict=to_plain(verdict))
+        say(
+            "activity",
+            text=f"tried {len(verdicts)} of {len(tried)} patches",
+            progress=len(verdicts) / max(1, len(tried)),
+        )
+
+    say("activity", text="running the tests on the unpatched tree", progress=0.0)
+    validator.baseline(diagnosis, occurrence)
+    while plausible < wanted:
+        batch = list(islice(candidates, max(6, 2 * wanted)))
+        if not batch:
+            break
+        tried.extend(batch)
+        say(
+            "activity",
+            text=f"trying {len(batch)} patches",
+            progress=len(verdicts) / len(tried),
+        )
+        validator.validate(batch, diagnosis, occurrence, on_verdict=heard)
+        plausible = sum(verdict.plausible for verdict in verdicts)
+    by_id = {verdict.candidate: verdict for verdict in verdicts}
+    judged = [candidate for candidate in tried if candidate.id in by_id]
+    return tuple(judged), tuple(by_id[candidate.id] for candidate in judged)
+
+
+def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
+    """Serve one job. Everything that goes wrong is said in a message; the exit code is 0 then too."""
+
+    def say(what: str, **body: Any) -> None:
+        stdout.write(json.dumps({"what": what, **body}) + "\n")
+        stdout.flush()
+
+    text = stdin.read()
+    if not text:
+        return 0  # asked to go before there was a job
+    # a library that prints must not corrupt the channel
+    sys.stdout = sys.stderr
+    try:
+        proposal = propose(from_plain(Job, json.loads(text)), say)
+        say("proposal", proposal=to_plain(proposal))
+    except SelfhealError as why:
+        say("failed", text=str(why), bug="")
+    except Exception as why:  # noqa: BLE001 - the engine shows it and goes on
+        say("failed", text=f"{type(why).__name__}: {why}", bug=traceback.format_exc())
+    return 0
+
+
+if __name__ == "__main__":
+    os.nice(5)
+    sys.exit(main())

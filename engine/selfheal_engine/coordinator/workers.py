@@ -1,0 +1,100 @@
+"""Runs the proposing process of an incident and hands its messages to the engine's inbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from selfheal_engine.codec import to_plain
+from selfheal_engine.coordinator.proposing import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line from the process that works for `incident`."""
+
+    incident: str
+    what: str
+    body: dict[str, Any]
+
+
+class ProposingProcess:
+    """One incident's process: started early to be warm, given its job, read by one thread.
+
+    `deliver` is called on the reader thread for each message; after "proposal" or "failed"
+    there is none any more. Exactly one of the two always comes, also when the process dies.
+    """
+
+    def __init__(self, incident: str, deliver: Callable[[Message], None]) -> None:
+        self.incident = incident
+        self._deliver = deliver
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "selfheal_engine.coordinator.proposing"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+            encoding="utf-8",
+        )
+        self._cancelled = False
+        self._errors = ""
+        self._reader = threading.Thread(target=self._read, name=f"proposing-{incident}", daemon=True)
+        self._error_reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._error_reader.start()
+
+    def give(self, job: Job) -> None:
+        """Hand over the job; messages begin."""
+        self._reader.start()
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(to_plain(job)))
+            self._process.stdin.close()
+        except OSError:
+            return  # it died: the reader sees the end of its output and says so
+
+    def cancel(self) -> None:
+        """End the process and all that it started; no message is delivered after this."""
+        self._cancelled = True
+        try:
+            os.killpg(self._process.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+
+    def wait(self, timeout_s: float) -> None:
+        """Give the process time to end; kill it when it does not."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _read(self) -> None:
+        finished = False
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            message = self._parse(line)
+            finished = finished or message.what in ("proposal", "failed")
+            if not self._cancelled:
+                self._deliver(message)
+        code = self._process.wait()
+        if not finished and not self._cancelled:
+            self._error_reader.join(1.0)
+            body = {"text": f"the repair process ended with exit code {code}", "bug": self._errors}
+            self._deliver(Message(self.incident, "failed", body))
+
+    def _parse(self, line: str) -> Message:
+        plain = json.loads(line)
+        return Message(self.incident, plain.pop("what"), plain)
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._errors = (self._errors + line)[-8000:]
