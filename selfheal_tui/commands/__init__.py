@@ -1,0 +1,1 @@
+"""One file for each command of `selfheal-tui`; the command line loads them when they are called."""
