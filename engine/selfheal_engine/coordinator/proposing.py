@@ -142,7 +142,7 @@ def _validate(
 
 
 def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
-    """Serve one job. Everything that goes wrong is said in a message; the exit code is 0 then too."""
+    """Serve one job. What goes wrong is said in a message; the exit code is 0 then too."""
 
     def say(what: str, **body: Any) -> None:
         stdout.write(json.dumps({"what": what, **body}) + "\n")

@@ -46,7 +46,7 @@ class ProposingProcess:
         )
         self._cancelled = False
         self._errors = ""
-        self._reader = threading.Thread(target=self._read, name=f"proposing-{incident}", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="proposing", daemon=True)
         self._error_reader = threading.Thread(target=self._read_errors, daemon=True)
         self._error_reader.start()
 

@@ -1,0 +1,285 @@
+"""From approved to healed or rolled back: one apply at a time, each watched to its end."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from selfheal_engine.codec import to_plain
+from selfheal_engine.coordinator.cases import Case
+from selfheal_engine.coordinator.ledger import Ledger
+from selfheal_engine.coordinator.parts import Parts
+from selfheal_engine.coordinator.policy import ApprovalPolicy
+from selfheal_engine.errors import PatchConflictError, SelfhealError
+from selfheal_engine.healer import (
+    Applied,
+    Reverted,
+    Watch,
+    apply_patch,
+    continue_rollout,
+    recover,
+    revert_patch,
+)
+from selfheal_engine.model import (
+    Candidate,
+    Event,
+    Incident,
+    IncidentState,
+    Occurrence,
+    Sample,
+)
+
+BASELINE_SAMPLES = 60
+"""Samples before the apply that the watch compares with."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """The healing that is being watched; there is one at a time."""
+
+    incident: str
+    watch: Watch
+
+
+class Healings:
+    """Applies approved patches, watches them, rolls back. Runs on the engine thread."""
+
+    def __init__(self, parts: Parts, ledger: Ledger, policy: ApprovalPolicy) -> None:
+        self._parts = parts
+        self._ledger = ledger
+        self._policy = policy
+        self._watched: Watched | None = None
+
+    # ------------------------------------------------------------ what the loop hands over
+    def occurrence(self, occurrence: Occurrence) -> None:
+        if self._watched is not None:
+            self._watched.watch.occurrence(occurrence)
+
+    def sample(self, sample: Sample, health: float, now_s: float) -> None:
+        if self._watched is not None:
+            routes = self._parts.source.route_counts()
+            self._watched.watch.sample(sample, health, routes, now_s)
+
+    def advance(self, now_s: float) -> None:
+        """Decide the watch; when none is left, apply the next approved patch."""
+        if self._watched is not None:
+            self._decide(self._watched, now_s)
+        if self._watched is None:
+            for incident, case in self._ledger.open_cases():
+                if incident.state is IncidentState.APPROVED and case.chosen is not None:
+                    self._apply(incident, case, case.chosen, now_s)
+                    return
+
+    def proposed(self, incident: Incident) -> None:
+        """A proposal is there: approve it when the owner's policy says so."""
+        if incident.proposal is None:
+            return
+        now_s = time.time()
+        refusal = self._policy.refusal(incident, incident.proposal, now_s)
+        if refusal:
+            self._ledger.change(incident.id, activity=refusal)
+            return
+        self._policy.note_apply(now_s)
+        self._approve(incident, incident.proposal.candidates[0], "automatic")
+
+    def watching(self) -> str:
+        """Id of the incident whose healing is watched, or ""."""
+        return self._watched.incident if self._watched else ""
+
+    # ------------------------------------------------------------ what a person asks for
+    def approve(self, incident_id: str, candidate_id: str, answer: Future[str]) -> None:
+        """Approve one candidate; `answer` is given when it is in force or could not be applied."""
+        incident = self._ledger.incident(incident_id)
+        if self._parts.settings.maintenance:
+            raise SelfhealError("maintenance is on: nothing is applied until it is switched off")
+        if self._parts.source.read_only():
+            raise SelfhealError(self._parts.source.read_only())
+        if incident.state is not IncidentState.PROPOSED or incident.proposal is None:
+            raise SelfhealError(
+                f"#{incident.number} is {incident.state.value}: nothing waits for approval"
+            )
+        candidate = next((c for c in incident.proposal.candidates if c.id == candidate_id), None)
+        if candidate is None:
+            raise SelfhealError(f"#{incident.number} has no patch {candidate_id}")
+        case = self._ledger.case(incident)
+        case.waiting.append(answer)
+        self._approve(incident, candidate, "person")
+        if self._watched is not None:
+            self._ledger.change(incident.id, activity="approved: applied after the running watch")
+
+    def roll_back(self, incident_or_episode: str) -> str:
+        """Take a healing back, of this run or of the history. Raises SelfhealError."""
+        incident = self._parts.tracker.get(incident_or_episode)
+        applied = self._applied_of(incident, incident_or_episode)
+        if self._parts.source.read_only():
+            raise SelfhealError(self._parts.source.read_only())
+        reverted = revert_patch(
+            applied,
+            self._parts.project,
+            self._parts.source,
+            self._parts.settings,
+            self._parts.vault,
+        )
+        if not reverted.ok:
+            raise SelfhealError(f"not rolled back: {reverted.reason}")
+        text = "rolled back by you"
+        if incident is not None:
+            self._closed(incident, text)
+        else:
+            body = {"incident": incident_or_episode, "reason": text}
+            self._parts.publisher.event(Event(time.time(), "rolled_back", body))
+        return f"rolled back in {reverted.seconds:.1f} s"
+
+    # ------------------------------------------------------------ after a crash
+    def recover(self) -> None:
+        """Finish or take back what an earlier process left in the middle."""
+        for incident, note in self._parts.memory.unfinished():
+            case = Case.from_note(incident, note)
+            self._parts.tracker.put(incident)
+            self._ledger.adopt(case)
+            if incident.state in (
+                IncidentState.APPROVED,
+                IncidentState.APPLIED,
+                IncidentState.WATCHING,
+            ):
+                self._recover_patch(incident, case, note)
+
+    def _recover_patch(self, incident: Incident, case: Case, note: dict[str, object]) -> None:
+        parts = self._parts
+        found = recover(incident, note, parts.project, parts.source, parts.settings, parts.vault)
+        case.applied = found.applied
+        if found.kind == "in_force" and found.applied is not None:
+            self._start_watch(incident, found.applied, time.time(), found.text)
+        elif found.kind == "conflict":
+            self._ledger.end(incident.id, IncidentState.DISMISSED, found.text)
+        else:
+            case.chosen, case.by = None, ""
+            self._ledger.move(
+                incident.id, IncidentState.PROPOSED, found.text, applied="", activity=found.text
+            )
+
+    # ------------------------------------------------------------ steps
+    def _approve(self, incident: Incident, candidate: Candidate, by: str) -> None:
+        case = self._ledger.case(incident)
+        case.chosen, case.by = candidate, by
+        self._ledger.move(incident.id, IncidentState.APPROVED, candidate.title, activity="applying")
+        body = {
+            "incident": incident.id,
+            "decision": "approve",
+            "by": by,
+            "candidate": candidate.id,
+        }
+        self._parts.publisher.event(Event(time.time(), "decision", body))
+
+    def _apply(self, incident: Incident, case: Case, candidate: Candidate, now_s: float) -> None:
+        parts = self._parts
+        try:
+            applied = apply_patch(
+                candidate, parts.project, parts.source, parts.settings, parts.vault
+            )
+        except SelfhealError as why:
+            self._could_not_apply(incident, case, why)
+            return
+        case.applied = applied
+        self._ledger.move(
+            incident.id,
+            IncidentState.APPLIED,
+            applied.note,
+            applied=candidate.id,
+            applied_s=now_s,
+        )
+        parts.publisher.event(
+            Event(
+                time.time(),
+                "applied",
+                {
+                    "incident": incident.id,
+                    "candidate": candidate.id,
+                    "files": [path for path, _ in candidate.files],
+                    "processes": to_plain(applied.processes),
+                    "way": applied.way,
+                    "note": applied.note,
+                },
+            )
+        )
+        case.answer(applied.note)
+        self._start_watch(self._ledger.incident(incident.id), applied, now_s, "")
+
+    def _could_not_apply(self, incident: Incident, case: Case, why: SelfhealError) -> None:
+        case.chosen = None
+        conflict = isinstance(why, PatchConflictError)
+        self._ledger.move(
+            incident.id,
+            IncidentState.OPEN if conflict else IncidentState.PROPOSED,
+            str(why),
+            activity=str(why),
+            **({"proposal": None} if conflict else {}),
+        )
+        if conflict:
+            case.attempts = 0  # made again, for the file as it is now
+        self._parts.publisher.error(str(why), incident=incident.id)
+        case.refuse(why)
+
+    def _start_watch(self, incident: Incident, applied: Applied, now_s: float, text: str) -> None:
+        parts = self._parts
+        before = parts.monitor.recent(BASELINE_SAMPLES)
+        routes = parts.source.route_counts()
+        watch = Watch(incident, applied, before, routes, parts.settings, now_s)
+        self._watched = Watched(incident.id, watch)
+        self._ledger.move(
+            incident.id, IncidentState.WATCHING, text, activity="in force: watching that it holds"
+        )
+
+    def _decide(self, watched: Watched, now_s: float) -> None:
+        outcome = watched.watch.decide(now_s)
+        if outcome is None:
+            return
+        incident = self._ledger.incident(watched.incident)
+        case = self._ledger.case(incident)
+        if case.applied is None:
+            raise SelfhealError(f"#{incident.number} is watched but nothing was applied")
+        if outcome.kind == "next_canary":
+            case.applied = continue_rollout(case.applied, self._parts.source)
+            watched.watch.rolled_out(case.applied, now_s)
+            self._ledger.journal(incident.id)
+            self._ledger.change(incident.id, activity=outcome.text)
+        elif outcome.kind == "healed":
+            self._watched = None
+            ended = self._ledger.end(incident.id, IncidentState.HEALED, outcome.text)
+            mttr_s = round(ended.ended_s - ended.first_seen_s, 3)
+            body = {"incident": incident.id, "mttr_s": mttr_s, "text": outcome.text}
+            self._parts.publisher.event(Event(ended.ended_s, "healed", body))
+        else:
+            self._roll_back_watched(incident, case.applied, outcome.text)
+
+    def _roll_back_watched(self, incident: Incident, applied: Applied, why: str) -> None:
+        reverted = revert_patch(
+            applied,
+            self._parts.project,
+            self._parts.source,
+            self._parts.settings,
+            self._parts.vault,
+        )
+        text = why if reverted.ok else f"{why}; but the roll-back failed: {reverted.reason}"
+        self._policy.note_roll_back(incident.fingerprint, time.time())
+        self._closed(incident, text)
+
+    def _revert(self, applied: Applied) -> Reverted:
+        parts = self._parts
+        return revert_patch(applied, parts.project, parts.source, parts.settings, parts.vault)
+
+    def _closed(self, incident: Incident, text: str) -> None:
+        """The end of an incident whose patch was taken back."""
+        if self._watched is not None and self._watched.incident == incident.id:
+            self._watched = None
+        self._ledger.end(incident.id, IncidentState.ROLLED_BACK, text)
+        body = {"incident": incident.id, "reason": text}
+        self._parts.publisher.event(Event(time.time(), "rolled_back", body))
+
+    def _applied_of(self, incident: Incident | None, episode_id: str) -> Applied:
+        case = self._ledger.case(incident) if incident is not None else None
+        applied = case.applied if case else self._parts.memory.applied(episode_id)
+        if applied is None:
+            raise SelfhealError(f"nothing of {episode_id} is in force that could be rolled back")
+        return applied

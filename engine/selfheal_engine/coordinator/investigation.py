@@ -1,0 +1,236 @@
+"""From open to proposed: which incident is worked on, and what comes back from its process.
+
+One proposing process at a time, so that a storm of incidents does not take the machine from
+the service; the next one starts by user harm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from selfheal_engine.codec import from_plain
+from selfheal_engine.coordinator.cases import Case
+from selfheal_engine.coordinator.ledger import Ledger
+from selfheal_engine.coordinator.parts import Parts
+from selfheal_engine.coordinator.proposing import Job
+from selfheal_engine.coordinator.workers import Message, ProposingProcess
+from selfheal_engine.events import (
+    candidate_event,
+    diagnosis_event,
+    proposal_event,
+    verdict_event,
+)
+from selfheal_engine.model import (
+    Candidate,
+    Diagnosis,
+    Incident,
+    IncidentState,
+    Occurrence,
+    Proposal,
+)
+
+SETTLE_S = 3.0
+"""How long to wait for a fuller record (entry arguments, good calls) of a new bug."""
+LEAST_S = 0.7
+"""A record that is already full is not waited for longer than this."""
+MOST_ATTEMPTS = 3
+
+
+class Investigations:
+    """Runs proposing processes. `proposed` is called with each incident that got a proposal."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        ledger: Ledger,
+        deliver: Callable[[Message], None],
+        proposed: Callable[[Incident], None],
+    ) -> None:
+        self._parts = parts
+        self._ledger = ledger
+        self._deliver = deliver
+        self._proposed = proposed
+        self._running: ProposingProcess | None = None
+        self._started_s = 0.0
+        self._edits: list[tuple[str, Candidate]] = []
+        self._editing: Candidate | None = None
+        self.progress: float | None = None
+
+    # ------------------------------------------------------------ the engine's tick
+    def advance(self, now_s: float) -> None:
+        """Start the next incident's process when none runs and one is ready."""
+        if self._running is not None or self._parts.source.read_only():
+            return
+        if self._edits:
+            incident_id, edited = self._edits.pop(0)
+            self._start(self._ledger.incident(incident_id), now_s, edited)
+            return
+        for incident, case in self._ledger.open_cases():
+            if incident.occurrence is not None and self._ready(incident, case, now_s):
+                self._start(incident, now_s, None)
+                return
+
+    def handle(self, message: Message) -> None:
+        """One message of the running process, on the engine thread."""
+        if self._running is None or message.incident != self._running.incident:
+            return
+        incident = self._parts.tracker.get(message.incident)
+        if incident is None or incident.state.ended:
+            self._finish()
+            return
+        handler = getattr(self, f"_on_{message.what}", None)
+        if handler is not None:
+            handler(incident, message)
+
+    def edit(self, incident: Incident, edited: Candidate) -> None:
+        """Validate a candidate that a person changed; it then takes its place in the proposal."""
+        self._edits.append((incident.id, edited))
+        self._ledger.change(incident.id, activity="your edit waits for its validation")
+
+    def cancel(self, incident_id: str) -> None:
+        """Stop working for an incident that has ended."""
+        if self._running is not None and self._running.incident == incident_id:
+            self._running.cancel()
+            self._finish()
+
+    def running(self) -> tuple[str, float] | None:
+        """(incident id, since when) of the work under way."""
+        return (self._running.incident, self._started_s) if self._running else None
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            self._running.wait(5.0)
+            self._running = None
+
+    # ------------------------------------------------------------ starting
+    def _ready(self, incident: Incident, case: Case, now_s: float) -> bool:
+        occurrence = incident.occurrence
+        if occurrence is None or now_s < case.not_before_s or case.attempts >= MOST_ATTEMPTS:
+            return False
+        if incident.state is IncidentState.OPEN:
+            waited = now_s - case.opened_s
+            return waited >= (LEAST_S if _full(occurrence) else SETTLE_S)
+        if incident.state is not IncidentState.DIAGNOSED:
+            return False
+        # no proof last time: try again once a fuller record has come
+        proven = incident.proposal is not None and incident.proposal.candidates
+        return not proven and case.tried_record not in ("", _record_id(occurrence))
+
+    def _start(self, incident: Incident, now_s: float, edited: Candidate | None) -> None:
+        parts, project = self._parts, self._parts.project
+        case = self._ledger.case(incident)
+        if edited is None:
+            case.attempts += 1
+            case.tried_record = _record_id(incident.occurrence)
+        job = Job(
+            incident=incident,
+            project_root=str(project.root),
+            python=project.python,
+            tests=project.tests,
+            import_paths=project.import_paths,
+            settings=parts.settings,
+            priors=parts.memory.priors(),
+            rejected=parts.memory.rejected(incident.fingerprint),
+            edited=edited,
+        )
+        self._editing, self._started_s, self.progress = edited, now_s, 0.0
+        self._running = ProposingProcess(incident.id, self._deliver)
+        self._running.give(job)
+        self._ledger.change(incident.id, activity="finding the cause")
+
+    def _finish(self) -> None:
+        # its reader thread reaps it: it has said its last word
+        self._running, self._editing, self.progress = None, None, None
+        self._ledger.dirty = True
+
+    # ------------------------------------------------------------ messages
+    def _on_activity(self, incident: Incident, message: Message) -> None:
+        self.progress = message.body.get("progress")
+        self._ledger.change(incident.id, activity=message.body["text"])
+
+    def _on_diagnosis(self, incident: Incident, message: Message) -> None:
+        diagnosis = from_plain(Diagnosis, message.body["diagnosis"])
+        if incident.state is IncidentState.OPEN:
+            self._ledger.move(
+                incident.id,
+                IncidentState.DIAGNOSED,
+                diagnosis.summary,
+                diagnosis=diagnosis,
+                bug_type=diagnosis.bug_type,
+            )
+        else:
+            self._ledger.change(incident.id, diagnosis=diagnosis, bug_type=diagnosis.bug_type)
+        self._parts.publisher.event(diagnosis_event(incident.id, diagnosis, time.time()))
+
+    def _on_proposal(self, incident: Incident, message: Message) -> None:
+        proposal = from_plain(Proposal, message.body["proposal"])
+        if self._editing is not None:
+            proposal = _with_edit(incident.proposal, proposal)
+        self._finish()
+        self._publish(proposal)
+        if not proposal.candidates:
+            self._ledger.change(
+                incident.id,
+                proposal=proposal,
+                activity="no patch could be proven: the diagnosis is yours to read",
+            )
+            return
+        moved = self._ledger.move(
+            incident.id,
+            IncidentState.PROPOSED,
+            f"{len(proposal.candidates)} patches, best: {proposal.candidates[0].title}",
+            proposal=proposal,
+            activity="waiting for you",
+        )
+        self._parts.publisher.event(proposal_event(proposal, time.time()))
+        self._proposed(moved)
+
+    def _on_failed(self, incident: Incident, message: Message) -> None:
+        case = self._ledger.case(incident)
+        edited = self._editing is not None
+        self._finish()
+        text = message.body["text"]
+        if not edited and case.attempts < MOST_ATTEMPTS:
+            # a fuller record or a calmer machine may do better
+            case.not_before_s = time.time() + 10.0 * 3**case.attempts
+            case.tried_record = "failed"
+        self._ledger.change(incident.id, activity=text)
+        self._parts.publisher.error(text, incident=incident.id, traceback=message.body["bug"])
+
+    def _publish(self, proposal: Proposal) -> None:
+        now_s = time.time()
+        for candidate, verdict in zip(proposal.candidates, proposal.verdicts, strict=True):
+            self._parts.publisher.event(candidate_event(proposal.incident, candidate, now_s))
+            self._parts.publisher.event(verdict_event(verdict, now_s))
+
+
+def _full(occurrence: Occurrence) -> bool:
+    """Nothing better will come: arguments to replay and good calls to compare with are there."""
+    if occurrence.kind != "exception":
+        return True
+    return bool(occurrence.good_calls) and any(f.arguments for f in occurrence.frames if f.own)
+
+
+def _record_id(occurrence: Occurrence | None) -> str:
+    return "" if occurrence is None else f"{occurrence.id}+{len(occurrence.good_calls)}"
+
+
+def _with_edit(before: Proposal | None, edited: Proposal) -> Proposal:
+    """The proposal with the person's version first, before those it came from."""
+    if before is None:
+        return edited
+    ids = {candidate.id for candidate in edited.candidates}
+    kept = [
+        (candidate, verdict)
+        for candidate, verdict in zip(before.candidates, before.verdicts, strict=True)
+        if candidate.id not in ids
+    ]
+    return Proposal(
+        incident=before.incident,
+        candidates=(*edited.candidates, *(c for c, _ in kept)),
+        verdicts=(*edited.verdicts, *(v for _, v in kept)),
+        tier=edited.tier if edited.candidates else before.tier,
+        created_s=edited.created_s,
+    )

@@ -1,0 +1,240 @@
+"""The engine's loop: one thread that owns every part and all mutable state.
+
+Each turn waits on the source (an occurrence, a command or the next sample wakes it), takes
+what came, moves the incidents on, and publishes one snapshot when something changed. A full
+sweep every 10 s ends incidents that went away by themselves and keeps the files tidy.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+import traceback
+from collections.abc import Callable
+
+from selfheal_engine.coordinator.decisions import Decisions
+from selfheal_engine.coordinator.healing import Healings
+from selfheal_engine.coordinator.investigation import Investigations
+from selfheal_engine.coordinator.ledger import Ledger
+from selfheal_engine.coordinator.overview import Overview
+from selfheal_engine.coordinator.parts import Parts
+from selfheal_engine.coordinator.policy import ApprovalPolicy
+from selfheal_engine.coordinator.workers import Message
+from selfheal_engine.events import VERSION, alert_event, sample_event
+from selfheal_engine.model import Alert, Event, IncidentState, Occurrence
+
+SWEEP_S = 10.0
+"""The healing loop's full round."""
+SAVE_S = 300.0
+LEAK_REPORT_S = 8.0
+"""How long the probe compares memory before it reports what grew."""
+QUIET_SAMPLES = 12
+"""An incident of metrics alone that was quiet for so many samples (and a minute) has gone away."""
+MOST_FAILURES = 5
+"""So many turns in a row that fail end the engine; one is told and survived."""
+
+
+class EngineLoop:
+    """Runs on one thread from `run` to the end. Only `post` may be called from others."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.ledger = Ledger(parts)
+        self.healings = Healings(parts, self.ledger, ApprovalPolicy(parts.settings))
+        self.investigations = Investigations(
+            parts, self.ledger, self._deliver, self.healings.proposed
+        )
+        self.decisions = Decisions(parts, self.ledger, self.investigations)
+        self.overview = Overview(parts, self.ledger, self.investigations, self.healings)
+        self._told_s: dict[str, float] = {}
+        self._processes: frozenset[int] = frozenset()
+        self._next_sample_s = 0.0
+        self._next_sweep_s = 0.0
+        self._next_save_s = 0.0
+        self._failures = 0
+        self._stopping = ""
+
+    # ------------------------------------------------------------ from other threads
+    def post(self, call: Callable[[], None]) -> None:
+        """Run `call` on the engine thread soon."""
+        self._inbox.put(call)
+        self._parts.source.wake()
+
+    def stop(self, reason: str) -> None:
+        """Ask the loop to end; it finishes the turn it is in."""
+        self.post(lambda: self._stop(reason))
+
+    # ------------------------------------------------------------ the thread
+    def run(self) -> str:
+        """Until stopped or until the service ends; returns the reason."""
+        service = self._parts.source.service()
+        self._parts.publisher.event(
+            Event(
+                time.time(),
+                "started",
+                {
+                    "version": VERSION,
+                    "service": service.name,
+                    "project": service.project,
+                    "pids": [process.pid for process in service.processes],
+                },
+            )
+        )
+        self.healings.recover()
+        self._next_sample_s = time.time() + self._parts.settings.interval_s
+        self.overview.publish(time.time())
+        while not self._stopping:
+            try:
+                self._turn()
+                self._failures = 0
+            except Exception as why:  # noqa: BLE001 - one bad turn must not end the watch
+                self._survive(why)
+        return self._stopping
+
+    def close(self) -> None:
+        """End the work under way; the parts are closed by their owner."""
+        self.investigations.close()
+        while not self._inbox.empty():
+            self._inbox.get()()
+
+    # ------------------------------------------------------------ one turn
+    def _turn(self) -> None:
+        wait_s = min(self._next_sample_s - time.time(), 0.5)
+        occurrences = self._parts.source.poll(max(0.0, wait_s))
+        now_s = time.time()
+        if occurrences:
+            self._take_occurrences(occurrences, now_s)
+        self._run_inbox()
+        if now_s >= self._next_sample_s:
+            self._take_sample(now_s)
+        self.healings.advance(now_s)
+        self.investigations.advance(now_s)
+        if now_s >= self._next_sweep_s:
+            self._sweep(now_s)
+        if self.ledger.dirty:
+            self.ledger.dirty = False
+            self.overview.publish(now_s)
+
+    def _run_inbox(self) -> None:
+        while True:
+            try:
+                call = self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            call()
+
+    def _take_occurrences(self, occurrences: list[Occurrence], now_s: float) -> None:
+        for occurrence in occurrences:
+            self.healings.occurrence(occurrence)
+        self._note_incidents(now_s, (), occurrences)
+        for occurrence in occurrences:
+            self._tell_occurrence(occurrence, now_s)
+
+    def _take_sample(self, now_s: float) -> None:
+        parts = self._parts
+        interval_s = parts.settings.interval_s
+        self._next_sample_s = max(self._next_sample_s + interval_s, now_s + 0.1 * interval_s)
+        in_incident = self._in_incident(now_s)
+        sample = parts.source.sample(now_s)
+        alerts = list(parts.monitor.ingest(sample, in_incident=in_incident))
+        assessment = parts.detector.ingest(sample, in_incident)
+        parts.monitor.set_anomaly(assessment.score, assessment.metrics)
+        parts.monitor.set_forecasts(assessment.forecasts)
+        alerts.extend(assessment.alerts)
+        health = parts.monitor.health().score
+        parts.publisher.event(sample_event(parts.monitor.recent(1)[-1], health))
+        self._tell_alerts(alerts)
+        self._note_incidents(now_s, tuple(alerts), [])
+        if assessment.leak_suspected:
+            parts.source.request_memory_report(LEAK_REPORT_S)
+        self.healings.sample(sample, health, now_s)
+        self._note_processes(now_s)
+        self.ledger.dirty = True
+
+    def _note_incidents(
+        self, now_s: float, alerts: tuple[Alert, ...], occurrences: list[Occurrence]
+    ) -> None:
+        tracker = self._parts.tracker
+        known = {incident.id for incident in tracker.incidents()}
+        for incident in tracker.observe(now_s, alerts, occurrences):
+            if incident.id not in known:
+                self.ledger.opened(incident)
+                known.add(incident.id)
+            self.ledger.dirty = True
+
+    # ------------------------------------------------------------ slower rounds
+    def _sweep(self, now_s: float) -> None:
+        self._next_sweep_s = now_s + SWEEP_S
+        quiet_s = max(60.0, QUIET_SAMPLES * self._parts.settings.interval_s)
+        for incident, _ in self.ledger.open_cases():
+            waiting = incident.state in (IncidentState.OPEN, IncidentState.DIAGNOSED)
+            if waiting and incident.occurrence is None and now_s - incident.last_seen_s > quiet_s:
+                self.decisions.dismiss(incident.id, "went away by itself", by="engine")
+        if now_s >= self._next_save_s:
+            self._next_save_s = now_s + SAVE_S
+            self._parts.monitor.save()
+
+    def _note_processes(self, now_s: float) -> None:
+        """A service that ended, and a deploy: none of the processes is one we knew."""
+        source = self._parts.source
+        service = source.service()
+        if not service.alive:
+            code = source.exit_status
+            self._stop(
+                "the service ended" + (f" with exit code {code}" if code is not None else "")
+            )
+            return
+        workers = frozenset(p.pid for p in service.processes if p.has_probe)
+        if workers and self._processes and not workers & self._processes:
+            self._parts.monitor.note_deploy(now_s, "every process was replaced")
+            text = "every process was replaced: the limits are learned anew"
+            self._tell_alerts([Alert(now_s, "deploy", "info", text)])
+        self._processes = workers or self._processes
+
+    def _in_incident(self, now_s: float) -> bool:
+        """Baselines must not learn from a service that is failing right now."""
+        recent_s = max(120.0, 3 * self._parts.settings.interval_s)
+        return any(now_s - i.last_seen_s < recent_s for i, _ in self.ledger.open_cases())
+
+    # ------------------------------------------------------------ telling
+    def _tell_alerts(self, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            self.overview.feed.append(alert)
+            self._parts.publisher.event(alert_event(alert))
+
+    def _tell_occurrence(self, occurrence: Occurrence, now_s: float) -> None:
+        """One line in the feed for each bug, at most every 10 s."""
+        if now_s - self._told_s.get(occurrence.fingerprint, 0.0) < 10.0:
+            return
+        self._told_s[occurrence.fingerprint] = now_s
+        crash = occurrence.crash
+        place = f"{crash.file}:{crash.line}" if crash else ""
+        name = occurrence.exception or occurrence.kind
+        text = f"{name}: {occurrence.message}" if occurrence.message else name
+        severity = "warning" if occurrence.handled else "critical"
+        alert = Alert(
+            occurrence.time_s,
+            "occurrence",
+            severity,
+            text[:300],
+            metrics=(),
+            fingerprint=occurrence.fingerprint,
+            place=place,
+        )
+        self._tell_alerts([alert])
+
+    # ------------------------------------------------------------ endings
+    def _deliver(self, message: Message) -> None:
+        self.post(lambda: self.investigations.handle(message))
+
+    def _stop(self, reason: str) -> None:
+        self._stopping = self._stopping or reason
+
+    def _survive(self, why: Exception) -> None:
+        self._failures += 1
+        text = f"the engine stumbled: {type(why).__name__}: {why}"
+        self._parts.publisher.error(text, traceback=traceback.format_exc())
+        self.overview.note(text)
+        if self._failures >= MOST_FAILURES:
+            self._stop(f"{text} ({self._failures} times in a row)")

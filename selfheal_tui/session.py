@@ -1,0 +1,125 @@
+"""Watching one service to the end: on the screen, as plain lines, or without either.
+
+The commands that watch (`run`, `attach`, `demo` and the picker) differ in the target only;
+what happens then is the same and lives here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from selfheal_engine.config import Settings
+from selfheal_engine.coordinator import SelfHealingCoordinator
+from selfheal_engine.errors import SelfhealError
+from selfheal_engine.model import Target
+
+
+def watch(settings: Settings, target: Target, *, headless: bool = False) -> int:
+    """Watch `target` until the person leaves or the service ends; the exit code.
+
+    0: left or ended well, 1: the service ended with a failure. Raises SelfhealError.
+    """
+    if headless:
+        return watch_headless(settings, target)
+    if not has_screen():
+        return watch_plain(settings, target)
+    return watch_on_screen(settings, target)
+
+
+def has_screen() -> bool:
+    """Whether the app can draw here: a terminal on both sides that is not dumb."""
+    dumb = os.environ.get("TERM", "") in ("", "dumb")
+    return sys.stdin.isatty() and sys.stdout.isatty() and not dumb
+
+
+def watch_on_screen(settings: Settings, target: Target) -> int:
+    """The app over the engine. The engine is opened before the screen, so that an error is a line."""
+    from selfheal_tui.app import SelfhealApp
+
+    engine = SelfHealingCoordinator(settings, target)
+    engine.start()
+    owns_service = bool(target.command)
+    app = SelfhealApp(engine, settings, owns_service=owns_service)
+    try:
+        app.run()
+    finally:
+        engine.stop(stop_service=app.stop_service if owns_service else False)
+    return _exit_code(engine)
+
+
+def watch_headless(settings: Settings, target: Target) -> int:
+    """No screen: events go to the file, what matters to standard output as lines."""
+    from selfheal_engine.notify import Watchdog
+
+    from selfheal_tui.plain import PlainPrinter
+
+    engine = SelfHealingCoordinator(settings, target)
+    engine.subscribe(PlainPrinter(sys.stdout))
+    with _ending_on_signals() as ended:
+        engine.start()
+        watchdog = Watchdog()
+        engine.subscribe(watchdog)
+        watchdog.ready()
+        while not ended.is_set() and not engine.wait(0.5):
+            continue
+        watchdog.stopping()
+        engine.stop()
+    return _exit_code(engine)
+
+
+def watch_plain(settings: Settings, target: Target) -> int:
+    """A terminal that cannot draw: a line of text per event, commands typed as words."""
+    from selfheal_tui.plain import run_plain
+
+    engine = SelfHealingCoordinator(settings, target)
+    with engine:
+        run_plain(engine, settings, sys.stdout)
+    return _exit_code(engine)
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM, SIGINT and SIGHUP set, so that the end is an orderly one."""
+    ended = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: ended.set())
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_code(engine: SelfHealingCoordinator) -> int:
+    activity = engine.snapshot().activity
+    return 1 if activity.startswith("the service ended with exit code") else 0
+
+
+def parse_place(place: str) -> Target:
+    """PID, :PORT, unit NAME.service or a service's name, as a person types it.
+
+    Raises SelfhealError for what can be none of them.
+    """
+    if place.isdigit():
+        return Target(pid=int(place))
+    if place.startswith(":") and place[1:].isdigit() and 0 < int(place[1:]) < 65536:
+        return Target(port=int(place[1:]))
+    if place.endswith(".service"):
+        return Target(unit=place)
+    if not place or place.startswith(":"):
+        raise SelfhealError(f"{place!r} is no pid, :PORT, UNIT.service or name of a service")
+    return Target(name=place)
+
+
+def echo(text: str) -> None:
+    """A line for the person, on standard error where output may be piped."""
+    click.echo(text, err=True)
