@@ -40,7 +40,7 @@ def has_screen() -> bool:
 
 
 def watch_on_screen(settings: Settings, target: Target) -> int:
-    """The app over the engine. The engine is opened before the screen, so that an error is a line."""
+    """The app over the engine, which is opened first: its errors are lines, not screens."""
     from selfheal_tui.app import SelfhealApp
 
     engine = SelfHealingCoordinator(settings, target)

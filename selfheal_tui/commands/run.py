@@ -10,7 +10,6 @@ from selfheal_tui.options import common_options
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": False},
     epilog="""\b
 Examples:
   selfheal-tui run -- gunicorn -w 2 shop.wsgi:app
