@@ -59,17 +59,16 @@ def _line(frame: Frame) -> str:
     """The line's tokens without layout and comments; its offset in the function without text."""
     if not frame.source_line.strip():
         return f"+{frame.line - frame.first_line}" if frame.first_line else ""
-    return " ".join(_tokens(frame.source_line.strip()))
+    text = frame.source_line.strip()
+    return " ".join(_tokens(text)) or text
 
 
 def _tokens(text: str) -> Iterable[str]:
     layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    words: list[str] = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type not in layout and token.string:
-                words.append(token.string)
+                yield token.string
     except (tokenize.TokenError, SyntaxError):
         # a statement that goes on in the next line: what was read so far is enough
-        return words or text.split()
-    return words
+        return
