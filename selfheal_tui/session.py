@@ -17,17 +17,25 @@ import click
 
 from selfheal_engine.config import Settings
 from selfheal_engine.coordinator import SelfHealingCoordinator
+from selfheal_engine.coordinator.publishing import Subscriber
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Target
 
 
-def watch(settings: Settings, target: Target, *, headless: bool = False) -> int:
+def watch(
+    settings: Settings,
+    target: Target,
+    *,
+    headless: bool = False,
+    subscriber: Subscriber | None = None,
+) -> int:
     """Watch `target` until the person leaves or the service ends; the exit code.
 
-    0: left or ended well, 1: the service ended with a failure. Raises SelfhealError.
+    0: left or ended well, 1: the service ended with a failure. `subscriber` also hears
+    everything of a headless run. Raises SelfhealError.
     """
     if headless:
-        return watch_headless(settings, target)
+        return watch_headless(settings, target, subscriber)
     if not has_screen():
         return watch_plain(settings, target)
     return watch_on_screen(settings, target)
@@ -54,14 +62,15 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
     return _exit_code(engine)
 
 
-def watch_headless(settings: Settings, target: Target) -> int:
+def watch_headless(settings: Settings, target: Target, subscriber: Subscriber | None = None) -> int:
     """No screen: events go to the file, what matters to standard output as lines."""
     from selfheal_engine.notify import Watchdog
-
     from selfheal_tui.plain import PlainPrinter
 
     engine = SelfHealingCoordinator(settings, target)
     engine.subscribe(PlainPrinter(sys.stdout))
+    if subscriber is not None:
+        engine.subscribe(subscriber)
     with _ending_on_signals() as ended:
         engine.start()
         watchdog = Watchdog()

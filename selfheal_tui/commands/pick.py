@@ -16,7 +16,6 @@ from selfheal_tui.options import common_options
 def pick(context: click.Context, settings: Settings) -> None:
     """Pick a service on this machine and watch it."""
     from selfheal_engine.sources.discovery import list_services
-
     from selfheal_tui.session import has_screen, watch
 
     services = list_services(settings.run_path())
