@@ -1,0 +1,233 @@
+"""`EpisodicMemory`: the engine's documents on the history.
+
+Two files in one folder. `history.jsonl` grows slowly and is kept: episodes, rejected patches,
+learned counts. `incidents.jsonl` is the write-ahead record of incidents that have not ended:
+small, rewritten often, and emptied for good when an incident is forgotten, because it holds
+recorded values.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tinydb import Query
+from tinydb.table import Document
+
+from selfheal_engine.codec import from_plain, to_plain
+from selfheal_engine.episodic_memory import priors as learned
+from selfheal_engine.episodic_memory.same_patch import patch_key
+from selfheal_engine.episodic_memory.statistics import healing_stats
+from selfheal_engine.episodic_memory.storage import JournalStorage
+from selfheal_engine.episodic_memory.table import open_history
+from selfheal_engine.errors import HistoryError
+from selfheal_engine.model import Episode, HealingStats, Incident
+
+HISTORY_FILE = "history.jsonl"
+INCIDENTS_FILE = "incidents.jsonl"
+PRIORS_FORMAT = "selfheal-tui priors"
+
+
+class EpisodicMemory:
+    """Everything that outlives one run of the engine. Raises HistoryError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._history = open_history(folder / HISTORY_FILE)
+        self._incidents = open_history(folder / INCIDENTS_FILE)
+        self._episodes = self._history.table("episodes")
+        self._rejections = self._history.table("rejections")
+        self._learned = self._history.table("learned")
+        self._states = self._incidents.table("states")
+
+    def close(self) -> None:
+        self._history.close()
+        self._incidents.close()
+
+    # ------------------------------------------------------------ episodes
+    def add(self, episode: Episode) -> None:
+        """Remember how an incident ended; a second record of the same id replaces the first."""
+        self._episodes.upsert(to_plain(episode), Query().id == episode.id)
+
+    def episodes(self, *, limit: int = 0, **filters: object) -> list[Episode]:
+        """Episodes whose fields equal `filters`, newest first; `limit` 0: all."""
+        unknown = filters.keys() - {field.name for field in fields(Episode)}
+        if unknown:
+            raise HistoryError(f"an episode has no field {min(unknown)!r}")
+        found = [
+            from_plain(Episode, document)
+            for document in self._episodes
+            if all(document.get(name) == wanted for name, wanted in filters.items())
+        ]
+        found.sort(key=lambda episode: (episode.ended_s, episode.number), reverse=True)
+        return found[:limit] if limit else found
+
+    def similar(
+        self, fingerprint: str, bug_type: str = "", exception: str = "", *, limit: int = 5
+    ) -> list[Episode]:
+        """Past episodes that resemble an incident, most alike first.
+
+        The same bug counts most, then the same exception with the same bug type, then the same
+        bug type; among equals healed ones first, then the newest.
+        """
+
+        def likeness(episode: Episode) -> int:
+            if fingerprint and episode.fingerprint == fingerprint:
+                return 3
+            if bug_type and episode.bug_type == bug_type:
+                return 2 if exception and episode.exception == exception else 1
+            return 0
+
+        ranked = [(likeness(episode), episode) for episode in self.episodes()]
+        ranked = [pair for pair in ranked if pair[0]]
+        ranked.sort(key=lambda pair: (pair[0], pair[1].state == "healed"), reverse=True)
+        return [episode for _, episode in ranked[:limit]]
+
+    def stats(self) -> HealingStats:
+        """Figures over the whole history; each documented in `statistics`."""
+        return healing_stats(self.episodes())
+
+    def prune(self, *, older_than_s: float | None = None, keep: int | None = None) -> int:
+        """Forget episodes that ended more than `older_than_s` ago or exceed the newest `keep`.
+
+        What they taught stays in the learned counts. Returns how many were forgotten.
+        """
+        every = self.episodes()
+        limit_s = -1.0 if older_than_s is None else time.time() - older_than_s
+        gone = [
+            episode
+            for position, episode in enumerate(every)
+            if episode.ended_s < limit_s or (keep is not None and position >= keep)
+        ]
+        if not gone:
+            return 0
+        taught = [outcome for outcome in map(learned.outcome_of, gone) if outcome]
+        doomed = {episode.id for episode in gone}
+        with self._journal(self._history.storage).transaction():
+            self._store_counts("pruned", learned.tally(taught, self._counts("pruned")))
+            self._episodes.remove(Query().id.one_of(list(doomed)))
+            self._journal(self._history.storage).compact()
+        return len(gone)
+
+    # ------------------------------------------------------------ decisions and learning
+    def reject(
+        self, fingerprint: str, diff: str, reason: str, *, strategy: str = "", template: str = ""
+    ) -> None:
+        """A person does not want this patch for this bug: it is never shown again."""
+        document = {
+            "fingerprint": fingerprint,
+            "diff": diff,
+            "key": patch_key(diff),
+            "reason": reason,
+            "strategy": strategy,
+            "template": template,
+            "time_s": time.time(),
+        }
+        rejection = Query()
+        self._rejections.upsert(
+            document,
+            (rejection.fingerprint == fingerprint) & (rejection.key == document["key"]),
+        )
+
+    def rejected(self, fingerprint: str) -> tuple[str, ...]:
+        """Diffs rejected for the bug. Compare by `patch_key`, which ignores line numbers."""
+        found = self._rejections.search(Query().fingerprint == fingerprint)
+        return tuple(document["diff"] for document in found)
+
+    def priors(self) -> dict[str, tuple[float, float]]:
+        """Beta posteriors (alpha, beta) by "strategy", "strategy/template", "bug_type:strategy",
+        "framework <name>:strategy" and "project <service>:strategy"; see `priors` for the formula.
+        """
+        return learned.posteriors(self._all_counts())
+
+    def export_priors(self) -> str:
+        """The learned counts as JSON, without code, data or names of projects."""
+        counts = learned.shareable(self._all_counts())
+        return json.dumps({"format": PRIORS_FORMAT, "version": 1, "counts": counts}, indent=1)
+
+    def import_priors(self, text: str) -> int:
+        """Add another installation's counts, replacing an earlier import. Returns how many keys."""
+        try:
+            plain = json.loads(text)
+            if plain["format"] != PRIORS_FORMAT or plain["version"] != 1:
+                raise ValueError("another format or version")
+            counts = {str(key): _count_pair(pair) for key, pair in plain["counts"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as why:
+            raise HistoryError(
+                f"these are no learned priors ({why}): nothing was imported; "
+                "make the file with: selfheal-tui history --export-priors FILE"
+            ) from None
+        self._store_counts("imported", learned.shareable(counts))
+        return len(counts)
+
+    # ------------------------------------------------------------ write-ahead
+    def write_state(self, incident: Incident, note: dict[str, Any] | None = None) -> None:
+        """Put down an incident's state before the step that it announces has any effect."""
+        document = {"incident": to_plain(incident), "note": note or {}, "id": incident.id}
+        if self._states.contains(doc_id=incident.number):
+            self._states.update(document, doc_ids=[incident.number])
+        else:
+            self._states.insert(Document(document, doc_id=incident.number))
+
+    def unfinished(self) -> list[tuple[Incident, dict[str, Any]]]:
+        """Incidents that had not ended when the engine did, oldest first, with their notes."""
+        found = [
+            (from_plain(Incident, document["incident"]), document["note"])
+            for document in self._states
+        ]
+        return sorted(found, key=lambda pair: pair[0].number)
+
+    def forget_state(self, incident_id: str) -> None:
+        """The incident has ended: remove its record and the recorded values in it for good."""
+        storage = self._journal(self._incidents.storage)
+        with storage.transaction():
+            if self._states.remove(Query().id == incident_id):
+                storage.compact()
+
+    def next_number(self) -> int:
+        """The number for the next incident: one more than any that is remembered."""
+        numbers = [int(document.get("number", 0)) for document in self._episodes]
+        numbers += [int(document["incident"]["number"]) for document in self._states]
+        return max(numbers, default=0) + 1
+
+    # ------------------------------------------------------------ inside
+    def _outcomes(self) -> Iterable[learned.Outcome]:
+        for episode in self.episodes():
+            outcome = learned.outcome_of(episode)
+            if outcome is not None:
+                yield outcome
+        for document in self._rejections:
+            if document.get("strategy"):
+                yield learned.Outcome(False, document["strategy"], document["template"])
+
+    def _all_counts(self) -> learned.Tally:
+        start = self._counts("pruned")
+        for key, (successes, failures) in self._counts("imported").items():
+            before = start.get(key, (0.0, 0.0))
+            start[key] = (before[0] + successes, before[1] + failures)
+        return learned.tally(self._outcomes(), start)
+
+    def _counts(self, origin: str) -> learned.Tally:
+        found = self._learned.get(Query().origin == origin)
+        counts = found["counts"] if isinstance(found, Document) else {}
+        return {key: (float(pair[0]), float(pair[1])) for key, pair in counts.items()}
+
+    def _store_counts(self, origin: str, counts: learned.Tally) -> None:
+        document = {"origin": origin, "counts": to_plain(counts)}
+        self._learned.upsert(document, Query().origin == origin)
+
+    @staticmethod
+    def _journal(storage: object) -> JournalStorage:
+        assert isinstance(storage, JournalStorage)
+        return storage
+
+
+def _count_pair(pair: Any) -> tuple[float, float]:
+    successes, failures = float(pair[0]), float(pair[1])
+    if not (0 <= successes < float("inf") and 0 <= failures < float("inf")):
+        raise ValueError("a count is negative or not finite")
+    return successes, failures
