@@ -1,0 +1,293 @@
+"""From alerts and occurrences to incidents: what belongs together, and what is none at all.
+
+Occurrences merge by fingerprint. Metric alerts join an open incident that is near in time,
+or, when they persist, open one of their own, which ends by itself once all has been quiet;
+every flap makes that quiet time longer, so that flapping is one incident. Handled errors
+open none.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from selfheal_engine.anomaly_detector.bug_types import infer_types
+from selfheal_engine.model import Alert, Incident, IncidentState, Occurrence, Severity
+
+AT_ONCE = frozenset({"exception", "thread_death", "deadlock", "stall", "leak", "syntax"})
+"""Kinds of occurrence that open an incident the first time."""
+REPEATS, REPEAT_S = 3, 300.0
+"""The other kinds: so many within so long."""
+NEAR_S = 120.0
+"""A metric alert belongs to an incident that was seen no longer ago than this."""
+NOMINATIONS, NOMINATION_S = 1, 180.0
+"""Warnings of the metrics that open an incident: so many samples with one within so long."""
+QUIET_S, LONGEST_QUIET_S = 300.0, 3600.0
+"""A metric incident ends after so long without an alert; doubled by each flap, to at most."""
+MUTED_S = 600.0
+"""After a rejection or dismissal the fingerprint opens no new incident for so long."""
+KEPT_ALERTS, KEPT_ENDED = 50, 200
+
+_WEIGHT: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
+
+
+@dataclass(slots=True)
+class _Flapping:
+    """How a metric incident comes and goes."""
+
+    quiet_s: float = QUIET_S
+    silent: bool = False
+
+
+class IncidentTracker:
+    """All incidents of the session; used by the engine's thread alone."""
+
+    def __init__(self, first_number: int = 1) -> None:
+        self._next = first_number
+        self._incidents: dict[str, Incident] = {}
+        self._flapping: dict[str, _Flapping] = {}
+        self._repeats: dict[str, list[float]] = {}
+        self._nominated: list[tuple[float, Alert]] = []
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """Newest first."""
+        return tuple(sorted(self._incidents.values(), key=lambda i: -i.number))
+
+    def get(self, incident_id: str) -> Incident | None:
+        return self._incidents.get(incident_id)
+
+    def put(self, incident: Incident) -> None:
+        """Takes over the coordinator's new state of an incident."""
+        self._incidents[incident.id] = incident
+        self._next = max(self._next, incident.number + 1)
+
+    def observe(
+        self, now_s: float, alerts: Iterable[Alert], occurrences: Iterable[Occurrence]
+    ) -> list[Incident]:
+        """One tick; the incidents that it opened, changed or ended, each once."""
+        changed: dict[str, None] = {}
+        for occurrence in occurrences:
+            touched = self._take_occurrence(occurrence)
+            if touched is not None:
+                changed[touched] = None
+        for touched in self._take_alerts(now_s, tuple(alerts)):
+            changed[touched] = None
+        for touched in self._end_quiet(now_s):
+            changed[touched] = None
+        self._forget()
+        return [self._incidents[i] for i in changed if i in self._incidents]
+
+    # ------------------------------------------------------------ occurrences
+    def _take_occurrence(self, occurrence: Occurrence) -> str | None:
+        if occurrence.handled:
+            return None
+        held = self._of_fingerprint(occurrence)
+        if held is not None:
+            return self._merge(held, occurrence)
+        if occurrence.kind not in AT_ONCE and not self._repeated(occurrence):
+            return None
+        ranked = infer_types(occurrence)
+        adopted = self._metric_incident(occurrence)
+        if adopted is not None:
+            self._flapping.pop(adopted.id, None)
+            self._incidents[adopted.id] = replace(
+                adopted,
+                title=title_of(occurrence),
+                last_seen_s=max(adopted.last_seen_s, occurrence.time_s),
+                severity="critical",
+                fingerprint=occurrence.fingerprint,
+                bug_type=ranked[0].bug_type if ranked else adopted.bug_type,
+                count=adopted.count + occurrence.count,
+                occurrence=occurrence,
+            )
+            return adopted.id
+        return self._open(
+            Incident(
+                id=uuid.uuid4().hex[:12],
+                number=self._next,
+                state=IncidentState.OPEN,
+                title=title_of(occurrence),
+                first_seen_s=occurrence.time_s,
+                last_seen_s=occurrence.time_s,
+                severity="critical" if occurrence.kind in AT_ONCE else "warning",
+                fingerprint=occurrence.fingerprint,
+                bug_type=ranked[0].bug_type if ranked else "unknown",
+                count=occurrence.count,
+                occurrence=occurrence,
+            )
+        )
+
+    def _of_fingerprint(self, occurrence: Occurrence) -> Incident | None:
+        """The incident that this occurrence belongs to, if it is not a new one."""
+        for incident in self.incidents():
+            if not occurrence.fingerprint or incident.fingerprint != occurrence.fingerprint:
+                continue
+            if not incident.state.ended:
+                return incident
+            if occurrence.time_s <= incident.ended_s:
+                return incident  # captured before the end, delivered after it
+            muted = incident.state in (IncidentState.REJECTED, IncidentState.DISMISSED)
+            recent = occurrence.time_s - incident.ended_s < MUTED_S
+            return incident if muted and recent else None
+        return None
+
+    def _merge(self, held: Incident, occurrence: Occurrence) -> str:
+        kept = held.occurrence
+        best = occurrence if kept is None or richness(occurrence) > richness(kept) else kept
+        self._incidents[held.id] = replace(
+            held,
+            count=held.count + occurrence.count,
+            last_seen_s=max(held.last_seen_s, occurrence.time_s),
+            first_seen_s=min(held.first_seen_s, occurrence.time_s),
+            occurrence=best,
+        )
+        return held.id
+
+    def _repeated(self, occurrence: Occurrence) -> bool:
+        times = self._repeats.setdefault(occurrence.fingerprint or occurrence.message, [])
+        times.extend([occurrence.time_s] * min(occurrence.count, REPEATS))
+        times[:] = [t for t in times if occurrence.time_s - t <= REPEAT_S][-REPEATS:]
+        if len(self._repeats) > 1000:
+            self._repeats.pop(next(iter(self._repeats)))
+        return len(times) >= REPEATS
+
+    def _metric_incident(self, occurrence: Occurrence) -> Incident | None:
+        """An open incident that so far has only metrics to show, near in time."""
+        for incident in self.incidents():
+            near = abs(occurrence.time_s - incident.last_seen_s) <= NEAR_S
+            if incident.state is IncidentState.OPEN and incident.occurrence is None and near:
+                return incident
+        return None
+
+    # ------------------------------------------------------------ alerts
+    def _take_alerts(self, now_s: float, alerts: tuple[Alert, ...]) -> list[str]:
+        alerts = tuple(a for a in alerts if a.detector != "occurrence")
+        if not alerts:
+            return []
+        near = self._near(now_s)
+        if near is not None:
+            return [self._attach(near, now_s, alerts)]
+        strong = [a for a in alerts if _WEIGHT[a.severity] >= 1]
+        if not strong:
+            return []
+        self._nominated = [n for n in self._nominated if now_s - n[0] <= NOMINATION_S]
+        self._nominated += [(now_s, a) for a in alerts]
+        samples = {t for t, a in self._nominated if _WEIGHT[a.severity] >= 1}
+        critical = any(a.severity == "critical" for a in strong)
+        if not critical and len(samples) < NOMINATIONS:
+            return []
+        gathered = tuple(a for _, a in self._nominated)
+        self._nominated = []
+        return [self._open_metric(now_s, gathered)]
+
+    def _near(self, now_s: float) -> Incident | None:
+        for incident in self.incidents():
+            if incident.state.ended:
+                continue
+            if incident.id in self._flapping or now_s - incident.last_seen_s <= NEAR_S:
+                return incident
+        return None
+
+    def _attach(self, held: Incident, now_s: float, alerts: tuple[Alert, ...]) -> str:
+        flapping = self._flapping.get(held.id)
+        if flapping is not None and flapping.silent:
+            flapping.silent = False
+            flapping.quiet_s = min(2 * flapping.quiet_s, LONGEST_QUIET_S)
+        kept = (*held.alerts, *alerts)[-KEPT_ALERTS:]
+        strongest = max((held.severity, *(a.severity for a in alerts)), key=lambda s: _WEIGHT[s])
+        bug_type = held.bug_type
+        if held.occurrence is None:
+            ranked = infer_types(None, kept)
+            bug_type = ranked[0].bug_type if ranked else bug_type
+        # info alone does not keep a metric incident alive
+        seen = now_s if any(_WEIGHT[a.severity] for a in alerts) else held.last_seen_s
+        self._incidents[held.id] = replace(
+            held, alerts=kept, severity=strongest, last_seen_s=seen, bug_type=bug_type
+        )
+        return held.id
+
+    def _open_metric(self, now_s: float, alerts: tuple[Alert, ...]) -> str:
+        strong = [a for a in alerts if _WEIGHT[a.severity] >= 1]
+        lead = max(strong, key=lambda a: (_WEIGHT[a.severity], a.score))
+        ranked = infer_types(None, alerts)
+        opened = self._open(
+            Incident(
+                id=uuid.uuid4().hex[:12],
+                number=self._next,
+                state=IncidentState.OPEN,
+                title=lead.text,
+                first_seen_s=min(a.time_s for a in alerts),
+                last_seen_s=now_s,
+                severity=lead.severity,
+                fingerprint=lead.fingerprint,
+                bug_type=ranked[0].bug_type if ranked else "unknown",
+                alerts=alerts[-KEPT_ALERTS:],
+            )
+        )
+        self._flapping[opened] = _Flapping()
+        return opened
+
+    def _end_quiet(self, now_s: float) -> list[str]:
+        """Ends metric incidents that have been quiet long enough and that nobody took up."""
+        ended = []
+        for incident_id, flapping in list(self._flapping.items()):
+            incident = self._incidents.get(incident_id)
+            if incident is None or incident.state.ended:
+                del self._flapping[incident_id]
+                continue
+            quiet_s = now_s - incident.last_seen_s
+            flapping.silent = flapping.silent or quiet_s > QUIET_S / 4
+            if quiet_s < flapping.quiet_s or incident.state not in _UNTOUCHED:
+                continue
+            del self._flapping[incident_id]
+            self._incidents[incident_id] = replace(
+                incident,
+                state=IncidentState.DISMISSED,
+                ended_s=now_s,
+                outcome=f"went away by itself: quiet for {quiet_s / 60:.0f} minutes",
+            )
+            ended.append(incident_id)
+        return ended
+
+    # ------------------------------------------------------------ keeping
+    def _open(self, incident: Incident) -> str:
+        self._next += 1
+        self._incidents[incident.id] = incident
+        return incident.id
+
+    def _forget(self) -> None:
+        ended = [i for i in self._incidents.values() if i.state.ended]
+        for incident in sorted(ended, key=lambda i: i.number)[: max(0, len(ended) - KEPT_ENDED)]:
+            del self._incidents[incident.id]
+
+
+_UNTOUCHED = (IncidentState.OPEN, IncidentState.DIAGNOSED)
+
+
+def title_of(occurrence: Occurrence) -> str:
+    """ "TypeError, checkout.py:88"."""
+    crash = occurrence.crash
+    what = occurrence.exception.rpartition(".")[2] or {
+        "stall": "stalled call",
+        "deadlock": "deadlock",
+        "leak": "memory leak",
+        "resource": "unclosed resource",
+        "log": "logged error",
+        "syntax": "syntax error",
+    }.get(occurrence.kind, occurrence.kind)
+    if occurrence.growth and crash is None:
+        place = occurrence.growth[0]
+        return f"{what}, {place.file.rpartition('/')[2]}:{place.line}"
+    return what if crash is None else f"{what}, {crash.file.rpartition('/')[2]}:{crash.line}"
+
+
+def richness(occurrence: Occurrence) -> tuple[int, ...]:
+    """How much there is to work with: replayable first, then calls to compare, then values."""
+    return (
+        int(any(f.own and f.arguments for f in occurrence.frames)),
+        int(occurrence.request is not None and not occurrence.request.body_truncated),
+        len(occurrence.good_calls),
+        len(occurrence.growth) + len(occurrence.threads),
+        sum(len(f.locals) for f in occurrence.frames),
+    )

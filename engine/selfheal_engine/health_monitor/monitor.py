@@ -1,0 +1,325 @@
+"""HealthMonitor: the seven metrics over time, their control limits, and the health score.
+
+Owned by the engine's thread. One `ingest` a sample: the value goes to the roll-ups, then to
+its chart; a chart whose persistence rule holds gives an Alert when the rise is also large
+enough to matter. The alert's severity says whom it hurts: "warning" for the metrics that
+callers feel, "info" for those that only say where to look.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfheal_engine.config import Settings
+from selfheal_engine.health_monitor import state_file
+from selfheal_engine.health_monitor.baseline import Baseline
+from selfheal_engine.health_monitor.control_chart import ChartPoint, ControlChart
+from selfheal_engine.health_monitor.health_score import Recovery, Vital, damages
+from selfheal_engine.health_monitor.profile import HourProfile
+from selfheal_engine.health_monitor.rollups import Rollups, Table, Times
+from selfheal_engine.health_monitor.transforms import RULES, from_chart, to_chart
+from selfheal_engine.health_monitor.wording import describe_value
+from selfheal_engine.model import (
+    METRICS,
+    Alert,
+    ControlLimits,
+    HealthScore,
+    MetricState,
+    Reading,
+    Sample,
+    Severity,
+)
+
+if TYPE_CHECKING:
+    from selfheal_engine.anomaly_detector.forecast import Forecast
+
+HISTORY = 720
+"""Samples of each metric in the snapshot: one hour at 5 s."""
+ALERT_EVERY_S = 60.0
+FAILED_SHARE, FAILED_LEAST = 0.05, 3.0
+"""Failing requests that are bad whatever the service is used to: share, and number in 30 s."""
+
+
+@dataclass(slots=True)
+class _Metric:
+    baseline: Baseline
+    chart: ControlChart
+    profile: HourProfile
+    point: ChartPoint | None = None
+    center: float = 0.0
+    """Charted centre at this time of day."""
+    told_s: float = float("-inf")
+
+
+class HealthMonitor:
+    """See the module. `state_dir` None: nothing is kept across restarts."""
+
+    def __init__(self, settings: Settings, state_dir: Path | None = None) -> None:
+        self._interval_s = settings.interval_s
+        self._file = None if state_dir is None else state_dir / "rollups.npz"
+        self._profiles_file = None if state_dir is None else state_dir / "profiles.json"
+        self._rollups = Rollups()
+        self._metrics = {
+            name: _Metric(Baseline(rule), ControlChart(), HourProfile())
+            for name, rule in RULES.items()
+        }
+        self._samples: deque[Sample] = deque(maxlen=HISTORY)
+        self._forecasts: Mapping[str, Forecast] = {}
+        self._recovery = Recovery()
+        self._health = HealthScore(100.0)
+        self._note = ""
+        self._deploy: float | None = None
+        if self._file is not None and self._profiles_file is not None:
+            self._rollups.load(self._file)
+            profiles = {name: m.profile for name, m in self._metrics.items()}
+            state_file.load_profiles(self._profiles_file, profiles)
+
+    # ------------------------------------------------------------ samples in
+    def ingest(self, sample: Sample, *, in_incident: bool) -> list[Alert]:
+        """Takes one sample in; what the charts say about it. Learning pauses in an incident."""
+        self._samples.append(sample)
+        self._rollups.append(sample.time_s, [sample.value(m) for m in METRICS])
+        alerts = self._follow_deploys(sample)
+        harmed = self._chart(sample)
+        adopted = self._learn(sample, in_incident=in_incident, harmed=harmed)
+        alerts += self._static_alerts(sample) + self._chart_alerts(sample) + adopted
+        self._health = self._recovery.update(sample.time_s, self._damages(sample))
+        return alerts
+
+    def set_anomaly(self, score: float, metrics: tuple[str, ...]) -> None:
+        """The detector's score of the newest sample, and the metrics that it is about."""
+        if not self._samples:
+            return
+        reading = Reading(score, ", ".join(metrics))
+        latest = self._samples[-1]
+        readings = {**latest.readings, "anomaly_score": reading}
+        self._samples[-1] = replace(latest, readings=readings)
+        self._rollups.amend("anomaly_score", score)
+
+    def set_forecasts(self, forecasts: Mapping[str, Forecast]) -> None:
+        """Metric -> when it reaches which limit."""
+        self._forecasts = forecasts
+
+    def note_deploy(self, now_s: float, why: str) -> Alert:
+        """The service is not what it was: every baseline is learned anew, and that is said."""
+        for metric in self._metrics.values():
+            metric.baseline.relearn()
+            metric.chart.reset()
+            metric.point = None
+        return Alert(now_s, "deploy", "info", f"learning what is normal again: {why}")
+
+    # ------------------------------------------------------------ state out
+    def states(self) -> tuple[MetricState, ...]:
+        """The seven panels, in METRICS order."""
+        return tuple(self._state(name) for name in METRICS)
+
+    def times(self) -> tuple[float, ...]:
+        """Unix seconds of each position of the states' history."""
+        return tuple(s.time_s for s in self._samples)
+
+    def health(self) -> HealthScore:
+        return self._health
+
+    def recent(self, number: int) -> tuple[Sample, ...]:
+        """The newest `number` samples, oldest first."""
+        kept = list(self._samples)
+        return tuple(kept[-number:]) if number > 0 else ()
+
+    def rollups(self, name: str) -> tuple[Times, Table]:
+        """(times, roll-ups x metrics x min, mean, max, p95) of "1min" or "15min"."""
+        return self._rollups.level(name)
+
+    def save(self) -> None:
+        """Writes roll-ups and hour profiles under the state folder, if there is one."""
+        if self._file is None or self._profiles_file is None:
+            return
+        self._rollups.save(self._file)
+        profiles = {name: m.profile for name, m in self._metrics.items()}
+        state_file.save_profiles(self._profiles_file, profiles)
+
+    # ------------------------------------------------------------ charts
+    def _follow_deploys(self, sample: Sample) -> list[Alert]:
+        deploy = sample.counters.get("deploy")
+        if deploy is None:
+            return []
+        before, self._deploy = self._deploy, deploy
+        if before is None or before == deploy:
+            return []
+        return [self.note_deploy(sample.time_s, "the service runs new code or new processes")]
+
+    def _chart(self, sample: Sample) -> bool:
+        """Brings every chart up to date; True when a metric that callers feel is beyond."""
+        harmed = False
+        for name, metric in self._metrics.items():
+            value = sample.value(name)
+            if value is None or not metric.baseline.ready:
+                metric.point = None
+                continue
+            charted = to_chart(metric.baseline.rule, value)
+            metric.center = metric.baseline.center + metric.profile.offset(sample.time_s)
+            metric.point = metric.chart.update((charted - metric.center) / metric.baseline.sigma)
+            harmed |= metric.point.beyond and metric.baseline.rule.harms_users
+        return harmed
+
+    def _learn(self, sample: Sample, *, in_incident: bool, harmed: bool) -> list[Alert]:
+        if in_incident:
+            for metric in self._metrics.values():
+                metric.baseline.interrupt()
+            return []
+        told = []
+        for name, metric in self._metrics.items():
+            value = sample.value(name)
+            if value is None:
+                continue
+            charted = to_chart(metric.baseline.rule, value)
+            metric.profile.learn(sample.time_s, charted)
+            level = charted - metric.profile.offset(sample.time_s)
+            point = metric.point
+            if point is None or not (point.beyond or point.below):
+                metric.baseline.interrupt()
+                metric.baseline.learn(level)
+            elif harmed:
+                metric.baseline.interrupt()
+            elif metric.baseline.stand(sample.time_s, level):
+                metric.chart.reset()
+                text = f"{name} has a new normal: {describe_value(name, value)} for an hour"
+                told.append(Alert(sample.time_s, "control_chart", "info", text, (name,)))
+        return told
+
+    def _chart_alerts(self, sample: Sample) -> list[Alert]:
+        out = []
+        troubled = any(self._beyond(m) for m in ("error_rate", "queue_depth"))
+        for name, metric in self._metrics.items():
+            value, point = sample.value(name), metric.point
+            if value is None or point is None or name == "anomaly_score":
+                continue
+            down = point.below and troubled and name in ("cpu_usage", "response_time")
+            if not (point.beyond and self._matters(name, value)) and not down:
+                metric.told_s = float("-inf") if not point.nominated else metric.told_s
+                continue
+            if sample.time_s - metric.told_s < ALERT_EVERY_S:
+                continue
+            metric.told_s = sample.time_s
+            harms = metric.baseline.rule.harms_users and not down
+            text = (
+                f"{name} {describe_value(name, value)}, usually "
+                f"{describe_value(name, from_chart(metric.baseline.rule, metric.center))} "
+                f"({point.rule})"
+            )
+            severity: Severity = "warning" if harms else "info"
+            strength = min(1.0, abs(point.z) / 10)
+            out.append(Alert(sample.time_s, "control_chart", severity, text, (name,), strength))
+        return out
+
+    def _static_alerts(self, sample: Sample) -> list[Alert]:
+        """What is bad whatever is usual; the only chart-like alerts of the warm-up."""
+        out = []
+        for name, metric in self._metrics.items():
+            value, limit = sample.value(name), metric.baseline.rule.hard_limit
+            if limit is None or value is None or value < limit:
+                continue
+            if sample.time_s - metric.told_s >= ALERT_EVERY_S:
+                metric.told_s = sample.time_s
+                text = f"{name} {describe_value(name, value)}, beyond the hard limit"
+                out.append(Alert(sample.time_s, "hard_limit", "critical", text, (name,)))
+        failed, requests = self._failed_requests(30.0)
+        errors = self._metrics["error_rate"]
+        usual = errors.point is not None and not errors.point.nominated
+        many = failed >= FAILED_LEAST and failed >= FAILED_SHARE * requests
+        if many and not usual and sample.time_s - errors.told_s >= ALERT_EVERY_S:
+            errors.told_s = sample.time_s
+            text = f"{failed:.0f} of {requests:.0f} requests failed in the last 30 s"
+            out.append(Alert(sample.time_s, "hard_limit", "warning", text, ("error_rate",)))
+        return out
+
+    def _beyond(self, name: str) -> bool:
+        point = self._metrics[name].point
+        return point is not None and point.beyond
+
+    def _matters(self, name: str, value: float) -> bool:
+        """The rise over the centre is large enough to be worth a line."""
+        metric = self._metrics[name]
+        rule = metric.baseline.rule
+        return value - from_chart(rule, metric.center) >= rule.least_effect
+
+    # ------------------------------------------------------------ the score
+    def _failed_requests(self, window_s: float) -> tuple[float, float]:
+        failed = requests = 0.0
+        for sample in reversed(self._samples):
+            if sample.time_s < self._samples[-1].time_s - window_s:
+                break
+            failed += sample.counters.get("errors", 0.0)
+            requests += sample.counters.get("requests", 0.0)
+        return failed, requests
+
+    def _damages(self, sample: Sample) -> dict[str, float]:
+        failed, requests = self._failed_requests(max(15.0, 2 * sample.interval_s))
+        limit = sample.counters.get("memory_limit_bytes")
+        memory = sample.value("memory_usage")
+        vitals = {name: self._vital(name, sample) for name in METRICS}
+        return damages(
+            vitals,
+            failed_share=failed / requests if requests > 0 else None,
+            memory_share=memory / limit if memory is not None and limit else None,
+            cores=sample.counters.get("cores", 1.0),
+        )
+
+    def _vital(self, name: str, sample: Sample) -> Vital:
+        limits = self._limits(name)
+        value = sample.value(name)
+        if name == "anomaly_score" and value is None and len(self._samples) > 1:
+            value = self._samples[-2].value(name)  # the newest is filled in after the charts
+        if limits is None:
+            return Vital(value)
+        return Vital(value, limits.center, limits.upper, self._beyond(name))
+
+    # ------------------------------------------------------------ panels
+    def _limits(self, name: str) -> ControlLimits | None:
+        metric = self._metrics[name]
+        baseline = metric.baseline
+        if not baseline.ready:
+            return None
+        center = metric.center if metric.point is not None else baseline.center
+        reach = 3.0 * baseline.sigma
+        low, middle, high = (
+            from_chart(baseline.rule, c) for c in (center - reach, center, center + reach)
+        )
+        return ControlLimits(low, middle, high, baseline.samples)
+
+    def _state(self, name: str) -> MetricState:
+        metric = self._metrics[name]
+        latest = self._samples[-1] if self._samples else None
+        reading = Reading(None, "no sample yet")
+        if latest is not None:
+            reading = latest.readings.get(name, Reading(None, "not measured"))
+        history = tuple(s.value(name) for s in self._samples)
+        forecast = self._forecasts.get(name)
+        return MetricState(
+            name=name,
+            reading=reading,
+            history=history,
+            limits=self._limits(name),
+            beyond_limits=self._beyond(name),
+            rule=metric.point.rule if metric.point is not None else "",
+            trend_per_min=self._trend(history),
+            time_to_limit_s=forecast.time_to_limit_s if forecast is not None else None,
+            limit_name=forecast.limit_name if forecast is not None else "",
+            learning_left=metric.baseline.learning_left,
+        )
+
+    def _trend(self, history: tuple[float | None, ...]) -> float | None:
+        """Rise per minute over the last minute (12 samples at least), from thirds' medians."""
+        number = max(12, round(60.0 / max(self._interval_s, 0.1)))
+        values = [v for v in history[-number:] if v is not None]
+        third = len(values) // 3
+        if third < 3:
+            return None
+        first = sorted(values[:third])[third // 2]
+        last = sorted(values[-third:])[third // 2]
+        times = list(self._samples)[-number:]
+        span_s = (times[-1].time_s - times[0].time_s) * 2 / 3
+        return 60.0 * (last - first) / span_s if span_s > 0 else None
