@@ -11,6 +11,7 @@ import base64
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -55,7 +56,7 @@ def _build(hint: Any, plain: Any) -> Any:
         return _build_union(typing.get_args(hint), plain)
     if origin is tuple:
         return _build_tuple(typing.get_args(hint), plain)
-    if origin is dict:
+    if origin in (dict, Mapping):
         value_hint = typing.get_args(hint)[1]
         return {key: _build(value_hint, item) for key, item in plain.items()}
     if not isinstance(hint, type):

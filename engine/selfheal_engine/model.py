@@ -7,6 +7,7 @@ tuples, so that a value published by the engine thread can be read from any othe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -679,4 +680,4 @@ class Event:
 
     time_s: float
     kind: str
-    body: dict[str, object] = field(default_factory=dict)
+    body: Mapping[str, object] = field(default_factory=dict)

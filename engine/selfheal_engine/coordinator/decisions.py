@@ -9,11 +9,9 @@ from pathlib import Path
 from selfheal_engine.coordinator.investigation import Investigations
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
-from selfheal_engine.diagnosis import regression_test
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.healer import export_patch, write_new_file
 from selfheal_engine.model import Candidate, Event, Incident, IncidentState
-from selfheal_engine.patch_generator.writing import edited_candidate
 
 _UNDECIDED = (IncidentState.OPEN, IncidentState.DIAGNOSED, IncidentState.PROPOSED)
 
@@ -36,7 +34,13 @@ class Decisions:
         if not rejected:
             raise SelfhealError(f"#{incident.number} has no patch {candidate_id}")
         for candidate in rejected:
-            self._parts.memory.reject(incident.fingerprint, candidate.diff, reason)
+            self._parts.memory.reject(
+                incident.fingerprint,
+                candidate.diff,
+                reason,
+                strategy=candidate.strategy,
+                template=candidate.template,
+            )
         self._tell(incident, "reject", reason, candidate_id)
         kept = [
             (candidate, verdict)
@@ -72,6 +76,9 @@ class Decisions:
 
     def edit(self, incident_id: str, candidate_id: str, new_files: dict[str, bytes]) -> str:
         incident, candidate = self._candidate(incident_id, candidate_id)
+        # imported here: the engine's process parses no code until a person asks for it
+        from selfheal_engine.patch_generator.writing import edited_candidate
+
         edited = edited_candidate(candidate, new_files, self._parts.project)
         self._investigations.edit(incident, edited)
         return "your edit is being validated"
@@ -81,6 +88,8 @@ class Decisions:
         incident, _ = self._candidate(incident_id, candidate_id)
         if incident.diagnosis is None or incident.occurrence is None:
             raise SelfhealError(f"#{incident.number} has no diagnosis to make a test from")
+        from selfheal_engine.diagnosis import regression_test
+
         project = self._parts.project
         made = regression_test(incident.diagnosis, incident.occurrence, project)
         if made is None:

@@ -52,6 +52,7 @@ class Investigations:
         self._deliver = deliver
         self._proposed = proposed
         self._running: ProposingProcess | None = None
+        self._spare: ProposingProcess | None = None
         self._started_s = 0.0
         self._edits: list[tuple[str, Candidate]] = []
         self._editing: Candidate | None = None
@@ -62,6 +63,8 @@ class Investigations:
         """Start the next incident's process when none runs and one is ready."""
         if self._running is not None or self._parts.source.read_only():
             return
+        if self._spare is None and self._wanted():
+            self._spare = ProposingProcess(self._deliver)
         if self._edits:
             incident_id, edited = self._edits.pop(0)
             self._start(self._ledger.incident(incident_id), now_s, edited)
@@ -99,12 +102,22 @@ class Investigations:
         return (self._running.incident, self._started_s) if self._running else None
 
     def close(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            self._running.wait(5.0)
-            self._running = None
+        for process in (self._running, self._spare):
+            if process is not None:
+                process.cancel()
+                process.wait(5.0)
+        self._running = self._spare = None
 
     # ------------------------------------------------------------ starting
+    def _wanted(self) -> bool:
+        """A new bug is settling: its process imports what it needs in the meantime."""
+        return bool(self._edits) or any(
+            incident.state is IncidentState.OPEN
+            and incident.occurrence is not None
+            and case.attempts < MOST_ATTEMPTS
+            for incident, case in self._ledger.open_cases()
+        )
+
     def _ready(self, incident: Incident, case: Case, now_s: float) -> bool:
         occurrence = incident.occurrence
         if occurrence is None or now_s < case.not_before_s or case.attempts >= MOST_ATTEMPTS:
@@ -136,7 +149,8 @@ class Investigations:
             edited=edited,
         )
         self._editing, self._started_s, self.progress = edited, now_s, 0.0
-        self._running = ProposingProcess(incident.id, self._deliver)
+        self._running = self._spare or ProposingProcess(self._deliver)
+        self._spare = None
         self._running.give(job)
         self._ledger.change(incident.id, activity="finding the cause")
 

@@ -21,7 +21,7 @@ from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.coordinator.policy import ApprovalPolicy
 from selfheal_engine.coordinator.workers import Message
 from selfheal_engine.events import VERSION, alert_event, sample_event
-from selfheal_engine.model import Alert, Event, IncidentState, Occurrence
+from selfheal_engine.model import Alert, Event, IncidentState, Occurrence, Severity
 
 SWEEP_S = 10.0
 """The healing loop's full round."""
@@ -212,7 +212,7 @@ class EngineLoop:
         place = f"{crash.file}:{crash.line}" if crash else ""
         name = occurrence.exception or occurrence.kind
         text = f"{name}: {occurrence.message}" if occurrence.message else name
-        severity = "warning" if occurrence.handled else "critical"
+        severity: Severity = "warning" if occurrence.handled else "critical"
         alert = Alert(
             occurrence.time_s,
             "occurrence",

@@ -60,6 +60,7 @@ class Job:
 def propose(job: Job, say: Say) -> Proposal:
     """Diagnose, generate, validate and rank; `say` hears of each step. Raises SelfhealError."""
     from selfheal_engine.diagnosis import diagnose
+    from selfheal_engine.episodic_memory import patch_key
     from selfheal_engine.patch_generator import PatchGenerator
     from selfheal_engine.patch_generator.ranking import rank, tier
     from selfheal_engine.sandbox_validator import SandboxValidator
@@ -80,7 +81,8 @@ def propose(job: Job, say: Say) -> Proposal:
             generator = PatchGenerator(project, settings, priors=job.priors)
             limit = max(24, settings.candidates * 5)
             generated = generator.generate(occurrence, diagnosis, limit)
-            candidates = (c for c in generated if c.diff not in job.rejected)
+            gone = {patch_key(diff) for diff in job.rejected}
+            candidates = (c for c in generated if patch_key(c.diff) not in gone)
         tried, verdicts = _validate(
             validator, candidates, diagnosis, occurrence, settings.candidates, say
         )
@@ -141,6 +143,13 @@ def _validate(
     return tuple(judged), tuple(by_id[candidate.id] for candidate in judged)
 
 
+def _warm_up() -> None:
+    """Import what every job needs while the incident's record still settles."""
+    import selfheal_engine.diagnosis
+    import selfheal_engine.patch_generator
+    import selfheal_engine.sandbox_validator  # noqa: F401
+
+
 def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
     """Serve one job. What goes wrong is said in a message; the exit code is 0 then too."""
 
@@ -148,6 +157,7 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
         stdout.write(json.dumps({"what": what, **body}) + "\n")
         stdout.flush()
 
+    _warm_up()
     text = stdin.read()
     if not text:
         return 0  # asked to go before there was a job

@@ -26,14 +26,14 @@ class Message:
 
 
 class ProposingProcess:
-    """One incident's process: started early to be warm, given its job, read by one thread.
+    """A process for one job: started early to be warm, given its job, read by one thread.
 
     `deliver` is called on the reader thread for each message; after "proposal" or "failed"
     there is none any more. Exactly one of the two always comes, also when the process dies.
     """
 
-    def __init__(self, incident: str, deliver: Callable[[Message], None]) -> None:
-        self.incident = incident
+    def __init__(self, deliver: Callable[[Message], None]) -> None:
+        self.incident = ""
         self._deliver = deliver
         self._process = subprocess.Popen(
             [sys.executable, "-m", "selfheal_engine.coordinator.proposing"],
@@ -52,6 +52,7 @@ class ProposingProcess:
 
     def give(self, job: Job) -> None:
         """Hand over the job; messages begin."""
+        self.incident = job.incident.id
         self._reader.start()
         try:
             assert self._process.stdin is not None
