@@ -44,7 +44,7 @@ class Request:
     """Sent as JSON; bytes are sent as they are."""
     headers: dict[str, str] = field(default_factory=dict)
     bad: bool = False
-    timeout_s: float = 10.0
+    timeout_s: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)

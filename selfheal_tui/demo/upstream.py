@@ -61,7 +61,7 @@ class Upstream:
                 except OSError:
                     self.close_connection = True  # the caller gave up meanwhile
 
-            def log_message(self, format: str, *words: object) -> None:  # noqa: A002
+            def log_message(self, format: str, *words: object) -> None:
                 """Silent: the load's terminal belongs to somebody else."""
 
         return Handler
