@@ -8,6 +8,7 @@ import pytest
 
 from selfheal_engine.config import Settings, describe, load_settings
 from selfheal_engine.errors import ConfigError
+from tests.benchmarks.settings_table import README, with_table
 
 
 def write(folder: Path, text: str) -> Path:
@@ -77,3 +78,8 @@ def test_a_config_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 def test_every_setting_has_its_line_of_help() -> None:
     rows = describe(Settings())
     assert all(text and len(text) < 100 for _, _, text in rows)
+
+
+def test_the_readme_lists_every_setting_as_it_is() -> None:
+    readme = README.read_text(encoding="utf-8")
+    assert with_table(readme) == readme, "run python -m tests.benchmarks.settings_table"
