@@ -202,7 +202,7 @@ class _Writer(cst.CSTTransformer):
         if missing:
             raise RewriteError(f"no code stands at line {missing[0].span.line} of the region")
 
-    def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> cst.CSTNode:
+    def on_leave(self, original_node: cst.CSTNode, updated_node: cst.CSTNode) -> Any:
         updated = updated_node
         edit = self.expressions.get(original_node)
         if edit is not None and edit.kind == "argument":
@@ -355,7 +355,7 @@ def _range_in(
             end.line,
             end.column,
         ) >= (span.end_line, span.end_column)
-        return (0, len(body) - 1) if inside and body else None
+        return (0, len(body) - 1) if inside else None
     first = last = None
     for index, statement in enumerate(body):
         where = get(statement)
@@ -363,13 +363,13 @@ def _range_in(
         for decorator in getattr(statement, "decorators", ()):
             top = min(top, get(decorator).start.line)
         if top == span.line:
-            first = index
+            small = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+            starts = {where.start.column, *(get(part).start.column for part in small)}
+            if span.column in starts:
+                first = index
         if first is not None and top <= span.end_line and where.end.line <= span.end_line:
             last = index
-    column = get(body[first]).start.column if first is not None else 0
-    if first is None or last is None or column > span.column:
-        return None
-    return first, last
+    return None if first is None or last is None else (first, last)
 
 
 _LOOSE = (

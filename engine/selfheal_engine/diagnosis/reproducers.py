@@ -1,0 +1,222 @@
+"""Recorded input that makes the bug happen again, strongest first.
+
+The highest replayable own frame comes before lower ones: a patch must not pass by moving the
+crash from the callee to the caller.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import replace
+
+from selfheal_engine.codec import to_plain
+from selfheal_engine.diagnosis.failure import Failure
+from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
+from selfheal_engine.model import Frame, Occurrence, Reproducer
+
+MAX_CALLS = 3
+
+
+def find_reproducers(
+    occurrence: Occurrence, sources: Sources, failure: Failure | None
+) -> tuple[Reproducer, ...]:
+    """Every way to replay the occurrence that its record allows."""
+    if occurrence.kind == "syntax":
+        return _imports(occurrence, sources)
+    crash = occurrence.crash
+    crash_file = sources.project.relative(crash.file) if crash is not None else None
+    place = {
+        "exception": occurrence.exception,
+        "crash_file": crash_file or "",
+        "crash_line": crash.line if crash is not None else 0,
+        "crash_function": crash.function if crash is not None else "",
+    }
+    if occurrence.kind == "leak":
+        return _growth(occurrence, sources)
+    if occurrence.kind == "stall":
+        return _stalls(occurrence, sources, place)
+    if occurrence.kind == "deadlock":
+        return _interleavings(occurrence, sources, place)
+    found: list[Reproducer] = []
+    if occurrence.request is not None and occurrence.request.app:
+        found.append(Reproducer("request", request=occurrence.request, **place))  # type: ignore[arg-type]
+    found += _calls(occurrence, sources, place)
+    if occurrence.exception == "RuntimeError" and "changed size" in occurrence.message:
+        found += _iterations(failure, place)
+    if crash is not None and crash_file and crash.locals and failure is not None:
+        values = {name: to_plain(value) for name, value in crash.locals}
+        found.append(
+            Reproducer(
+                "statement",
+                module=module_name(crash, crash_file),
+                file=crash_file,
+                functions=(crash.function,),
+                arguments=(json.dumps(values),),
+                exact=False,
+                **place,  # type: ignore[arg-type]
+            )
+        )
+    return tuple(found)
+
+
+def module_name(frame: Frame, relative: str) -> str:
+    """How to import the frame's file: its module, or its path where it ran as a script."""
+    if frame.module not in ("", "__main__", "__mp_main__"):
+        return frame.module
+    return relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _calls(occurrence: Occurrence, sources: Sources, place: dict[str, object]) -> list[Reproducer]:
+    found: list[Reproducer] = []
+    for frame in occurrence.frames:
+        relative = sources.project.relative(frame.file)
+        if not frame.own or not frame.arguments or relative is None:
+            continue
+        if "<" in frame.function.replace("<locals>", "") or "<locals>" in frame.function:
+            continue
+        file = sources.get(relative)
+        if file is None or frame.function not in file.functions:
+            continue
+        found.append(
+            Reproducer(
+                "call",
+                module=module_name(frame, relative),
+                file=relative,
+                functions=(frame.function,),
+                arguments=(frame.arguments,),
+                **place,  # type: ignore[arg-type]
+            )
+        )
+    return found[:MAX_CALLS]
+
+
+def _imports(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
+    for frame in reversed(occurrence.frames):
+        relative = sources.project.relative(frame.file)
+        if relative is not None:
+            return (
+                Reproducer(
+                    "import",
+                    module=module_name(frame, relative),
+                    file=relative,
+                    exception=occurrence.exception,
+                    crash_file=relative,
+                    crash_line=frame.line,
+                ),
+            )
+    return ()
+
+
+def _growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
+    found: list[Reproducer] = []
+    for growth in occurrence.growth:
+        relative = sources.project.relative(growth.file)
+        file = sources.get(relative) if relative is not None else None
+        if relative is None or file is None:
+            continue
+        function = file.function_at(growth.line)
+        good = [
+            call
+            for call in occurrence.good_calls
+            if function is None or call.function == file.qualified_name(function)
+        ]
+        place = {"crash_file": relative, "crash_line": growth.line}
+        if occurrence.request is not None and occurrence.request.app:
+            found.append(Reproducer("growth", request=occurrence.request, **place))  # type: ignore[arg-type]
+        if function is not None:
+            name = file.qualified_name(function)
+            module = relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            found.append(
+                Reproducer(
+                    "growth",
+                    module=module,
+                    file=relative,
+                    functions=(name,),
+                    arguments=tuple(call.arguments for call in good[:20]),
+                    crash_function=name,
+                    exact=bool(good),
+                    **place,  # type: ignore[arg-type]
+                )
+            )
+    return tuple(found[:3])
+
+
+def _stalls(
+    occurrence: Occurrence, sources: Sources, place: dict[str, object]
+) -> tuple[Reproducer, ...]:
+    found: list[Reproducer] = []
+    if occurrence.request is not None and occurrence.request.app:
+        found.append(Reproducer("stall", request=occurrence.request, **place))  # type: ignore[arg-type]
+    found += [replace(call, kind="stall") for call in _calls(occurrence, sources, place)]
+    return tuple(found)
+
+
+def _interleavings(
+    occurrence: Occurrence, sources: Sources, place: dict[str, object]
+) -> tuple[Reproducer, ...]:
+    """The functions in which the waiting threads stand, run at once."""
+    names: list[str] = []
+    arguments: list[str] = []
+    module = path = ""
+    for thread in occurrence.threads:
+        # the outermost own frame that is a plain function: it takes all the locks on its way
+        for frame in thread.frames:
+            relative = sources.project.relative(frame.file)
+            file = sources.get(relative) if relative is not None else None
+            if not frame.own or file is None or frame.function not in file.functions:
+                continue
+            if not _takes_locks(file, file.functions[frame.function]):
+                continue
+            if frame.function not in names:
+                names.append(frame.function)
+                arguments.append(frame.arguments)
+                module, path = module_name(frame, file.path), file.path
+            break
+    if not names:
+        return ()
+    return (
+        Reproducer(
+            "interleaving",
+            module=module,
+            file=path,
+            functions=tuple(names),
+            arguments=tuple(arguments),
+            exact=all(arguments),
+            **place,  # type: ignore[arg-type]
+        ),
+    )
+
+
+def _takes_locks(file: SourceFile, function: Function) -> bool:
+    text = file.segment(function)
+    return "lock" in text.lower() or ".acquire(" in text or "with " in text
+
+
+def _iterations(failure: Failure | None, place: dict[str, object]) -> list[Reproducer]:
+    """The function that iterates, with those that change the same collection, run at once."""
+    if failure is None or failure.function is None or not isinstance(failure.statement, ast.For):
+        return []
+    file = failure.file
+    fields = {n.attr for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Attribute)}
+    names = {n.id for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Name)}
+    shared = (fields or names) - {"self", "items", "values", "keys"}
+    others = [
+        name
+        for name, function in file.functions.items()
+        if function is not failure.function
+        and shared & {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(function)}
+    ]
+    functions = (file.qualified_name(failure.function), *others[:3])
+    recorded = (failure.frame.arguments, *("" for _ in others[:3]))
+    return [
+        Reproducer(
+            "interleaving",
+            module=module_name(failure.frame, file.path),
+            file=file.path,
+            functions=functions,
+            arguments=recorded,
+            exact=False,
+            **place,  # type: ignore[arg-type]
+        )
+    ]
