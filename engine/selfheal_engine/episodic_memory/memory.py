@@ -25,6 +25,7 @@ from selfheal_engine.episodic_memory.statistics import healing_stats
 from selfheal_engine.episodic_memory.storage import JournalStorage
 from selfheal_engine.episodic_memory.table import open_history
 from selfheal_engine.errors import HistoryError
+from selfheal_engine.healer.applied import Applied
 from selfheal_engine.model import Episode, HealingStats, Incident
 
 HISTORY_FILE = "history.jsonl"
@@ -41,6 +42,7 @@ class EpisodicMemory:
         self._incidents = open_history(folder / INCIDENTS_FILE)
         self._episodes = self._history.table("episodes")
         self._rejections = self._history.table("rejections")
+        self._applied = self._history.table("applied")
         self._learned = self._history.table("learned")
         self._states = self._incidents.table("states")
 
@@ -65,6 +67,21 @@ class EpisodicMemory:
         ]
         found.sort(key=lambda episode: (episode.ended_s, episode.number), reverse=True)
         return found[:limit] if limit else found
+
+    def episode(self, episode_id: str) -> Episode | None:
+        """The episode with this id."""
+        found = self._episodes.get(Query().id == episode_id)
+        return from_plain(Episode, found) if isinstance(found, Document) else None
+
+    def remember_applied(self, episode_id: str, applied: Applied) -> None:
+        """Keep what it takes to roll an episode's patch back later."""
+        document = {"episode": episode_id, "applied": to_plain(applied)}
+        self._applied.upsert(document, Query().episode == episode_id)
+
+    def applied(self, episode_id: str) -> Applied | None:
+        """What `remember_applied` kept for the episode."""
+        found = self._applied.get(Query().episode == episode_id)
+        return from_plain(Applied, found["applied"]) if isinstance(found, Document) else None
 
     def similar(
         self, fingerprint: str, bug_type: str = "", exception: str = "", *, limit: int = 5
@@ -109,7 +126,8 @@ class EpisodicMemory:
         doomed = {episode.id for episode in gone}
         with self._journal(self._history.storage).transaction():
             self._store_counts("pruned", learned.tally(taught, self._counts("pruned")))
-            self._episodes.remove(Query().id.one_of(list(doomed)))
+            self._episodes.remove(Query().id.test(doomed.__contains__))
+            self._applied.remove(Query().episode.test(doomed.__contains__))
             self._journal(self._history.storage).compact()
         return len(gone)
 

@@ -1,0 +1,24 @@
+"""Puts an approved patch in force, watches it, and takes it back when it does harm."""
+
+from selfheal_engine.healer.applied import Applied, Recovery, Reverted
+from selfheal_engine.healer.apply import apply_patch, continue_rollout
+from selfheal_engine.healer.export import export_patch
+from selfheal_engine.healer.files import write_new_file
+from selfheal_engine.healer.rebase import rebase_patch
+from selfheal_engine.healer.revert import recover, revert_patch
+from selfheal_engine.healer.watch import Outcome, Watch
+
+__all__ = [
+    "Applied",
+    "Outcome",
+    "Recovery",
+    "Reverted",
+    "Watch",
+    "apply_patch",
+    "continue_rollout",
+    "export_patch",
+    "rebase_patch",
+    "recover",
+    "revert_patch",
+    "write_new_file",
+]

@@ -1,0 +1,217 @@
+"""Bringing running processes to the text on disk: swap, else reload, else restart.
+
+A swap replaces functions inside the process, without a restart. Where a process refuses, the
+service is reloaded the way it expects it - the owner's command, SIGHUP to a pre-fork master
+that catches it, `systemctl reload` - and only a restart command of the owner's restarts.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from selfheal_engine.config import Settings
+from selfheal_engine.healer.applied import Swapping, Way
+from selfheal_engine.model import FunctionSwap, ProcessInfo, ServiceInfo, SwapResult
+
+RELOAD_WAIT_S = 35.0
+"""A little more than the graceful timeout that gunicorn gives its workers by default."""
+COMMAND_WAIT_S = 60.0
+RELOADS_ON_HUP = ("gunicorn", "uvicorn", "uwsgi")
+"""Pre-fork servers whose manuals say that SIGHUP to the master starts workers on new code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """How the processes were brought to the text on disk; `refused` is "" when all were."""
+
+    way: Way
+    processes: tuple[SwapResult, ...]
+    refused: str = ""
+
+
+def bring(
+    swaps: Iterable[FunctionSwap],
+    source: Swapping,
+    settings: Settings,
+    *,
+    pids: tuple[int, ...] = (),
+    back: bool = False,
+) -> Brought:
+    """Bring the processes (`pids`; empty: all) to the files' text; `back`: to the former code."""
+    results = merge(list(_swap_each(swaps, source, pids, back)))
+    refused = [result for result in results if not result.ok]
+    if results and not refused:
+        return Brought("swap", results)
+    why = refused[0].reason if refused else "no process of the service carries the probe"
+    if pids and not any(result.ok for result in results):
+        return Brought("swap", results, why)  # a canary that refuses: the caller goes on to all
+    service = source.service()
+    reloaded = reload(service, settings)
+    if reloaded is None:
+        return Brought("reload", results)
+    restarted = _run(settings.restart_command, "restart_command")
+    if restarted is None:
+        return Brought("restart", results)
+    return Brought("swap", results, f"{why}; {reloaded}; {restarted}")
+
+
+def workers(service: ServiceInfo) -> tuple[ProcessInfo, ...]:
+    """The processes that serve: those with the probe, without a pre-fork master."""
+    probed = [process for process in service.processes if process.has_probe]
+    parents = {process.ppid for process in probed}
+    leaves = tuple(process for process in probed if process.pid not in parents)
+    return leaves or tuple(probed)
+
+
+def merge(results: list[SwapResult]) -> tuple[SwapResult, ...]:
+    """One result for each process that still runs: ok only when every file's swap was."""
+    by_pid: dict[int, SwapResult] = {}
+    for result in results:
+        if not result.ok and not psutil.pid_exists(result.pid):
+            continue  # it is gone, and whatever replaces it reads the new file
+        before = by_pid.get(result.pid)
+        if before is None:
+            by_pid[result.pid] = result
+            continue
+        by_pid[result.pid] = SwapResult(
+            result.pid,
+            before.ok and result.ok,
+            before.swapped + result.swapped,
+            before.reason or result.reason,
+            before.seconds + result.seconds,
+        )
+    return tuple(by_pid[pid] for pid in sorted(by_pid))
+
+
+def reload(service: ServiceInfo, settings: Settings) -> str | None:
+    """Reload the service the way it expects; None when it did, else why not."""
+    if settings.reload_command:
+        return _run(settings.reload_command, "reload_command")
+    master = _prefork_master(service)
+    if master is not None:
+        return _hup(master)
+    unit = _unit(service)
+    if unit is not None:
+        return _reload_unit(*unit)
+    return "it cannot be reloaded by itself (set reload_command)"
+
+
+# ---------------------------------------------------------------- swap
+def _swap_each(
+    swaps: Iterable[FunctionSwap], source: Swapping, pids: tuple[int, ...], back: bool
+) -> Iterable[SwapResult]:
+    for swap in swaps:
+        results = source.revert(swap, pids) if back else source.swap(swap, pids)
+        if back and any(not result.ok for result in results):
+            failed = tuple(result.pid for result in results if not result.ok)
+            results = [result for result in results if result.ok] + source.swap(swap, failed)
+        yield from results
+
+
+# ---------------------------------------------------------------- reload
+def _prefork_master(service: ServiceInfo) -> psutil.Process | None:
+    parents = {process.ppid for process in service.processes}
+    for process in service.processes:
+        server = any(name in process.command for name in RELOADS_ON_HUP)
+        if server and process.pid in parents and _catches_hup(process.pid):
+            try:
+                master = psutil.Process(process.pid)
+                # a preloading master forks workers from the old code
+                return None if "--preload" in master.cmdline() else master
+            except psutil.Error:
+                return None
+    return None
+
+
+def _catches_hup(pid: int) -> bool:
+    """SIGHUP ends a process that does not catch it (proc(5), SigCgt)."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    masks = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(masks) and bool(int(masks[0], 16) >> (signal.SIGHUP - 1) & 1)
+
+
+def _hup(master: psutil.Process) -> str | None:
+    before = {child.pid for child in master.children()}
+    master.send_signal(signal.SIGHUP)
+
+    def renewed() -> bool:
+        now = {child.pid for child in master.children()}
+        return bool(now) and not now & before
+
+    if _becomes_true(renewed, RELOAD_WAIT_S):
+        return None
+    return f"its master {master.pid} did not replace its workers in {RELOAD_WAIT_S:.0f} s"
+
+
+def _becomes_true(condition: Callable[[], bool], wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return True
+        except psutil.Error:
+            return False
+        time.sleep(0.05)
+    return False
+
+
+def _unit(service: ServiceInfo) -> tuple[str, bool] | None:
+    """(systemd unit, is a user's unit) of the service, by its control group."""
+    for process in service.processes[:1]:
+        try:
+            lines = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+        except OSError:
+            return None
+        for line in lines:
+            path = line.rpartition(":")[2]
+            name = path.rpartition("/")[2]
+            if name.endswith(".service") and not name.startswith(("user@", "session-")):
+                return name, "user@" in path
+    return None
+
+
+def _reload_unit(unit: str, of_user: bool) -> str | None:
+    scope = ["--user"] if of_user else []
+    shown = _call(["systemctl", *scope, "show", "-p", "CanReload", "--value", unit])
+    if shown is None or shown.stdout.strip() != "yes":
+        return f"{unit} has no ExecReload="
+    done = _call(["systemctl", *scope, "reload", unit])
+    if done is not None and done.returncode == 0:
+        return None
+    return f"systemctl reload {unit} failed: {done.stderr.strip() if done else 'no systemctl'}"
+
+
+# ---------------------------------------------------------------- the owner's commands
+def _run(command: str, setting: str) -> str | None:
+    if not command:
+        return f"{setting} is not set"
+    try:
+        words = shlex.split(command)
+    except ValueError as why:
+        return f"{setting} cannot be read: {why}"
+    done = _call(words)
+    if done is None:
+        return f"{setting} could not be run: {command}"
+    if done.returncode:
+        return f"{setting} ended with exit code {done.returncode}: {done.stderr.strip()[-200:]}"
+    return None
+
+
+def _call(words: list[str]) -> subprocess.CompletedProcess[str] | None:
+    try:
+        return subprocess.run(
+            words, capture_output=True, text=True, timeout=COMMAND_WAIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None

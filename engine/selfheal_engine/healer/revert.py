@@ -1,0 +1,178 @@
+"""Taking a patch back, and telling after a crash how far one had come.
+
+Both look at the files' hashes first: a file that is the patched text gets its original back,
+one that is the original already is left, and one that the owner has changed since loses just
+the patch's lines by a three-way merge, or is refused.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from selfheal_engine.codec import from_plain
+from selfheal_engine.config import Settings
+from selfheal_engine.errors import PatchConflictError, SelfhealError
+from selfheal_engine.healer import git_commit
+from selfheal_engine.healer import vault as originals
+from selfheal_engine.healer.applied import Applied, Recovery, Reverted, Swapping
+from selfheal_engine.healer.apply import swaps_of
+from selfheal_engine.healer.files import (
+    atomic_write,
+    content_hash,
+    keep_conventions,
+    place,
+    remove_file,
+    sweep,
+)
+from selfheal_engine.healer.live import bring
+from selfheal_engine.healer.rebase import merge
+from selfheal_engine.model import Candidate, FunctionSwap, Incident
+from selfheal_engine.project import Project, sha256
+
+
+def revert_patch(
+    applied: Applied, project: Project, source: Swapping, settings: Settings, vault: Path
+) -> Reverted:
+    """Restore the files, then the code in the processes; says what did not go back."""
+    started = time.monotonic()
+    if applied.way == "export" or (applied.way == "git" and not applied.processes):
+        return Reverted(False, (), f"nothing was applied here: {applied.note}", 0.0)
+    problems: list[str] = []
+    swaps: list[FunctionSwap] = []
+    forward = {swap.path: swap for swap in swaps_of(applied, project)}
+    changes = []
+    for path, patched in applied.patched:
+        original = dict(applied.originals).get(path, "")
+        try:
+            before, after = _restore_file(path, original, patched, project, vault)
+        except SelfhealError as why:
+            problems.append(str(why))
+            continue
+        changes.append((path, before, after))
+        swap = forward.get(str(project.root / path))
+        if swap is not None:
+            swaps.append(replace(swap, sha256=sha256(after)))
+    if applied.way == "file":
+        return Reverted(not problems, (), "; ".join(problems), time.monotonic() - started)
+    brought = bring(swaps, source, settings, back=True)
+    if brought.refused:
+        problems.append(brought.refused)
+    seconds = time.monotonic() - started
+    if applied.commit and changes and not problems:
+        try:
+            text = f"Take back {applied.commit[:10]}\n\nSelfheal-Reverts: {applied.commit}\n"
+            git_commit.commit(project.root, changes, text, applied.branch)
+        except SelfhealError as why:
+            problems.append(f"the commit {applied.commit[:10]} stays: {why}")
+    return Reverted(not problems, brought.processes, "; ".join(problems), seconds)
+
+
+def recover(
+    incident: Incident,
+    note: dict[str, Any],
+    project: Project,
+    source: Swapping,
+    settings: Settings,
+    vault: Path,
+) -> Recovery:
+    """Finish or take back the patch that an earlier engine died over.
+
+    `note` is what was journalled with the incident: the chosen `candidate` and, once it was in
+    force, what `applied` it.
+    """
+    plain = note.get("candidate")
+    if not plain:
+        return Recovery("untouched", None, "nothing had been applied")
+    candidate = from_plain(Candidate, plain)
+    applied = from_plain(Applied, note["applied"]) if note.get("applied") else None
+    if applied is not None and applied.way in ("file", "export"):
+        return Recovery("in_force", applied, applied.note)
+    for path, _ in candidate.files:
+        sweep(place(project, path).parent)
+    applied = applied or _as_applied(candidate, project, vault)
+    if applied is None:
+        return Recovery("untouched", None, "nothing of the patch had been written")
+    found = [
+        (path, content_hash(place(project, path)), original, patched)
+        for (path, original), (_, patched) in zip(applied.originals, applied.patched, strict=True)
+    ]
+    changed = [path for path, now, original, patched in found if now not in (original, patched)]
+    if changed:
+        text = f"{changed[0]} was changed while the engine was away: look at it yourself"
+        return Recovery("conflict", applied, text)
+    if all(now == patched for _, now, _, patched in found):
+        return _bring_again(applied, project, source, settings)
+    if all(now == original for _, now, original, _ in found):
+        for swap in swaps_of(applied, project):  # the code may be there where the text is not
+            source.revert(swap)
+        return Recovery("untouched", None, "nothing of the patch was in the files")
+    reverted = revert_patch(applied, project, source, settings, vault)
+    if not reverted.ok:
+        return Recovery("conflict", applied, f"half of the patch is there: {reverted.reason}")
+    return Recovery("take_back", None, "half of the patch had been written: it was taken back")
+
+
+def _restore_file(
+    path: str, original: str, patched: str, project: Project, vault: Path
+) -> tuple[bytes, bytes]:
+    """(content found, content left) of one file. Raises SelfhealError."""
+    target = place(project, path)
+    now = content_hash(target)
+    before = target.read_bytes() if now else b""
+    if now == original:
+        return before, before
+    if now == patched and not original:
+        remove_file(target, expected=patched)
+        return before, b""
+    if now == patched:
+        content = originals.fetch(vault, original)
+        atomic_write(target, content, expected=now)
+        return before, content
+    if not original or not now:
+        raise PatchConflictError(f"{path} was changed since: it was left as it is")
+    merged = merge(originals.fetch(vault, patched), originals.fetch(vault, original), before)
+    if merged is None:
+        raise PatchConflictError(
+            f"{path} was changed since at the patch's own lines: it was left as it is"
+        )
+    atomic_write(target, merged, expected=now)
+    return before, merged
+
+
+def _as_applied(candidate: Candidate, project: Project, vault: Path) -> Applied | None:
+    """What applying this candidate had to leave; None when not even an original was kept."""
+    made_for = dict(candidate.original_hashes)
+    hashes = []
+    for path, new in candidate.files:
+        original = made_for.get(path, "")
+        try:
+            before = originals.fetch(vault, original) if original else b""
+        except SelfhealError:
+            return None
+        hashes.append((path, original, sha256(keep_conventions(before, new))))
+    return Applied(
+        candidate=candidate.id,
+        files=tuple(path for path, _ in candidate.files),
+        way="swap",
+        originals=tuple((path, original) for path, original, _ in hashes),
+        patched=tuple((path, patched) for path, _, patched in hashes),
+        functions=candidate.functions,
+        applied_s=time.time(),
+    )
+
+
+def _bring_again(
+    applied: Applied, project: Project, source: Swapping, settings: Settings
+) -> Recovery:
+    """The files hold the patch: make sure that every process does."""
+    brought = bring(swaps_of(applied, project), source, settings)
+    count = sum(result.ok for result in brought.processes)
+    text = f"the patch was found in force, confirmed by {count} processes"
+    if brought.refused:
+        text = f"the patch is in the files, but not in every process: {brought.refused}"
+    way = applied.way if applied.way == "git" else brought.way
+    processes = brought.processes or applied.processes
+    return Recovery("in_force", replace(applied, canary=(), processes=processes, way=way), text)

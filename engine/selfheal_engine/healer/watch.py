@@ -1,0 +1,295 @@
+"""Watching a patch that is in force: healed, or harm and back.
+
+A failure of the same fingerprint that began after the patch, or a new one out of the changed
+functions, ends the watch at once. Without one, the watch ends as soon as the sequential test
+of `sequential` has seen enough comparable calls (requests of the same route) or enough time.
+A leak has no failure to wait for: there the slope of the memory decides. The service's
+error rate, response time, memory and health are compared with before by cumulative sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from selfheal_engine.config import Settings
+from selfheal_engine.healer.applied import Applied
+from selfheal_engine.healer.sequential import (
+    Cusum,
+    calls_needed,
+    canary_failures_needed,
+    growth,
+    seconds_needed,
+)
+from selfheal_engine.model import Incident, Occurrence, Sample
+
+MINIMUM_S = 8.0
+"""No healing is declared sooner: workers drain, retries come back."""
+STALL_MINIMUM_S = 15.0
+CANARY_MINIMUM_S = 2.0
+CANARY_MAXIMUM_S = 6.0
+GRACE_S = 1.0
+"""Calls that were under way when the code was swapped may still fail."""
+SLOW_KINDS = ("stall", "deadlock")
+
+Routes = dict[str, tuple[int, int]]
+"""route -> (requests, errors), both counted since the source was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the watch concludes, with the sentence for the person.
+
+    handed_over: nothing is in force (a file or a patch was written), so nothing can be watched.
+    """
+
+    kind: Literal["healed", "roll_back", "next_canary", "handed_over"]
+    text: str
+
+
+class Watch:
+    """One healing under observation. Owned by the engine thread."""
+
+    def __init__(
+        self,
+        incident: Incident,
+        applied: Applied,
+        before: tuple[Sample, ...],
+        routes_before: Routes,
+        settings: Settings,
+        now_s: float,
+    ) -> None:
+        occurrence = incident.occurrence
+        self._incident = incident
+        self._applied = applied
+        self._settings = settings
+        self._kind = occurrence.kind if occurrence else "metric"
+        self._route = _route_of(occurrence, routes_before)
+        self._applied_s = now_s
+        """When the patch came into force anywhere."""
+        self._started_s = now_s
+        """When it came into force everywhere: the evidence counts from here."""
+        self._routes_start = dict(routes_before)
+        self._routes = dict(routes_before)
+        self._share = _failing_share(incident, self._route, routes_before)
+        self._rate_per_s = _failure_rate(incident, now_s)
+        self._grace_s = GRACE_S + min(5.0, (_worst(before, "response_time") or 0.0) / 1000)
+        self._known = _known_fingerprints(before) | {incident.fingerprint}
+        self._control_failures = 0
+        self._stray_failures = 0
+        self._harm = ""
+        self._limits = _limits(before)
+        self._memory: list[tuple[float, float]] = []
+        self._growth_before = _memory_growth(before)
+
+    # ------------------------------------------------------------ what is seen
+    def occurrence(self, occurrence: Occurrence) -> None:
+        """Something failed while the patch is in force."""
+        began_s = occurrence.time_s - max((t.stuck_s for t in occurrence.threads), default=0.0)
+        if occurrence.handled or began_s < self._applied_s + self._grace_s:
+            return
+        on_canary = not self._applied.canary or occurrence.pid in self._applied.canary
+        if occurrence.fingerprint == self._incident.fingerprint:
+            if on_canary:
+                self._harm = f"the error came back in process {occurrence.pid}"
+            else:
+                self._control_failures += occurrence.count
+        elif on_canary and occurrence.fingerprint not in self._known:
+            self._new_failure(occurrence)
+
+    def sample(self, sample: Sample, health_score: float, routes: Routes, now_s: float) -> None:
+        """One more reading of the service."""
+        self._routes = routes
+        memory = sample.value("memory_usage")
+        if memory is not None and sample.time_s >= self._started_s:
+            self._memory.append((sample.time_s, memory))
+        if now_s < self._applied_s + self._grace_s:
+            return
+        for name, cusum in self._limits.items():
+            value = health_score if name == "health" else sample.value(name)
+            if value is not None and cusum.add(value) and not self._harm:
+                self._harm = _harm_in_words(name, value, cusum)
+
+    def rolled_out(self, applied: Applied, now_s: float) -> None:
+        """The canary stood: the patch is in force in every process now."""
+        self._applied = applied
+        self._applied_s = self._started_s = now_s
+        self._routes_start = dict(self._routes)
+        self._memory.clear()
+
+    # ------------------------------------------------------------ what it means
+    def decide(self, now_s: float) -> Outcome | None:
+        """The conclusion, None while there is none."""
+        if self._applied.way in ("file", "export") or (
+            self._applied.way == "git" and not self._applied.processes
+        ):
+            return Outcome("handed_over", self._applied.note)
+        if self._harm:
+            return Outcome("roll_back", f"rolled back: {self._harm}")
+        elapsed_s = now_s - self._started_s
+        if self._applied.canary:
+            return self._decide_canary(elapsed_s)
+        if self._kind == "leak":
+            return self._decide_leak(elapsed_s)
+        least_s = STALL_MINIMUM_S if self._kind in SLOW_KINDS else MINIMUM_S
+        if elapsed_s < min(least_s, self._settings.watch_s):
+            return None
+        return self._decide_failures(elapsed_s)
+
+    def _decide_canary(self, elapsed_s: float) -> Outcome | None:
+        processes = max(2, len(self._applied.processes), len(self._applied.canary) + 1)
+        needed = canary_failures_needed(len(self._applied.canary) / processes)
+        if elapsed_s >= CANARY_MINIMUM_S and self._control_failures >= needed:
+            return Outcome(
+                "next_canary",
+                f"the patched process had no failure while the others had "
+                f"{self._control_failures}: now all of them",
+            )
+        if elapsed_s >= min(CANARY_MAXIMUM_S, self._settings.watch_s):
+            return Outcome("next_canary", "the patched process does no harm: now all of them")
+        return None
+
+    def _decide_failures(self, elapsed_s: float) -> Outcome | None:
+        calls = self._comparable_calls()
+        if calls is not None and self._share is not None:
+            needed = calls_needed(self._share)
+            if calls >= needed:
+                return Outcome("healed", f"{calls} comparable calls without the error")
+        elif self._rate_per_s is not None and elapsed_s >= seconds_needed(self._rate_per_s):
+            return Outcome("healed", f"not seen again for {elapsed_s:.0f} s")
+        if elapsed_s < self._settings.watch_s:
+            return None
+        if calls == 0:
+            return Outcome(
+                "healed",
+                f"not seen again for {elapsed_s:.0f} s, but nothing called the code either",
+            )
+        seen = "" if calls is None else f" and {calls} comparable calls"
+        return Outcome("healed", f"not seen again for {elapsed_s:.0f} s{seen}")
+
+    def _decide_leak(self, elapsed_s: float) -> Outcome | None:
+        times = [time for time, _ in self._memory]
+        after = growth(times, [value for _, value in self._memory])
+        before = self._growth_before
+        enough = elapsed_s >= min(STALL_MINIMUM_S, self._settings.watch_s)
+        if enough and after is not None and before is not None and before > 0:
+            slope, error = after
+            if slope + 2 * error < 0.5 * before:
+                return Outcome(
+                    "healed",
+                    f"memory grows {_rate(slope)} instead of {_rate(before)}",
+                )
+        if elapsed_s < self._settings.watch_s:
+            return None
+        if after is not None and before is not None and after[0] - 2 * after[1] > 0.5 * before > 0:
+            return Outcome(
+                "roll_back",
+                f"rolled back: memory still grows {_rate(after[0])}, it was {_rate(before)}",
+            )
+        return Outcome("healed", f"no further growth was found in {elapsed_s:.0f} s")
+
+    # ------------------------------------------------------------ evidence
+    def _comparable_calls(self) -> int | None:
+        """Requests of the failing route since the patch; None where there is no route."""
+        if self._route is None:
+            return None
+        now = self._routes.get(self._route, (0, 0))[0]
+        return max(0, now - self._routes_start.get(self._route, (0, 0))[0])
+
+    def _new_failure(self, occurrence: Occurrence) -> None:
+        files = {PurePath(path).parts for path in self._applied.files}
+        inside = [
+            frame
+            for frame in occurrence.frames
+            if any(PurePath(frame.file).parts[-len(parts) :] == parts for parts in files)
+        ]
+        if not inside:
+            return
+        what = f"{occurrence.exception} is new in {PurePath(inside[-1].file).name}"
+        if any(frame.function in self._applied.functions for frame in inside):
+            self._harm = f"{what}, in a function that the patch changed"
+        else:
+            self._stray_failures += occurrence.count
+            if self._stray_failures >= 2:
+                self._harm = f"{what}, which the patch changed"
+
+
+def _route_of(occurrence: Occurrence | None, routes: Routes) -> str | None:
+    request = occurrence.request if occurrence else None
+    if request is None:
+        return None
+    named = (request.route, f"{request.method} {request.route}", request.path)
+    return next((name for name in named if name and name in routes), None)
+
+
+def _failing_share(incident: Incident, route: str | None, routes: Routes) -> float | None:
+    """Share of the comparable calls that failed before the patch."""
+    if route is None:
+        return None
+    requests, errors = routes[route]
+    failures = max(errors, min(incident.count, requests))
+    return failures / requests if requests and failures else None
+
+
+def _failure_rate(incident: Incident, now_s: float) -> float | None:
+    """Failures per second before the patch."""
+    if incident.count <= 0:
+        return None
+    return incident.count / max(1.0, now_s - incident.first_seen_s)
+
+
+def _known_fingerprints(before: tuple[Sample, ...]) -> set[str]:
+    prefix = "exceptions:"
+    return {
+        name.removeprefix(prefix)
+        for sample in before
+        for name in sample.counters
+        if name.startswith(prefix)
+    }
+
+
+def _worst(before: tuple[Sample, ...], metric: str) -> float | None:
+    values = [value for sample in before if (value := sample.value(metric)) is not None]
+    return max(values) if len(values) >= 5 else None
+
+
+def _limits(before: tuple[Sample, ...]) -> dict[str, Cusum]:
+    """Limits beyond the worst that was seen before, with room for what does not matter."""
+    limits: dict[str, Cusum] = {}
+    errors = _worst(before, "error_rate")
+    if errors is not None:
+        limits["error_rate"] = Cusum(1.2 * errors + 3)
+    slow = _worst(before, "response_time")
+    if slow is not None:
+        limits["response_time"] = Cusum(1.25 * slow + 20)
+    memory = _worst(before, "memory_usage")
+    if memory is not None:
+        limits["memory_usage"] = Cusum(1.25 * memory + 32e6)
+    if len(before) >= 5:
+        limits["health"] = Cusum(15.0, upward=False)
+    return limits
+
+
+def _memory_growth(before: tuple[Sample, ...]) -> float | None:
+    points = [
+        (sample.time_s, value)
+        for sample in before
+        if (value := sample.value("memory_usage")) is not None
+    ]
+    found = growth([time for time, _ in points], [value for _, value in points])
+    return None if found is None else found[0]
+
+
+def _harm_in_words(name: str, value: float, cusum: Cusum) -> str:
+    if name == "health":
+        return f"the health score fell to {value:.0f}"
+    if name == "memory_usage":
+        return f"memory rose to {value / 1e6:.0f} MB, beyond {cusum.limit / 1e6:.0f} MB"
+    unit = "ms" if name == "response_time" else "/min"
+    words = name.replace("_", " ")
+    return f"{words} rose to {value:.0f} {unit}, beyond {cusum.limit:.0f} {unit}"
+
+
+def _rate(bytes_per_s: float) -> str:
+    return f"{bytes_per_s * 60 / 1e6:.2f} MB/min"
