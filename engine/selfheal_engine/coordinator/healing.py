@@ -176,7 +176,12 @@ class Healings:
         parts = self._parts
         try:
             applied = apply_patch(
-                candidate, parts.project, parts.source, parts.settings, parts.vault
+                candidate,
+                parts.project,
+                parts.source,
+                parts.settings,
+                parts.vault,
+                incident=incident,
             )
         except SelfhealError as why:
             self._could_not_apply(incident, case, why)
@@ -240,7 +245,9 @@ class Healings:
         if case.applied is None:
             raise SelfhealError(f"#{incident.number} is watched but nothing was applied")
         if outcome.kind == "next_canary":
-            case.applied = continue_rollout(case.applied, self._parts.source)
+            case.applied = continue_rollout(
+                case.applied, self._parts.source, self._parts.settings, self._parts.project
+            )
             watched.watch.rolled_out(case.applied, now_s)
             self._ledger.journal(incident.id)
             self._ledger.change(incident.id, activity=outcome.text)
@@ -250,6 +257,9 @@ class Healings:
             mttr_s = round(ended.ended_s - ended.first_seen_s, 3)
             body = {"incident": incident.id, "mttr_s": mttr_s, "text": outcome.text}
             self._parts.publisher.event(Event(ended.ended_s, "healed", body))
+        elif outcome.kind == "handed_over":
+            self._watched = None
+            self._ledger.end(incident.id, IncidentState.DISMISSED, outcome.text)
         else:
             self._roll_back_watched(incident, case.applied, outcome.text)
 
