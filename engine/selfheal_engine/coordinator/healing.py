@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from selfheal_engine.healer import (
     Watch,
     apply_patch,
     continue_rollout,
+    rebase_patch,
     recover,
     revert_patch,
 )
@@ -45,7 +47,15 @@ class Watched:
 class Healings:
     """Applies approved patches, watches them, rolls back. Runs on the engine thread."""
 
-    def __init__(self, parts: Parts, ledger: Ledger, policy: ApprovalPolicy) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        ledger: Ledger,
+        policy: ApprovalPolicy,
+        prove_again: Callable[[Incident, Candidate], None],
+    ) -> None:
+        """`prove_again` validates a candidate that was re-based onto a changed file."""
+        self._prove_again = prove_again
         self._parts = parts
         self._ledger = ledger
         self._policy = policy
@@ -212,19 +222,31 @@ class Healings:
         self._start_watch(self._ledger.incident(incident.id), applied, now_s, "")
 
     def _could_not_apply(self, incident: Incident, case: Case, why: SelfhealError) -> None:
-        case.chosen = None
-        conflict = isinstance(why, PatchConflictError)
-        self._ledger.move(
-            incident.id,
-            IncidentState.OPEN if conflict else IncidentState.PROPOSED,
-            str(why),
-            activity=str(why),
-            **({"proposal": None} if conflict else {}),
-        )
-        if conflict:
-            case.attempts = 0  # made again, for the file as it is now
+        """Back to the person; a patch made for an older file is re-based and proven again."""
+        chosen, case.chosen = case.chosen, None
+        rebased = self._rebased(chosen) if isinstance(why, PatchConflictError) else None
+        if rebased is not None:
+            text = f"{why}: the patch was re-based and is being proven again"
+            self._ledger.move(incident.id, IncidentState.PROPOSED, text, activity=text)
+            self._prove_again(self._ledger.incident(incident.id), rebased)
+        elif isinstance(why, PatchConflictError):
+            case.attempts = 0  # found anew, in the file as it is now
+            self._ledger.move(
+                incident.id, IncidentState.OPEN, str(why), activity=str(why), proposal=None
+            )
+        else:
+            self._ledger.move(incident.id, IncidentState.PROPOSED, str(why), activity=str(why))
         self._parts.publisher.error(str(why), incident=incident.id)
         case.refuse(why)
+
+    def _rebased(self, candidate: Candidate | None) -> Candidate | None:
+        """The same change on the file as it is now; None where the two changes meet."""
+        if candidate is None:
+            return None
+        try:
+            return rebase_patch(candidate, self._parts.project)
+        except PatchConflictError:
+            return None
 
     def _start_watch(self, incident: Incident, applied: Applied, now_s: float, text: str) -> None:
         parts = self._parts

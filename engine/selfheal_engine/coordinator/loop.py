@@ -41,7 +41,12 @@ class EngineLoop:
         self._parts = parts
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.ledger = Ledger(parts)
-        self.healings = Healings(parts, self.ledger, ApprovalPolicy(parts.settings))
+        self.healings = Healings(
+            parts,
+            self.ledger,
+            ApprovalPolicy(parts.settings),
+            lambda incident, candidate: self.investigations.edit(incident, candidate),
+        )
         self.investigations = Investigations(
             parts, self.ledger, self._deliver, self.healings.proposed
         )
