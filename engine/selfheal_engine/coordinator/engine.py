@@ -26,6 +26,7 @@ from selfheal_engine.model import (
     Snapshot,
     Target,
 )
+from selfheal_engine.notify import Notifier
 from selfheal_engine.sources.discovery import list_services
 
 T = TypeVar("T")
@@ -76,6 +77,8 @@ class SelfHealingCoordinator:
         publisher = self._publisher = Publisher(self.settings.events)
         for subscriber in self._early:
             publisher.subscribe(subscriber)
+        if self.settings.notify:
+            publisher.subscribe(Notifier(self.settings.notify, publisher.error))
         target = self.target or _only_service(self.settings)
         self._thread = threading.Thread(
             target=self._run, args=(target, publisher), name="selfheal-engine", daemon=True

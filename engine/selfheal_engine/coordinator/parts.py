@@ -51,6 +51,7 @@ def open_parts(settings: Settings, target: Target, publisher: Publisher) -> Part
     except BaseException:
         memory.close()
         raise
+    memory.for_service(source.service().name)
     folder = settings.state_path() / "services" / source.service().name
     return Parts(
         settings=settings,

@@ -1,9 +1,9 @@
 """`EpisodicMemory`: the engine's documents on the history.
 
-Two files in one folder. `history.jsonl` grows slowly and is kept: episodes, rejected patches,
-learned counts. `incidents.jsonl` is the write-ahead record of incidents that have not ended:
-small, rewritten often, and emptied for good when an incident is forgotten, because it holds
-recorded values.
+Two kinds of file. `history.jsonl` grows slowly and is kept: episodes, rejected patches, learned
+counts, for all services. `services/<name>/incidents.jsonl` is the write-ahead record of one
+service's incidents that have not ended: small, rewritten often, and emptied for good when an
+incident is forgotten, because it holds recorded values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from selfheal_engine.episodic_memory import priors as learned
 from selfheal_engine.episodic_memory.same_patch import patch_key
 from selfheal_engine.episodic_memory.statistics import healing_stats
 from selfheal_engine.episodic_memory.storage import JournalStorage
-from selfheal_engine.episodic_memory.table import open_history
+from selfheal_engine.episodic_memory.table import History, JournalTable, open_history
 from selfheal_engine.errors import HistoryError
 from selfheal_engine.healer.applied import Applied
 from selfheal_engine.model import Episode, HealingStats, Incident
@@ -39,16 +39,27 @@ class EpisodicMemory:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._history = open_history(folder / HISTORY_FILE)
-        self._incidents = open_history(folder / INCIDENTS_FILE)
+        self._incidents: History | None = None
+        self._service = ""
         self._episodes = self._history.table("episodes")
         self._rejections = self._history.table("rejections")
         self._applied = self._history.table("applied")
         self._learned = self._history.table("learned")
-        self._states = self._incidents.table("states")
+
+    def for_service(self, name: str) -> None:
+        """Write ahead for this service from now on; its engine's incidents are its own."""
+        self.close_incidents()
+        self._service = name
 
     def close(self) -> None:
         self._history.close()
-        self._incidents.close()
+        self.close_incidents()
+
+    def close_incidents(self) -> None:
+        """Let go of the write-ahead record; the next use opens it again."""
+        if self._incidents is not None:
+            self._incidents.close()
+        self._incidents = None
 
     # ------------------------------------------------------------ episodes
     def add(self, episode: Episode) -> None:
@@ -186,33 +197,37 @@ class EpisodicMemory:
     def write_state(self, incident: Incident, note: dict[str, Any] | None = None) -> None:
         """Put down an incident's state before the step that it announces has any effect."""
         document = {"incident": to_plain(incident), "note": note or {}, "id": incident.id}
-        if self._states.contains(doc_id=incident.number):
-            self._states.update(document, doc_ids=[incident.number])
-        else:
-            self._states.insert(Document(document, doc_id=incident.number))
+        self._states().upsert(Document(document, doc_id=incident.number))
 
     def unfinished(self) -> list[tuple[Incident, dict[str, Any]]]:
         """Incidents that had not ended when the engine did, oldest first, with their notes."""
         found = [
             (from_plain(Incident, document["incident"]), document["note"])
-            for document in self._states
+            for document in self._states()
         ]
         return sorted(found, key=lambda pair: pair[0].number)
 
     def forget_state(self, incident_id: str) -> None:
         """The incident has ended: remove its record and the recorded values in it for good."""
-        storage = self._journal(self._incidents.storage)
+        states = self._states()
+        storage = self._journal(states.storage)
         with storage.transaction():
-            if self._states.remove(Query().id == incident_id):
+            if states.remove(Query().id == incident_id):
                 storage.compact()
 
     def next_number(self) -> int:
         """The number for the next incident: one more than any that is remembered."""
         numbers = [int(document.get("number", 0)) for document in self._episodes]
-        numbers += [int(document["incident"]["number"]) for document in self._states]
+        numbers += [int(document["incident"]["number"]) for document in self._states()]
         return max(numbers, default=0) + 1
 
     # ------------------------------------------------------------ inside
+    def _states(self) -> JournalTable:
+        if self._incidents is None:
+            folder = self.folder / "services" / self._service if self._service else self.folder
+            self._incidents = open_history(folder / INCIDENTS_FILE)
+        return self._incidents.journal_table("states")
+
     def _outcomes(self) -> Iterable[learned.Outcome]:
         for episode in self.episodes():
             outcome = learned.outcome_of(episode)

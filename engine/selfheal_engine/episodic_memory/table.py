@@ -130,6 +130,12 @@ class History(TinyDB):
     table_class = JournalTable
     default_storage_class: Any = JournalStorage
 
+    def journal_table(self, name: str) -> JournalTable:
+        """`table(name)`, typed as what it is."""
+        table = self.table(name)
+        assert isinstance(table, JournalTable)
+        return table
+
     def tables(self) -> set[str]:
         storage = self.storage
         return storage.names() if isinstance(storage, JournalStorage) else super().tables()
