@@ -1,0 +1,184 @@
+"""Runs one job behind the wall: import the project, replay what was recorded, report.
+
+`python worker.py` reads a job from standard input (JSON) and writes one JSON object a line to
+standard output, each carrying the job's nonce:
+
+    {"nonce": ..., "step": "imports", "outcome": {...}}
+    ...
+    {"nonce": ..., "step": "done"}
+
+Three processes keep the results honest. The supervisor holds the nonce and the way out, never
+imports anything of the project, and cannot be looked into by the others. The importer loads the
+project. Each replay runs in a fork of the importer, so one replay's damage never reaches the
+next. A replay that ends without its record has died, whatever its exit code says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+RECORD_AT_MOST = 4 << 20
+
+
+def main():
+    job = json.loads(sys.stdin.buffer.read().decode())
+    out = os.dup(1)
+    os.set_inheritable(out, False)
+    # what the project prints must not mix with the records
+    os.dup2(2, 1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    supervise(job, out)
+
+
+def supervise(job, out):
+    """Run every step of the job, each in a process of its own, and pass the records on."""
+    if FOLDER not in sys.path:
+        sys.path.insert(0, FOLDER)
+        sys.path.insert(1, os.path.dirname(FOLDER))
+    hide()
+    nonce = job.pop("nonce")
+
+    def say(step, outcome):
+        record = {"nonce": nonce, "step": step, "outcome": outcome}
+        write_all(out, json.dumps(record).encode() + b"\n")
+
+    read, write = os.pipe()
+    orders_read, orders_write = os.pipe()
+    importer = os.fork()
+    if importer == 0:
+        os.close(read)
+        os.close(orders_write)
+        os.close(out)
+        os.setpgid(0, 0)
+        # the importer never returns into the supervisor's frames
+        run_importer(job, write, orders_read)
+        os._exit(0)
+    os.close(write)
+    os.close(orders_read)
+    reader = Records(read)
+    limit = job.get("import_timeout_s", 30.0)
+    outcome = reader.next("imports", limit)
+    say("imports", outcome)
+    if outcome.get("ended") == "returned":
+        for step in job["steps"]:
+            started = time.monotonic()
+            try:
+                write_all(orders_write, (step["id"] + "\n").encode())
+            except OSError:
+                say(step["id"], {"ended": "died"})
+                continue
+            outcome = reader.next(step["id"], step.get("timeout_s", 10.0) + 5.0)
+            outcome.setdefault("seconds", time.monotonic() - started)
+            say(step["id"], outcome)
+    os.close(orders_write)
+    try:
+        os.killpg(importer, signal.SIGKILL)
+    except OSError:
+        pass
+    os.waitpid(importer, 0)
+    say("done", {})
+
+
+class Records:
+    """Reads the records that replays send, with a limit of time and of size."""
+
+    def __init__(self, descriptor):
+        self.descriptor = descriptor
+        self.pending = b""
+
+    def next(self, step, timeout_s):
+        """The record of `step`; {"ended": "died"} or {"ended": "timeout"} when none comes."""
+        end = time.monotonic() + timeout_s
+        while True:
+            line, found, rest = self.pending.partition(b"\n")
+            if found:
+                self.pending = rest
+                try:
+                    record = json.loads(line.decode())
+                    if record.get("step") == step and isinstance(record.get("outcome"), dict):
+                        record["outcome"].setdefault("ended", "died")
+                        return record["outcome"]
+                except (ValueError, AttributeError):
+                    pass  # not a record: the project's own bytes on a stolen descriptor
+                continue
+            left = end - time.monotonic()
+            if left <= 0:
+                return {"ended": "timeout", "seconds": timeout_s}
+            if select.select([self.descriptor], [], [], left)[0]:
+                chunk = os.read(self.descriptor, 1 << 16)
+                if not chunk or len(self.pending) > RECORD_AT_MOST:
+                    return {"ended": "died"}
+                self.pending += chunk
+
+
+def run_importer(job, write, orders):
+    """Import, report, then fork a replay for every order that comes."""
+    import replay
+
+    def send(step, outcome):
+        write_all(write, json.dumps({"step": step, "outcome": outcome}).encode() + b"\n")
+
+    parent = os.getpid()
+    try:
+        outcome = replay.prepare(job)
+    except BaseException as why:  # whatever the project raises while it is imported
+        outcome = replay.raised(why, job)
+    if os.getpid() != parent:
+        os._exit(1)  # the project forked while it was imported
+    send("imports", outcome)
+    steps = {step["id"]: step for step in job["steps"]}
+    with os.fdopen(orders, "r") as lines:
+        for line in lines:
+            name = line.strip()
+            send(name, replay_apart(steps[name], job, replay))
+
+
+def replay_apart(step, job, replay):
+    """The outcome of one replay in a fork of its own, killed with all it started."""
+    read, write = os.pipe()
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        os.setpgid(0, 0)
+        try:
+            outcome = replay.run(step, job)
+        except BaseException as why:  # a replay says how it ended, always
+            outcome = replay.raised(why, job)
+        write_all(write, json.dumps({"step": step["id"], "outcome": outcome}).encode() + b"\n")
+        os._exit(0)
+    os.close(write)
+    outcome = Records(read).next(step["id"], step.get("timeout_s", 10.0))
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(child, signal.SIGKILL)
+        except OSError:
+            continue
+    os.waitpid(child, 0)
+    os.close(read)
+    outcome.setdefault("seconds", time.monotonic() - started)
+    return outcome
+
+
+def hide():
+    """Keep our memory and descriptors from processes of the same user (prctl(2), proc(5))."""
+    import kernel
+
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+
+
+def write_all(descriptor, content):
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+if __name__ == "__main__":
+    main()

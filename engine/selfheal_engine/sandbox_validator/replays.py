@@ -1,0 +1,169 @@
+"""From reproducers and good calls to worker steps, and from outcomes to findings."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from selfheal_engine.model import GoodCall, Occurrence, Reproducer, RequestRecord
+from selfheal_engine.project import Project
+from selfheal_engine.sandbox_validator.jobs import Outcome
+
+GOOD_CALLS_AT_MOST = 40
+_TIMEOUT_S = {"stall": 15.0, "growth": 30.0, "interleaving": 20.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How a reproducer's run ended, seen as a bug report."""
+
+    present: bool
+    known: bool = True
+    """False when the run says nothing: the recording could not be brought back to life."""
+    text: str = ""
+
+
+def step_for(number: int, reproducer: Reproducer, goods: Iterable[GoodCall]) -> dict[str, Any]:
+    """The worker's step for one reproducer."""
+    step: dict[str, Any] = {
+        "id": f"reproducer{number}",
+        "kind": reproducer.kind,
+        "module": reproducer.module,
+        "file": reproducer.file,
+        "functions": list(reproducer.functions),
+        "function": reproducer.functions[0] if reproducer.functions else "",
+        "arguments": reproducer.arguments[0] if reproducer.arguments else "",
+        "all_arguments": list(reproducer.arguments),
+        "crash_file": reproducer.crash_file,
+        "crash_line": reproducer.crash_line,
+        "crash_function": reproducer.crash_function,
+        "timeout_s": _TIMEOUT_S.get(reproducer.kind, 10.0),
+        "goods": [
+            {"function": good.function, "file": good.file, "arguments": good.arguments}
+            for good in goods
+            if not good.raised
+        ][:GOOD_CALLS_AT_MOST],
+    }
+    if reproducer.request is not None:
+        step.update(request_step(reproducer.request))
+    return step
+
+
+def request_step(request: RequestRecord) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "path": request.path,
+        "query": request.query,
+        "headers": [list(pair) for pair in request.headers],
+        "body": base64.b64encode(request.body).decode(),
+        "app": request.app,
+    }
+
+
+def good_steps(occurrence: Occurrence, project: Project) -> list[dict[str, Any]]:
+    """Steps that replay the calls that went well."""
+    steps = []
+    for number, good in enumerate(occurrence.good_calls[:GOOD_CALLS_AT_MOST]):
+        module = module_of(project, good.file)
+        if module and good.arguments:
+            steps.append(
+                {
+                    "id": f"good{number}",
+                    "kind": "call",
+                    "module": module,
+                    "function": good.function,
+                    "arguments": good.arguments,
+                    "timeout_s": 5.0,
+                }
+            )
+    return steps
+
+
+def module_of(project: Project, file: str) -> str:
+    """Dotted name under which the project imports a file, "" when it cannot be told."""
+    relative = project.relative(file)
+    if relative is None or not relative.endswith(".py"):
+        return ""
+    path = (project.root / relative).resolve()
+    folders = [project.root.resolve().joinpath(p).resolve() for p in project.import_paths]
+    for folder in sorted(folders or [project.root.resolve()], key=lambda f: -len(f.parts)):
+        if path.is_relative_to(folder):
+            parts = list(path.relative_to(folder).with_suffix("").parts)
+            if parts[-1] == "__init__":
+                parts.pop()
+            return ".".join(parts)
+    return ""
+
+
+def fault(reproducer: Reproducer, outcome: Outcome) -> Fault:
+    """Whether the recorded bug shows in this run."""
+    ended = outcome["ended"]
+    if ended == "unknown":
+        return Fault(False, False, str(outcome.get("why", "the recording cannot be replayed")))
+    if ended == "died":
+        return Fault(True, True, "the replay ended without saying how")
+    if ended == "timeout":
+        return Fault(True, True, "the replay did not come to an end")
+    if ended == "raised":
+        text = f"{outcome['exception']}: {outcome.get('message', '')}".rstrip(": ")
+        place = (outcome.get("frames") or [["", 0, ""]])[-1]
+        return Fault(True, True, f"{text} at {place[0]}:{place[1]}" if place[0] else text)
+    if outcome.get("status", 200) >= 500:
+        return Fault(True, True, f"the request is answered with {outcome['status']}")
+    if outcome.get("fault"):
+        return Fault(True, True, str(outcome["fault"]))
+    return Fault(False)
+
+
+def same_fault(reproducer: Reproducer, outcome: Outcome) -> bool:
+    """The same kind of fault at the same place: exception class and crashing function."""
+    ended = outcome["ended"]
+    if reproducer.kind in ("growth", "interleaving"):
+        return bool(outcome.get("fault")) or ended in ("timeout", "raised")
+    if reproducer.kind == "stall":
+        return ended == "timeout" or bool(outcome.get("fault"))
+    if ended != "raised":
+        return reproducer.kind == "request" and outcome.get("status", 0) >= 500
+    if reproducer.exception and not same_name(outcome["exception"], reproducer.exception):
+        return False
+    if not reproducer.crash_function:
+        return True
+    wanted = reproducer.crash_function.rpartition(".")[2]
+    return any(
+        name.rpartition(".")[2] == wanted
+        and (not reproducer.crash_file or file == reproducer.crash_file)
+        for file, _, name in outcome.get("frames", [])
+    )
+
+
+def same_name(one: str, other: str) -> bool:
+    """Exception names match when equal, or equal without the module where one has none."""
+    if one == other:
+        return True
+    short = ("." in one) != ("." in other)
+    return short and one.rpartition(".")[2] == other.rpartition(".")[2]
+
+
+def comparable(outcome: Outcome) -> str:
+    """What of an outcome must be the same in the old and the new code."""
+    kept = {
+        key: outcome.get(key)
+        for key in ("ended", "value", "effects", "exception", "status", "body")
+        if outcome.get(key) is not None
+    }
+    return json.dumps(kept, sort_keys=True)
+
+
+def shape(text: str) -> str:
+    """The outermost kind of a recorded value: what a caller relies on first."""
+    try:
+        node = json.loads(text)
+    except ValueError:
+        return ""
+    if isinstance(node, dict):
+        tag = str(node.get("$", ""))
+        return ".".join(node["c"]) if "c" in node else tag
+    return type(node).__name__
