@@ -152,7 +152,8 @@ class Investigations:
         self._running = self._spare or ProposingProcess(self._deliver)
         self._spare = None
         self._running.give(job)
-        self._ledger.change(incident.id, activity="finding the cause")
+        activity = "proving the changed patch" if edited else "finding the cause"
+        self._ledger.change(incident.id, activity=activity)
 
     def _finish(self) -> None:
         # its reader thread reaps it: it has said its last word

@@ -21,7 +21,7 @@ from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.coordinator.policy import ApprovalPolicy
 from selfheal_engine.coordinator.workers import Message
 from selfheal_engine.events import VERSION, alert_event, sample_event
-from selfheal_engine.model import Alert, Event, IncidentState, Occurrence, Severity
+from selfheal_engine.model import Alert, Event, Incident, IncidentState, Occurrence, Severity
 
 SWEEP_S = 10.0
 """The healing loop's full round."""
@@ -41,14 +41,9 @@ class EngineLoop:
         self._parts = parts
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.ledger = Ledger(parts)
+        self.investigations = Investigations(parts, self.ledger, self._deliver, self._proposed)
         self.healings = Healings(
-            parts,
-            self.ledger,
-            ApprovalPolicy(parts.settings),
-            lambda incident, candidate: self.investigations.edit(incident, candidate),
-        )
-        self.investigations = Investigations(
-            parts, self.ledger, self._deliver, self.healings.proposed
+            parts, self.ledger, ApprovalPolicy(parts.settings), self.investigations.edit
         )
         self.decisions = Decisions(parts, self.ledger, self.investigations)
         self.overview = Overview(parts, self.ledger, self.investigations, self.healings)
@@ -232,6 +227,9 @@ class EngineLoop:
     # ------------------------------------------------------------ endings
     def _deliver(self, message: Message) -> None:
         self.post(lambda: self.investigations.handle(message))
+
+    def _proposed(self, incident: Incident) -> None:
+        self.healings.proposed(incident)
 
     def _stop(self, reason: str) -> None:
         self._stopping = self._stopping or reason

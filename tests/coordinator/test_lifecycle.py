@@ -1,0 +1,209 @@
+"""One incident's life, from proposed to its end, on a real file with the real healer and memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from selfheal_engine.coordinator.loop import EngineLoop
+from selfheal_engine.coordinator.parts import Parts
+from selfheal_engine.errors import PatchConflictError, SelfhealError
+from selfheal_engine.model import Event, Incident, IncidentState, Snapshot
+from tests.coordinator.scripted import (
+    BROKEN,
+    MENDED,
+    ScriptedService,
+    candidate,
+    occurrence,
+    parts_for,
+    proposed,
+)
+
+
+class Bench:
+    """An engine loop that a test turns by hand."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.told: list[Snapshot | Event] = []
+        self.parts: Parts = parts_for(folder, self.told.append, **settings)
+        self.loop = EngineLoop(self.parts)
+        self.file = self.parts.project.root / "shop.py"
+
+    @property
+    def service(self) -> ScriptedService:
+        source: object = self.parts.source
+        assert isinstance(source, ScriptedService)
+        return source
+
+    def open(self, *candidates: object) -> Incident:
+        """An incident with its proposal, as after a proposing process."""
+        (incident,) = self.parts.tracker.observe(time.time(), (), [occurrence()])
+        self.loop.ledger.opened(incident)
+        made = proposed(incident, *candidates)  # type: ignore[arg-type]
+        return self.loop.ledger.move(
+            incident.id, IncidentState.PROPOSED, "", proposal=made.proposal
+        )
+
+    def turn_until(self, condition: Callable[[], bool], most_s: float = 20.0) -> None:
+        deadline = time.monotonic() + most_s
+        while not condition():
+            assert time.monotonic() < deadline, [v for v in self.told if isinstance(v, Event)][-9:]
+            self.loop._turn()
+
+    def approve(self, incident: Incident, name: str = "c1") -> Future[str]:
+        answer: Future[str] = Future()
+        self.loop.healings.approve(incident.id, name, answer)
+        return answer
+
+    def state(self, incident: Incident) -> IncidentState:
+        return self.loop.ledger.incident(incident.id).state
+
+    def kinds(self) -> list[str]:
+        return [value.kind for value in self.told if isinstance(value, Event)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.loop.close()
+    made.parts.close(stop_service=False)
+
+
+def test_an_approved_patch_is_applied_watched_and_healed(bench: Bench) -> None:
+    incident = bench.open()
+    answer = bench.approve(incident)
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.HEALED)
+    assert bench.file.read_bytes() == MENDED
+    assert answer.result(0)
+    assert [kind for kind in bench.kinds() if kind in ("decision", "applied", "healed")] == [
+        "decision",
+        "applied",
+        "healed",
+    ]
+    (episode,) = bench.parts.memory.episodes()
+    assert (episode.state, episode.strategy, episode.decision) == (
+        "healed",
+        "null_check",
+        "person",
+    )
+    assert episode.mttr_s is not None
+    assert bench.parts.memory.unfinished() == []
+
+
+def test_the_same_error_after_the_patch_rolls_it_back(bench: Bench) -> None:
+    incident = bench.open()
+    bench.approve(incident)
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.WATCHING)
+
+    def comes_back() -> bool:
+        bench.service.arriving.append(occurrence("again"))
+        return bench.state(incident) is IncidentState.ROLLED_BACK
+
+    bench.turn_until(comes_back)
+    assert bench.file.read_bytes() == BROKEN
+    assert "came back" in bench.loop.ledger.incident(incident.id).outcome
+
+
+def test_a_file_that_the_owner_changed_is_never_overwritten(bench: Bench) -> None:
+    incident = bench.open()
+    theirs = BROKEN + b"\n\ndef other():\n    return 1\n"
+    bench.file.write_bytes(theirs)
+    answer = bench.approve(incident)
+    bench.turn_until(answer.done)
+    assert isinstance(answer.exception(0), PatchConflictError)
+    assert bench.file.read_bytes() == theirs
+    assert bench.state(incident) is IncidentState.PROPOSED
+    case = bench.loop.ledger.case(incident)
+    assert "proven again" in case.steps[-1].text
+
+
+def test_a_patch_that_cannot_be_rebased_sends_the_incident_back_to_be_diagnosed(
+    bench: Bench,
+) -> None:
+    incident = bench.open()
+    bench.file.write_bytes(b"def total(order):\n    return order.address.zip\n")
+    answer = bench.approve(incident)
+    bench.turn_until(answer.done)
+    assert isinstance(answer.exception(0), PatchConflictError)
+    assert bench.state(incident) is IncidentState.OPEN
+
+
+def test_maintenance_refuses_with_a_sentence(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, maintenance=True)
+    incident = bench.open()
+    with pytest.raises(SelfhealError, match="maintenance"):
+        bench.approve(incident)
+    assert bench.file.read_bytes() == BROKEN
+
+
+def test_what_waits_for_nobody_cannot_be_approved_twice(bench: Bench) -> None:
+    incident = bench.open()
+    bench.approve(incident)
+    with pytest.raises(SelfhealError, match="nothing waits for approval"):
+        bench.approve(incident)
+
+
+def test_a_rejected_patch_is_remembered_and_the_last_one_ends_the_incident(bench: Bench) -> None:
+    incident = bench.open(candidate("c1"), candidate("c2"))
+    assert "1 left" in bench.loop.decisions.reject(incident.id, "c1", "wrong default")
+    assert bench.state(incident) is IncidentState.PROPOSED
+    bench.loop.decisions.reject(incident.id, "c2", "also wrong")
+    assert bench.state(incident) is IncidentState.REJECTED
+    assert bench.parts.memory.rejected(incident.fingerprint)
+    with pytest.raises(SelfhealError, match="rejected already"):
+        bench.loop.decisions.dismiss(incident.id, "")
+
+
+def test_policy_approves_a_low_risk_proven_patch_by_itself(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, approve="low")
+    incident = bench.open()
+    bench.loop.healings.proposed(bench.loop.ledger.incident(incident.id))
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.HEALED)
+    (episode,) = bench.parts.memory.episodes()
+    assert episode.decision == "automatic"
+
+
+def test_a_healing_can_be_taken_back_later_from_the_history(bench: Bench) -> None:
+    incident = bench.open()
+    bench.approve(incident)
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.HEALED)
+    assert "rolled back" in bench.loop.healings.roll_back(incident.id)
+    assert bench.file.read_bytes() == BROKEN
+
+
+def test_one_patch_at_a_time_is_watched(bench: Bench) -> None:
+    first = bench.open()
+    (found,) = bench.parts.tracker.observe(time.time(), (), [occurrence("o2", "f2")])
+    bench.loop.ledger.opened(found)
+    second = bench.loop.ledger.move(
+        found.id,
+        IncidentState.PROPOSED,
+        proposal=proposed(found, candidate("c9", MENDED)).proposal,
+    )
+    bench.approve(first)
+    bench.turn_until(lambda: bench.state(first) is IncidentState.WATCHING)
+    bench.approve(second, "c9")
+    bench.loop._turn()
+    assert bench.state(second) is IncidentState.APPROVED
+
+
+def test_an_incident_of_metrics_alone_that_went_away_is_dismissed_by_itself(bench: Bench) -> None:
+    old = Incident("m", 9, IncidentState.OPEN, "cpu", 1.0, 1.0)
+    bench.parts.tracker.put(old)
+    bench.turn_until(lambda: bench.state(old) is IncidentState.DISMISSED)
+
+
+def test_a_turn_that_fails_is_told_and_survived(bench: Bench) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("what a bug")
+
+    bench.loop.post(broken)
+    bench.loop.post(lambda: bench.loop._stop("done"))
+    assert bench.loop.run() == "done"
+    errors = [v for v in bench.told if isinstance(v, Event) and v.kind == "error"]
+    assert "what a bug" in str(errors[0].body["text"])
