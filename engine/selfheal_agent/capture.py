@@ -1,0 +1,313 @@
+"""Exceptions, wherever they surface, become records; each exception object only once.
+
+A crash that is already known costs a look-up and a count. Full records are taken for the
+first two of a kind, then at most one in five seconds, and at most twenty a second in all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from selfheal_agent import frames, good_calls, requests
+from selfheal_agent.scrub import scrub_text
+from selfheal_agent.values import qualified_type
+
+MAX_KINDS = 2_000
+FULL_FIRST = 2
+FULL_EVERY_S = 5.0
+FULL_PER_S = 20
+MAX_CHAIN = 5
+_MARK = "__selfheal_seen__"
+
+_set = BaseException.__setattr__
+_get_cause = BaseException.__cause__.__get__  # type: ignore[attr-defined]
+_get_context = BaseException.__context__.__get__  # type: ignore[attr-defined]
+_get_suppress = BaseException.__suppress_context__.__get__  # type: ignore[attr-defined]
+_get_traceback = BaseException.__traceback__.__get__  # type: ignore[attr-defined]
+_get_args = BaseException.args.__get__  # type: ignore[attr-defined]
+_get_dict = BaseException.__dict__["__dict__"].__get__
+
+
+class _Kind:
+    __slots__ = ("count", "last_full", "number", "reported")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.count = 0
+        self.reported = 0
+        self.last_full = 0.0
+
+
+class Capture:
+    """Counts by kind of crash, and the budget of full records."""
+
+    def __init__(self, put: Callable[[Any], None], entry_tickets: Callable[[Any], Any]) -> None:
+        self._put = put
+        self._entry_tickets = entry_tickets
+        self.reset()
+
+    def reset(self) -> None:
+        """Start counting anew, as a forked child does."""
+        self._kinds: dict[Any, _Kind] = {}
+        self._second = 0
+        self._in_second = 0
+        self.total = 0
+        self.beyond = 0
+        """Exceptions of new kinds that were only counted, because the budget was spent."""
+
+    def exception(
+        self,
+        exc: BaseException | None,
+        caught_by: str,
+        handled: bool = False,
+        kind: str = "exception",
+        tb: TracebackType | None = None,
+    ) -> None:
+        """Record one exception. Never raises."""
+        try:
+            self._exception(exc, caught_by, handled, kind, tb)
+        except Exception:
+            self.beyond += 1
+
+    def _exception(
+        self,
+        exc: BaseException | None,
+        caught_by: str,
+        handled: bool,
+        kind: str,
+        tb: TracebackType | None,
+    ) -> None:
+        if exc is None or issubclass(type(exc), (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            return
+        if _marked(exc):
+            return
+        _set(exc, _MARK, os.getpid())
+        tb = tb or _get_traceback(exc)
+        self.total += 1
+        key = _key(type(exc), tb)
+        known = self._kinds.get(key)
+        if known is None:
+            if len(self._kinds) >= MAX_KINDS:
+                self.beyond += 1
+                return
+            known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
+        known.count += 1
+        if not self._may_record(known):
+            return
+        entries = frames.traceback_entries(tb)
+        record = describe(exc, kind, caught_by, entries, self._entry_tickets(tb))
+        record["handled"] = handled
+        record["key"] = known.number
+        record["count"] = known.count - known.reported
+        known.reported = known.count
+        record["codes"] = [
+            (frame.f_code, frame.f_globals)
+            for frame, _, _ in entries[-12:]
+            if frames.is_own(frame.f_code.co_filename)
+        ][-3:]
+        self._put(record)
+
+    def event(self, record: dict[str, Any], key: Any) -> None:
+        """A record that is no exception (an ERROR log, a stall, ...), deduplicated by `key`."""
+        known = self._kinds.get(key)
+        if known is None:
+            if len(self._kinds) >= MAX_KINDS:
+                self.beyond += 1
+                return
+            known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
+        known.count += 1
+        if self._may_record(known):
+            record["key"] = known.number
+            record["count"] = known.count - known.reported
+            known.reported = known.count
+            self._put(record)
+
+    def is_new(self, key: Any) -> bool:
+        """Whether a record under this key would be taken whole now."""
+        known = self._kinds.get(key)
+        return known is None or time.monotonic() - known.last_full >= FULL_EVERY_S
+
+    def _may_record(self, known: _Kind) -> bool:
+        now = time.monotonic()
+        if known.count > FULL_FIRST and now - known.last_full < FULL_EVERY_S:
+            return False
+        if int(now) != self._second:
+            self._second, self._in_second = int(now), 0
+        self._in_second += 1
+        if self._in_second > FULL_PER_S:
+            return False
+        known.last_full = now
+        return True
+
+    def counts(self) -> dict[int, int]:
+        """Occurrences by record key, over the life of the process."""
+        return {known.number: known.count for known in list(self._kinds.values())}
+
+    def unreported(self) -> list[tuple[int, int]]:
+        """(key, occurrences since the last record), and they count as reported from now on."""
+        found = []
+        for known in list(self._kinds.values()):
+            more = known.count - known.reported
+            if more > 0:
+                known.reported += more
+                found.append((known.number, more))
+        return found
+
+
+def describe(
+    exc: BaseException,
+    kind: str,
+    caught_by: str,
+    entries: list[tuple[FrameType, int, int]],
+    tickets: Any = None,
+) -> dict[str, Any]:
+    """The record of one exception; `frames.finish` and `capture.finish` complete it."""
+    record: dict[str, Any] = {
+        "kind": kind,
+        "time_s": time.time(),
+        "pid": os.getpid(),
+        "exception": qualified_type(type(exc)),
+        "message": message_of(exc),
+        "frames": frames.take(entries, tickets),
+        "thread": thread_name(),
+        "caught_by": caught_by,
+        "request": requests.current_record(),
+        "chain": [
+            {
+                "id": "",
+                "kind": kind,
+                "time_s": 0.0,
+                "pid": os.getpid(),
+                "exception": qualified_type(type(link)),
+                "message": message_of(link),
+                "frames": frames.take(frames.traceback_entries(_get_traceback(link))),
+            }
+            for link in _chain(exc)
+        ],
+    }
+    if issubclass(type(exc), SyntaxError):
+        record["kind"] = "syntax"
+        record["syntax"] = _syntax(exc)
+    elif issubclass(type(exc), ImportError) and _while_importing(entries):
+        record["kind"] = "syntax"
+    return record
+
+
+def finish(record: dict[str, Any]) -> dict[str, Any]:
+    """Completes a record in the probe's own thread."""
+    record.pop("codes", None)
+    frames.finish(record["frames"])
+    for link in (*record.get("chain", ()), *record.get("threads", ())):
+        frames.finish(link["frames"])
+    place = record.pop("syntax", None)
+    if place is not None:
+        text = frames.source_line(place["file"], place["line"]) or place["text"]
+        record["frames"].append(
+            {
+                "file": place["file"],
+                "line": place["line"],
+                "function": "<module>",
+                "source_line": text.strip()[:400],
+                "own": frames.is_own(place["file"]),
+                "column": place["column"],
+            }
+        )
+    return record
+
+
+def _key(cls: type, tb: TracebackType | None) -> Any:
+    places = []
+    while tb is not None and len(places) < 200:
+        code = tb.tb_frame.f_code
+        if not good_calls.is_shim(code):
+            places.append((code, tb.tb_lasti))
+        tb = tb.tb_next
+    return (cls, tuple(places[-12:]))
+
+
+def _marked(exc: BaseException) -> bool:
+    state = _get_dict(exc)
+    return type(state) is dict and state.get(_MARK) == os.getpid()
+
+
+def message_of(exc: BaseException) -> str:
+    """What str(exc) would say, as far as it can be told without running the class's code."""
+    cls = type(exc)
+    own_text = cls.__str__ if type(cls) is type else None
+    args = _get_args(exc)
+    if own_text in (OSError.__str__, SyntaxError.__str__, KeyError.__str__, ImportError.__str__):
+        if all(type(arg) in (str, int, type(None), bytes, tuple, float) for arg in args):
+            return scrub_text(own_text(exc)[:1000])  # type: ignore[misc]
+    if own_text in (UnicodeDecodeError.__str__, UnicodeEncodeError.__str__):
+        return scrub_text(own_text(exc)[:1000])  # type: ignore[misc]
+    parts = [_plain_text(arg) for arg in args]
+    if len(parts) == 1:
+        return scrub_text(parts[0][:1000])
+    return scrub_text(("(" + ", ".join(parts) + ")")[:1000]) if parts else ""
+
+
+def _plain_text(arg: object) -> str:
+    cls = type(arg)
+    if cls is str:
+        return arg[:1000]  # type: ignore[index]
+    if cls in (int, float, bool, type(None), bytes):
+        return repr(arg)[:1000]
+    if issubclass(cls, BaseException):
+        return message_of(arg)  # type: ignore[arg-type]
+    return f"<{qualified_type(cls)}>"
+
+
+def _chain(exc: BaseException) -> list[BaseException]:
+    links: list[BaseException] = []
+    seen = {id(exc)}
+    current = exc
+    while len(links) < MAX_CHAIN:
+        cause = _get_cause(current)
+        if cause is None and not _get_suppress(current):
+            cause = _get_context(current)
+        if cause is None or id(cause) in seen:
+            break
+        seen.add(id(cause))
+        links.append(cause)
+        current = cause
+    members = BaseException.__getattribute__(exc, "exceptions") if _is_group(exc) else ()
+    links.extend(member for member in members if id(member) not in seen)
+    return links[:MAX_CHAIN]
+
+
+def _is_group(exc: BaseException) -> bool:
+    return sys.version_info >= (3, 11) and issubclass(type(exc), BaseExceptionGroup)
+
+
+def _syntax(exc: BaseException) -> dict[str, Any]:
+    read = SyntaxError.__dict__
+    column = read["offset"].__get__(exc)
+    text = read["text"].__get__(exc)
+    return {
+        "file": frames.absolute(read["filename"].__get__(exc) or "<unknown>"),
+        "line": read["lineno"].__get__(exc) or 0,
+        "column": column - 1 if type(column) is int and column > 0 else None,
+        "text": text if type(text) is str else "",
+    }
+
+
+def _while_importing(entries: list[tuple[FrameType, int, int]]) -> bool:
+    own = [frame for frame, _, _ in entries if frames.is_own(frame.f_code.co_filename)]
+    return bool(own) and own[-1].f_code.co_name == "<module>"
+
+
+def thread_name() -> str:
+    """Name of the running thread without making a dummy thread for it."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return "MainThread"
+    import _thread
+
+    thread = threading._active.get(_thread.get_ident())
+    name = getattr(thread, "_name", "") if thread is not None else ""
+    return name if type(name) is str else ""

@@ -1,0 +1,428 @@
+"""The probe's only thread: it owns the socket, the ring of records and all slow work.
+
+Wire format, both ways: one JSON object a line, UTF-8. The socket is a unix stream socket,
+mode 0600, one for each process, `<run dir>/<pid>.sock`; the peer's uid must be ours. The first
+client that asks becomes the owner and may command; later ones only read and are told who the
+owner is. Application threads only append to a deque and, when the thread sleeps, write one
+byte to a pipe. The thread is started below `threading`, so that gevent cannot turn it into a
+greenlet and the service does not count it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import _thread
+import os
+import select
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+# kept from before anything could be monkey-patched
+_poll = select.poll
+_allocate_lock = _thread.allocate_lock
+_start_thread = _thread.start_new_thread
+_clock = time.monotonic
+_POLLIN, _POLLOUT = select.POLLIN, select.POLLOUT
+
+MAX_RING_BYTES = 2_000_000
+MAX_RING = 400
+MAX_PENDING = 2_000
+MAX_OUTBOX_BYTES = 8_000_000
+MAX_LINE_BYTES = 4_000_000
+TICK_S = 1.0
+
+Command = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Channel:
+    """The ring, the thread and the socket of one process."""
+
+    def __init__(
+        self,
+        folder: str,
+        hello: Callable[[], dict[str, Any]],
+        command: Command,
+        render: Callable[[Any], dict[str, Any] | None],
+        tick: Callable[[], None],
+    ) -> None:
+        self._folder = folder
+        self._hello = hello
+        self._command = command
+        self._render = render
+        self._tick = tick
+        self.pid = os.getpid()
+        self.dropped = 0
+        self.problem = ""
+        self._pending: deque[Any] = deque()
+        self._ring: deque[tuple[int, bytes]] = deque()
+        self._ring_bytes = 0
+        self._next = 0
+        self._delivered = 0
+        """Number of the first record that no owner has been sent yet."""
+        self._clients: dict[int, _Client] = {}
+        self._listener: Any = None
+        self._asleep = False
+        self._wake_r = self._wake_w = -1
+        self.busy = _allocate_lock()
+        """Held while the thread works: a fork waits for it, so that no lock is torn."""
+        self._idle_event = _allocate_lock()
+        self._stopping = False
+        self.started = False
+
+    # ------------------------------------------------------------ from any thread
+    def put(self, raw: Any) -> None:
+        """Hand over a record. Never blocks, never raises."""
+        if len(self._pending) >= MAX_PENDING:
+            self.dropped += 1
+            return
+        self._pending.append(raw)
+        if self._asleep:
+            self.wake()
+
+    def wake(self) -> None:
+        self._asleep = False
+        try:
+            os.write(self._wake_w, b"x")
+        except OSError:
+            return  # full pipe: it is awake; closed: it is gone
+
+    def start(self) -> None:
+        """Start the thread (again, after a fork)."""
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_r, False)
+        os.set_blocking(self._wake_w, False)
+        self.started = True
+        _start_thread(self._run, ())
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until what was handed over is sent or spooled; for the end of the process."""
+        if not self.started or self.pid != os.getpid():
+            return
+        end = _clock() + timeout_s
+        while _clock() < end and not self._stopping:
+            if not self._pending and not any(c.outbox for c in self._clients.values()):
+                if self.busy.acquire(True, max(0.0, end - _clock())):
+                    self.busy.release()
+                    if not self._pending:
+                        return
+                continue
+            self.wake()
+            time.sleep(0.002)
+
+    def close(self, leave_records: bool = True) -> None:
+        """Spool what no owner has read and remove the socket. The process is about to end."""
+        if self.pid != os.getpid() or self._stopping:
+            return
+        self._stopping = True
+        left = [line for number, line in self._ring if number >= self._delivered]
+        if left and leave_records:
+            self._spool(left)
+        for ending in (".sock", ".json"):
+            try:
+                os.unlink(os.path.join(self._folder, f"{self.pid}{ending}"))
+            except OSError:
+                continue
+
+    def forget_after_fork(self) -> None:
+        """In the child: give up the parent's descriptors, keep its files."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        if self._listener is not None:
+            self._listener.close()
+        for fd in (self._wake_r, self._wake_w):
+            try:
+                os.close(fd)
+            except OSError:
+                continue
+
+    @property
+    def attached(self) -> bool:
+        """Whether an owner is listening."""
+        return any(client.owner for client in self._clients.values())
+
+    # ------------------------------------------------------------ the thread
+    def _run(self) -> None:
+        _block_signals()
+        next_tick = _clock() + 0.2
+        with self.busy:
+            self._listen()
+        while not self._stopping:
+            self._asleep = not self._pending
+            try:
+                events = self._wait(max(0.0, next_tick - _clock()) if not self._pending else 0.0)
+            except OSError:
+                if self._stopping:
+                    return
+                time.sleep(0.05)  # descriptors closed under us: look again below
+                events = []
+            self._asleep = False
+            with self.busy:
+                if self._stopping:
+                    return
+                try:
+                    self._serve(events)
+                    self._render_pending()
+                    if _clock() >= next_tick:
+                        next_tick = _clock() + TICK_S
+                        self._check_listener()
+                        self._tick()
+                    self._send()
+                except Exception as why:  # the service must never hear of it
+                    self.problem = f"{type(why).__name__}: {why}"
+
+    def _wait(self, timeout_s: float) -> list[tuple[int, int]]:
+        poller = _poll()
+        poller.register(self._wake_r, _POLLIN)
+        if self._listener is not None:
+            poller.register(self._listener.fileno(), _POLLIN)
+        for fd, client in self._clients.items():
+            poller.register(fd, _POLLIN | (_POLLOUT if client.outbox else 0))
+        return poller.poll(timeout_s * 1000)
+
+    def _listen(self) -> None:
+        try:
+            os.makedirs(self._folder, 0o700, exist_ok=True)
+            path = os.path.join(self._folder, f"{self.pid}.sock")
+            listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
+            with _short_path(path) as short:
+                listener.bind(short)  # the folder is 0700, which covers the moment before chmod
+                os.chmod(path, 0o600)
+            listener.listen(8)
+            listener.setblocking(False)
+            self._listener = listener
+            self._write_card()
+        except OSError as why:
+            self.problem = f"no socket in {self._folder}: {why.strerror}"
+
+    def _check_listener(self) -> None:
+        """Come back when a cleaner removed the socket or something closed our descriptors."""
+        path = os.path.join(self._folder, f"{self.pid}.sock")
+        if self._listener is not None:
+            try:
+                os.fstat(self._listener.fileno())
+                if os.path.exists(path):
+                    return
+            except OSError:
+                self._listener.detach()
+        self._listener = None
+        try:
+            os.fstat(self._wake_r)
+            os.fstat(self._wake_w)
+        except OSError:
+            self._wake_r, self._wake_w = os.pipe()
+            os.set_blocking(self._wake_r, False)
+            os.set_blocking(self._wake_w, False)
+        self._listen()
+
+    def _write_card(self) -> None:
+        """The file that the picker lists services by."""
+        import json
+
+        path = os.path.join(self._folder, f"{self.pid}.json")
+        text = json.dumps(self._hello())
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+        os.replace(path + ".new", path)
+
+    def _serve(self, events: list[tuple[int, int]]) -> None:
+        for fd, event in events:
+            if fd == self._wake_r:
+                try:
+                    os.read(fd, 4096)
+                except OSError:
+                    continue
+            elif self._listener is not None and fd == self._listener.fileno():
+                self._accept()
+            elif fd in self._clients:
+                client = self._clients[fd]
+                if event & ~_POLLOUT:
+                    for message in client.read():
+                        self._obey(client, message)
+                if client.gone:
+                    self._clients.pop(fd).close()
+
+    def _accept(self) -> None:
+        try:
+            fd, _ = self._listener._accept()
+        except OSError:
+            return
+        connection = _socket.socket(fileno=fd)
+        connection.setblocking(False)
+        packed = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+        pid, uid, _gid = struct.unpack("3i", packed)
+        if uid not in (os.geteuid(), 0) or len(self._clients) >= 8:
+            connection.close()
+            return
+        client = _Client(connection, pid)
+        client.say({"t": "hello", **self._hello(), "taken_by": self._owner_pid()})
+        self._clients[fd] = client
+
+    def _owner_pid(self) -> int:
+        return next((c.pid for c in self._clients.values() if c.owner), 0)
+
+    def _obey(self, client: _Client, message: dict[str, Any]) -> None:
+        kind = message.get("t")
+        if kind == "attach":
+            owner = self._owner_pid()
+            client.owner = owner == 0 and not message.get("read_only")
+            client.attached = True
+            client.cursor = self._delivered if client.owner else 0
+            client.say({"t": "attached", "owner": client.owner, "taken_by": owner})
+            return
+        if not client.owner and message.get("changes"):
+            answer: dict[str, Any] = {
+                "ok": False,
+                "reason": f"process {self._owner_pid()} holds this service; this one may look only",
+            }
+        else:
+            try:
+                answer = self._command(message)
+            except Exception as why:
+                answer = {"ok": False, "reason": f"{type(why).__name__}: {why}"}
+        client.say({"t": "reply", "id": message.get("id"), **answer})
+
+    def _render_pending(self) -> None:
+        import json
+
+        for _ in range(len(self._pending)):
+            try:
+                raw = self._pending.popleft()
+            except IndexError:
+                return
+            made = self._render(raw)
+            if made is None:
+                continue
+            line = json.dumps({**made, "seq": self._next}, separators=(",", ":")).encode() + b"\n"
+            self._ring.append((self._next, line))
+            self._next += 1
+            self._ring_bytes += len(line)
+            while self._ring_bytes > MAX_RING_BYTES or len(self._ring) > MAX_RING:
+                number, old = self._ring.popleft()
+                self._ring_bytes -= len(old)
+                if number >= self._delivered:
+                    self.dropped += 1
+
+    def _send(self) -> None:
+        for fd, client in list(self._clients.items()):
+            if client.attached:
+                for number, line in self._ring:
+                    if number >= client.cursor and len(client.outbox) < MAX_OUTBOX_BYTES:
+                        client.outbox += line
+                        client.cursor = number + 1
+            client.write()
+            if client.owner and not client.outbox:
+                self._delivered = max(self._delivered, client.cursor)
+            if client.gone:
+                self._clients.pop(fd).close()
+
+    def _spool(self, lines: list[bytes]) -> None:
+        path = os.path.join(self._folder, f"{self.pid}.left")
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, b"".join(lines[-50:]))
+            finally:
+                os.close(fd)
+        except OSError:
+            return
+
+
+class _Client:
+    """One connected app."""
+
+    __slots__ = ("attached", "cursor", "gone", "inbox", "outbox", "owner", "pid", "socket")
+
+    def __init__(self, connection: Any, pid: int) -> None:
+        self.socket = connection
+        self.pid = pid
+        self.inbox = bytearray()
+        self.outbox = bytearray()
+        self.attached = self.owner = self.gone = False
+        self.cursor = 0
+
+    def say(self, message: dict[str, Any]) -> None:
+        import json
+
+        self.outbox += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+    def read(self) -> list[dict[str, Any]]:
+        import json
+
+        try:
+            part = self.socket.recv(262_144)
+        except (BlockingIOError, InterruptedError):
+            return []
+        except OSError:
+            part = b""
+        if not part or len(self.inbox) > MAX_LINE_BYTES:
+            self.gone = True
+            return []
+        self.inbox += part
+        *lines, rest = self.inbox.split(b"\n")
+        self.inbox = bytearray(rest)
+        messages = []
+        for line in lines:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                self.gone = True
+                break
+            if type(message) is dict:
+                messages.append(message)
+        return messages
+
+    def write(self) -> None:
+        while self.outbox:
+            try:
+                sent = self.socket.send(memoryview(self.outbox)[:262_144])
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self.gone = True
+                return
+            del self.outbox[:sent]
+
+    def close(self) -> None:
+        try:
+            self.socket.close()
+        except OSError:
+            return
+
+
+class _short_path:  # noqa: N801 - reads as a function
+    """A path to a socket that fits into sun_path (108 bytes), by way of /proc/self/fd."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) < 100:
+            return self._path
+        self._fd = os.open(os.path.dirname(self._path), os.O_PATH | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._fd}/{os.path.basename(self._path)}"
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def _block_signals() -> None:
+    # signals must reach the service's main thread, whose system calls they interrupt
+    try:
+        import signal
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    except (ImportError, OSError, ValueError):
+        return

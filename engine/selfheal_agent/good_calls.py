@@ -1,0 +1,247 @@
+"""Calls recorded at their entry, for functions on a crash path only.
+
+After a first crash the innermost project functions are watched: arguments are encoded when the
+call begins (by the time it raises they may have been mutated), results when it ends well. The
+failing call's arguments then stand in its traceback, a bounded number of good calls become the
+regression oracle, and the function goes back to exactly what it was.
+
+The way in is the function object's `__code__`: a shim that calls a twin of the original. It
+holds for all threads, costs nothing elsewhere and is undone by one assignment.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import Any
+
+from selfheal_agent import recording
+
+MAX_GOOD = 20
+"""Good calls kept of each function."""
+SPACING_S = 0.15
+"""Good calls beyond the first five are at least this far apart."""
+WATCH_S = 120.0
+"""A function is watched at most this long for its next crash."""
+MAX_FUNCTIONS = 12
+MAX_COST = 0.02
+"""Share of wall time that encoding may take before entries are sampled more thinly."""
+_SPECIAL = 0x20 | 0x80 | 0x100 | 0x200  # generators and coroutines keep their own code
+
+
+class Watched:
+    """One function under watch."""
+
+    __slots__ = (
+        "code",
+        "crashed",
+        "file",
+        "function",
+        "good",
+        "last_good_s",
+        "name",
+        "since",
+        "skip",
+        "spent_s",
+        "twin",
+    )
+
+    def __init__(self, function: FunctionType, name: str) -> None:
+        self.function = function
+        self.name = name
+        self.code = function.__code__
+        self.file = function.__code__.co_filename
+        self.twin = FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        self.twin.__kwdefaults__ = function.__kwdefaults__
+        self.since = time.monotonic()
+        self.good = 0
+        self.last_good_s = 0.0
+        self.spent_s = 0.0
+        self.skip = 0
+        self.crashed = False
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Called by the shim at entry: the ticket that `end` or a traceback reads."""
+        now = time.monotonic()
+        want_crash = not self.crashed
+        want_good = self.good < MAX_GOOD and (self.good < 5 or now - self.last_good_s > SPACING_S)
+        if not (want_crash or want_good):
+            return None
+        if self.spent_s > MAX_COST * (now - self.since + 0.5):
+            return None  # costly arguments: let time pass first
+        text = recording.try_encode({"args": list(args), "kwargs": kwargs})
+        self.spent_s += time.monotonic() - now
+        return (text, now) if text else None
+
+    def end(self, ticket: Any, result: Any) -> None:
+        """Called by the shim when the call ended well."""
+        if ticket is None or self.good >= MAX_GOOD or not recording.is_exact(ticket[0]):
+            return
+        now = time.monotonic()
+        if self.good >= 5 and now - self.last_good_s <= SPACING_S:
+            return
+        text = recording.try_encode(result)
+        self.spent_s += time.monotonic() - now
+        if result is None:
+            text = "null"
+        if not text or not recording.is_exact(text):
+            return
+        self.good += 1
+        self.last_good_s = now
+        _keep(
+            {
+                "t": "good_call",
+                "function": self.name,
+                "file": self.file,
+                "arguments": ticket[0],
+                "result": text,
+                "time_s": time.time(),
+                "duration_s": now - ticket[1],
+            }
+        )
+
+
+_by_function: dict[int, Watched] = {}
+_shim_codes: dict[CodeType, Watched] = {}
+_put: Callable[[Any], None] | None = None
+
+
+def install(put: Callable[[Any], None]) -> None:
+    """`put` takes a finished good call to the ring."""
+    global _put
+    _put = put
+
+
+def _keep(call: dict[str, Any]) -> None:
+    if _put is not None:
+        _put(call)
+
+
+def _shim(*args: Any, **kwargs: Any) -> Any:
+    # the three texts are constants of the code, replaced by the real callables for each function
+    begin: Any = "selfheal begin"
+    twin: Any = "selfheal twin"
+    end: Any = "selfheal end"
+    ticket = begin(args, kwargs)
+    result = twin(*args, **kwargs)
+    end(ticket, result)
+    return result
+
+
+def watch(function: FunctionType) -> bool:
+    """Put the shim in front of a function; False where that is not possible."""
+    code = function.__code__
+    if id(function) in _by_function or len(_by_function) >= MAX_FUNCTIONS:
+        return False
+    if code.co_flags & _SPECIAL or code in _shim_codes or code.co_name.startswith("<"):
+        return False
+    watched = Watched(function, function.__qualname__)
+    real: dict[Any, Any] = {
+        "selfheal begin": watched.begin,
+        "selfheal twin": watched.twin,
+        "selfheal end": watched.end,
+    }
+    consts = tuple(
+        real.get(const, const) if type(const) is str else const
+        for const in _shim.__code__.co_consts
+    )
+    shim = _shim.__code__.replace(co_consts=consts, co_freevars=code.co_freevars)
+    _shim_codes[shim] = watched
+    _by_function[id(function)] = watched
+    function.__dict__.setdefault("__wrapped__", watched.twin)  # what signature() looks at
+    function.__code__ = shim
+    return True
+
+
+def restore(function: FunctionType) -> None:
+    """Give a watched function its own code back."""
+    watched = _by_function.pop(id(function), None)
+    if watched is None:
+        return
+    function.__code__ = watched.code
+    if function.__dict__.get("__wrapped__") is watched.twin:
+        del function.__dict__["__wrapped__"]
+
+
+def restore_all() -> None:
+    for watched in list(_by_function.values()):
+        restore(watched.function)
+
+
+def original_code(function: FunctionType) -> CodeType:
+    """The function's code as it was defined."""
+    watched = _shim_codes.get(function.__code__)
+    return function.__code__ if watched is None else watched.code
+
+
+def is_twin(function: FunctionType) -> bool:
+    """Whether the function is the stand-in that a shim calls."""
+    return any(watched.twin is function for watched in _by_function.values())
+
+
+def is_shim(code: CodeType) -> bool:
+    return code in _shim_codes
+
+
+def entry_arguments(tb: TracebackType | None) -> dict[int, str] | None:
+    """Arguments recorded at entry, by id of the frame they were passed to."""
+    if not _shim_codes:
+        return None
+    found: dict[int, str] = {}
+    while tb is not None and tb.tb_next is not None:
+        watched = _shim_codes.get(tb.tb_frame.f_code)
+        if watched is not None:
+            ticket = tb.tb_frame.f_locals.get("ticket")
+            if type(ticket) is tuple:
+                found[id(tb.tb_next.tb_frame)] = ticket[0]
+                watched.crashed = True
+        tb = tb.tb_next
+    return found or None
+
+
+def entry_of_stack(frame: FrameType) -> str:
+    """Arguments recorded at the entry of a live frame."""
+    caller = frame.f_back
+    if caller is None or caller.f_code not in _shim_codes:
+        return ""
+    ticket = caller.f_locals.get("ticket")
+    return ticket[0] if type(ticket) is tuple else ""
+
+
+def find_functions(code: CodeType, scope: dict[str, Any]) -> list[FunctionType]:
+    """Live function objects that run `code`."""
+    return [
+        referrer
+        for referrer in gc.get_referrers(code)
+        if type(referrer) is FunctionType
+        and referrer.__code__ is code
+        and referrer.__globals__ is scope
+    ]
+
+
+def watch_codes(codes: list[tuple[CodeType, dict[str, Any]]]) -> int:
+    """Watch the functions of a crash path; how many are watched now that were not."""
+    count = 0
+    for code, scope in codes:
+        if code in _shim_codes or code.co_name.startswith("<"):
+            continue
+        for function in find_functions(code, scope)[:2]:
+            count += watch(function)
+    return count
+
+
+def expire() -> None:
+    """Called by the probe's thread each second: functions that were watched enough go back."""
+    now = time.monotonic()
+    for watched in list(_by_function.values()):
+        done = watched.crashed and watched.good >= MAX_GOOD
+        if done or now - watched.since > WATCH_S:
+            restore(watched.function)

@@ -1,0 +1,80 @@
+"""Runs our integrations right after the module they belong to is imported.
+
+The services' imports stay as they are: a finder at the front of sys.meta_path answers only for
+the few modules that an integration waits for, and lets the usual finders do the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+Integration = Callable[[ModuleType], None]
+_waiting: dict[str, list[Integration]] = {}
+
+
+def after_import(module: str, integration: Integration) -> None:
+    """Call `integration(module)` once the module is loaded; now, when it already is."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        _run(integration, loaded)
+    else:
+        _waiting.setdefault(module, []).append(integration)
+
+
+def install() -> None:
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def _run(integration: Integration, module: ModuleType) -> None:
+    try:
+        integration(module)
+    except Exception as why:
+        from selfheal_agent import probe
+
+        probe.note(f"integration of {module.__name__}: {type(why).__name__}: {why}")
+
+
+class _Finder:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in _waiting:
+            return None
+        for finder in sys.meta_path:
+            if isinstance(finder, _Finder):
+                continue
+            find = getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find is not None else None
+            if spec is not None:
+                if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Loader(spec.loader, name)
+                return spec
+        return None
+
+    def invalidate_caches(self) -> None:
+        """Nothing is cached here."""
+
+
+class _Loader:
+    """The module's own loader, followed by the integrations."""
+
+    def __init__(self, loader: Any, name: str) -> None:
+        self._loader = loader
+        self._name = name
+
+    def create_module(self, spec: Any) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # the module must see its own loader, as importlib.resources and pickle do
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        for integration in _waiting.pop(self._name, ()):
+            _run(integration, module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)

@@ -1,0 +1,92 @@
+"""logging: records with a traceback, and ERROR records without one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from selfheal_agent import frames, requests
+from selfheal_agent.capture import Capture, thread_name
+from selfheal_agent.hooks import Integration
+from selfheal_agent.scrub import scrub_text
+
+ERROR = 40
+
+
+def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
+    yield "logging", lambda module: _patch(module, capture)
+
+
+def _patch(logging: ModuleType, capture: Capture) -> None:
+    original = logging.Logger.handle
+
+    def handle(self: Any, record: Any) -> Any:
+        # before the record is handled: a handler may drop exc_info or end the process
+        if record.exc_info or record.levelno >= ERROR:
+            _look(record, capture)
+        return original(self, record)
+
+    handle.__wrapped__ = original  # type: ignore[attr-defined]
+    logging.Logger.handle = handle
+
+
+def _look(record: Any, capture: Capture) -> None:
+    exc_info = record.exc_info
+    if type(exc_info) is tuple and len(exc_info) == 3 and exc_info[1] is not None:
+        capture.exception(exc_info[1], "logging", handled=record.levelno < ERROR, tb=exc_info[2])
+    elif record.levelno >= ERROR and not _of_a_server(record.name):
+        # inside an except block the traceback is there, even when the call left it out
+        _log_event(record, capture)
+
+
+def _of_a_server(name: object) -> bool:
+    return type(name) is str and name.split(".")[0] in {"gunicorn", "uvicorn", "asyncio"}
+
+
+def _log_event(record: Any, capture: Capture) -> None:
+    try:
+        key = ("log", record.name, record.pathname, record.lineno)
+        made: dict[str, Any] = {"kind": "log"}
+        if capture.is_new(key):
+            entries = frames.stack_entries(sys._getframe(3))
+            made = {
+                "kind": "log",
+                "time_s": time.time(),
+                "pid": os.getpid(),
+                "exception": "",
+                "message": _text(record),
+                "frames": frames.take(entries),
+                "thread": thread_name(),
+                "caught_by": "logging",
+                "request": requests.current_record(),
+            }
+            made["frames"] = _until_caller(made["frames"], record)
+        capture.event(made, key)
+    except Exception:
+        capture.beyond += 1
+
+
+def _until_caller(found: list[dict[str, Any]], record: Any) -> list[dict[str, Any]]:
+    for position in range(len(found) - 1, -1, -1):
+        if found[position]["line"] == record.lineno and found[position]["file"].endswith(
+            os.path.basename(record.pathname)
+        ):
+            return found[: position + 1]
+    return found
+
+
+def _text(record: Any) -> str:
+    message, args = record.msg, record.args
+    if type(message) is not str:
+        return f"<{type(message).__name__}>"
+    plain = (str, int, float, bool, type(None), bytes)
+    if args and type(args) is tuple and all(type(arg) in plain for arg in args):
+        try:
+            message = message % args
+        except (TypeError, ValueError):
+            return scrub_text(message[:1000])
+    return scrub_text(message[:1000])

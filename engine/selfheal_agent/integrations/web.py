@@ -1,0 +1,105 @@
+"""WSGI servers and frameworks: Flask, gunicorn, wsgiref, werkzeug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from selfheal_agent import requests
+from selfheal_agent.capture import Capture
+from selfheal_agent.hooks import Integration
+
+
+def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
+    yield "flask.app", lambda module: _patch_flask(module, capture)
+    yield "gunicorn.app.base", lambda module: _patch_gunicorn(module, capture)
+    yield "gunicorn.app.wsgiapp", _note_gunicorn_app
+    yield "wsgiref.simple_server", lambda module: _patch_wsgiref(module, capture)
+    yield "werkzeug.serving", lambda module: _patch_werkzeug(module, capture)
+
+
+def _reporter(capture: Capture) -> Callable[[BaseException], None]:
+    def report(exc: BaseException) -> None:
+        capture.exception(exc, "wsgi")
+
+    return report
+
+
+def _patch_flask(module: ModuleType, capture: Capture) -> None:
+    requests.framework = "flask"
+    flask = module.Flask
+    original, handle = flask.wsgi_app, flask.handle_exception
+    calls: dict[int, Any] = {}
+
+    def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
+        call = calls.get(id(self))
+        if call is None:
+            call = calls[id(self)] = requests.wrap_wsgi(
+                lambda env, start: original(self, env, start), self, _flask_route
+            )
+        return call(environ, start_response)
+
+    def handle_exception(self: Any, e: Any) -> Any:
+        capture.exception(e, "flask")
+        return handle(self, e)
+
+    flask.wsgi_app = wsgi_app
+    flask.handle_exception = handle_exception
+
+
+def _flask_route(environ: dict[str, Any]) -> str:
+    request = environ.get("werkzeug.request")
+    rule = getattr(request, "url_rule", None)
+    path = getattr(rule, "rule", None)
+    method = environ.get("REQUEST_METHOD", "")
+    if type(path) is str:
+        return f"{method} {path}"
+    return f"{method} (no route)"
+
+
+def _patch_gunicorn(module: ModuleType, capture: Capture) -> None:
+    original = module.BaseApplication.wsgi
+
+    def wsgi(self: Any) -> Any:
+        app = original(self)
+        if getattr(app, "__selfheal__", False):
+            return app
+        wrapped = requests.wrap_wsgi(app, app, None, _reporter(capture))
+        wrapped.__selfheal__ = True  # type: ignore[attr-defined]
+        return wrapped
+
+    module.BaseApplication.wsgi = wsgi
+
+
+def _note_gunicorn_app(module: ModuleType) -> None:
+    original = module.WSGIApplication.load_wsgiapp
+
+    def load_wsgiapp(self: Any) -> Any:
+        uri = getattr(self, "app_uri", None)
+        if type(uri) is str:
+            requests.server_app = uri if ":" in uri else f"{uri}:application"
+        return original(self)
+
+    module.WSGIApplication.load_wsgiapp = load_wsgiapp
+
+
+def _patch_wsgiref(module: ModuleType, capture: Capture) -> None:
+    original = module.WSGIServer.set_app
+
+    def set_app(self: Any, application: Any) -> Any:
+        if application is not None:
+            application = requests.wrap_wsgi(application, application, None, _reporter(capture))
+        return original(self, application)
+
+    module.WSGIServer.set_app = set_app
+
+
+def _patch_werkzeug(module: ModuleType, capture: Capture) -> None:
+    original = module.BaseWSGIServer.__init__
+
+    def __init__(self: Any, host: Any, port: Any, app: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        wrapped = requests.wrap_wsgi(app, app, None, _reporter(capture))
+        original(self, host, port, wrapped, *args, **kwargs)
+
+    module.BaseWSGIServer.__init__ = __init__

@@ -1,0 +1,269 @@
+"""Puts the probe's parts together in one process, and again in every child it forks."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+VERSION = 1
+
+_state: _Probe | None = None
+_notes: list[str] = []
+
+
+def install(environ: Mapping[str, str]) -> None:
+    """Start watching this process. Called once, by our sitecustomize or when attached."""
+    global _state
+    if _state is not None or not environ.get("SELFHEAL_RUN_DIR"):
+        return
+    _state = _Probe(
+        environ["SELFHEAL_RUN_DIR"],
+        environ.get("SELFHEAL_NAME", "") or "service",
+        environ.get("SELFHEAL_PROJECT", "") or os.getcwd(),
+    )
+    _state.start()
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+    )
+
+
+def note(text: str) -> None:
+    """Something of ours did not work; told to the app, never to the service."""
+    if len(_notes) < 50:
+        _notes.append(text)
+
+
+def flush(timeout_s: float) -> None:
+    """Give the records in hand a chance to leave before the process ends."""
+    if _state is not None:
+        _state.channel.flush(timeout_s)
+
+
+def goodbye() -> None:
+    """The process ends now: send or spool, remove the socket."""
+    if _state is not None:
+        _state.goodbye()
+
+
+def _before_fork() -> None:
+    if _state is not None:
+        _state.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    if _state is not None:
+        _state.after_fork_in_parent()
+
+
+def _after_fork() -> None:
+    if _state is not None:
+        _state.after_fork()
+
+
+class _Probe:
+    """Everything of one process."""
+
+    def __init__(self, run_dir: str, name: str, project: str) -> None:
+        from selfheal_agent import frames, good_calls, requests
+        from selfheal_agent.capture import Capture
+
+        self.run_dir = run_dir
+        self.name = name
+        self.project = project
+        self.started_s = time.time()
+        frames.set_project(project)
+        self.totals = requests.Totals()
+        self.channel = self._new_channel()
+        self.capture = Capture(self._put, good_calls.entry_arguments)
+        self._stalls: Any = None
+        self._swapper: Any = None
+        self._memory: Any = None
+        self._holding = False
+        good_calls.install(self._put)
+
+    def _put(self, raw: Any) -> None:
+        self.channel.put(raw)
+
+    def _new_channel(self) -> Any:
+        from selfheal_agent.channel import Channel
+
+        return Channel(self.run_dir, self.hello, self.obey, self.render, self.tick)
+
+    def start(self) -> None:
+        import atexit
+
+        from selfheal_agent import hooks, integrations, queues
+
+        hooks.install()
+        integrations.install(self.capture)
+        queues.install()
+        atexit.register(goodbye)
+        self.channel.start()
+
+    # ------------------------------------------------------------ life of the process
+    def before_fork(self) -> None:
+        self._holding = self.channel.busy.acquire(True, 0.5)
+
+    def after_fork_in_parent(self) -> None:
+        if self._holding:
+            self._holding = False
+            self.channel.busy.release()
+
+    def after_fork(self) -> None:
+        from selfheal_agent import good_calls, queues, requests
+
+        self._holding = False
+        self.channel.forget_after_fork()
+        self.started_s = time.time()
+        requests.finished.clear()
+        requests.in_flight.clear()
+        self.totals = requests.Totals()
+        queues.forget()
+        good_calls.restore_all()
+        self.capture.reset()
+        self._stalls = None
+        self._memory = None
+        self.channel = self._new_channel()
+        self.channel.start()
+
+    def goodbye(self) -> None:
+        if self.channel.pid != os.getpid():
+            return
+        self.channel.flush(1.0)
+        self.channel.close()
+
+    # ------------------------------------------------------------ in the channel's thread
+    def hello(self) -> dict[str, Any]:
+        from selfheal_agent import requests
+
+        return {
+            "version": VERSION,
+            "pid": os.getpid(),
+            "ppid": os.getppid(),
+            "name": self.name,
+            "project": self.project,
+            "cwd": _cwd(),
+            "python": sys.executable or "",
+            "python_version": ".".join(str(part) for part in sys.version_info[:3]),
+            "command": [str(arg) for arg in getattr(sys, "orig_argv", sys.argv)][:60],
+            "started_s": self.started_s,
+            "framework": requests.framework,
+            "path": [entry for entry in sys.path if type(entry) is str][:60],
+        }
+
+    def tick(self) -> None:
+        """Once a second: totals, standing threads, counts of known crashes."""
+        from selfheal_agent import good_calls
+        from selfheal_agent.stalls import StallWatch
+
+        self.totals.collect()
+        if self._stalls is None:
+            self._stalls = StallWatch(self.capture, self.totals)
+        self._stalls.look()
+        good_calls.expire()
+        more = self.capture.unreported()
+        if more:
+            self.channel.put({"t": "counts", "counts": more, "time_s": time.time()})
+
+    def render(self, raw: dict[str, Any]) -> dict[str, Any] | None:
+        """A handed-over record as it goes over the wire."""
+        from selfheal_agent import capture, good_calls
+
+        if "t" in raw:
+            return raw
+        codes = raw.get("codes") or ()
+        record = capture.finish(raw)
+        if codes and self.channel.attached and record["kind"] in ("exception", "stall"):
+            good_calls.watch_codes(list(codes))
+        return {"t": "occurrence", "record": record}
+
+    def obey(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Answer one command of an app."""
+        kind = message.get("t")
+        if kind == "stats":
+            return {"ok": True, **self.stats()}
+        if kind in ("swap", "revert"):
+            return self._swap(kind, message)
+        if kind == "record":
+            return self._record(message)
+        if kind == "threads":
+            return {"ok": True, "threads": self._threads()}
+        if kind == "memory_start":
+            from selfheal_agent.memory import MemoryWatch
+
+            self._memory = MemoryWatch()
+            return {"ok": True}
+        if kind == "memory_report":
+            found = self._memory.report() if self._memory is not None else []
+            self._memory = None
+            return {"ok": True, "growth": found}
+        return {"ok": False, "reason": f"unknown command {kind!r}"}
+
+    def _swap(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        from selfheal_agent.swap import Swapper
+
+        if self._swapper is None:
+            self._swapper = Swapper()
+        swapper: Swapper = self._swapper
+        if kind == "revert":
+            return swapper.revert(str(message["path"]))
+        return swapper.swap(
+            str(message["path"]), str(message["sha256"]), [str(f) for f in message["functions"]]
+        )
+
+    def _record(self, message: dict[str, Any]) -> dict[str, Any]:
+        from selfheal_agent import good_calls, swap
+
+        module = swap._module_of(os.path.realpath(str(message["path"])))
+        if module is None:
+            return {"ok": False, "reason": "the file is not imported here"}
+        count = 0
+        for name in message.get("functions", ()):
+            for function in swap.named_functions(module, str(name)):
+                count += good_calls.watch(function)
+        return {"ok": True, "watched": count}
+
+    def stats(self) -> dict[str, Any]:
+        from selfheal_agent import queues
+
+        self.totals.collect()
+        waiting, by_kind = queues.depth()
+        return {
+            "pid": os.getpid(),
+            "time_s": time.time(),
+            **self.totals.plain(),
+            "exceptions": self.capture.total,
+            "counts": [[key, count] for key, count in self.capture.counts().items()],
+            "queue_depth": waiting,
+            "queues": by_kind,
+            "deadlock_risk": self._stalls.risk if self._stalls is not None else 0.0,
+            "drops": self.channel.dropped + self.capture.beyond,
+            "notes": [*_notes, self.channel.problem] if self.channel.problem else list(_notes),
+            "gc_collections": _collections(),
+            "framework": self.hello()["framework"],
+        }
+
+    def _threads(self) -> list[dict[str, Any]]:
+        from selfheal_agent import frames
+        from selfheal_agent.stalls import describe_threads
+
+        found = describe_threads(self._stalls)
+        for thread in found:
+            frames.finish(thread["frames"])
+        return found
+
+
+def _collections() -> int:
+    import gc
+
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""

@@ -1,0 +1,71 @@
+"""Backlogs inside the process: queues and executors, remembered when they are made."""
+
+from __future__ import annotations
+
+import weakref
+from types import ModuleType
+from typing import Any
+
+from selfheal_agent import hooks
+
+_queues: weakref.WeakSet[Any] = weakref.WeakSet()
+_executors: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def install() -> None:
+    hooks.after_import("queue", _watch_queue)
+    hooks.after_import("asyncio.queues", _watch_asyncio_queue)
+    hooks.after_import("concurrent.futures.thread", _watch_threads)
+    hooks.after_import("concurrent.futures.process", _watch_processes)
+
+
+def depth() -> tuple[int, dict[str, int]]:
+    """(all waiting items, by kind of queue). len() of built-in containers only."""
+    by_kind = {"queue": 0, "executor": 0}
+    for queue in list(_queues):
+        items = getattr(queue, "__dict__", {}).get("queue", None)
+        if items is None:
+            items = getattr(queue, "__dict__", {}).get("_queue", ())
+        if type(items).__module__ in ("builtins", "collections"):
+            by_kind["queue"] += len(items)
+    for executor in list(_executors):
+        work = executor.__dict__.get("_work_queue")
+        if work is not None:
+            by_kind["executor"] += int(work.qsize())
+        pending = executor.__dict__.get("_pending_work_items")
+        if type(pending) is dict:
+            by_kind["executor"] += len(pending)
+    return sum(by_kind.values()), by_kind
+
+
+def forget() -> None:
+    """In a forked child: the parent's queues are not ours."""
+    _queues.clear()
+    _executors.clear()
+
+
+def _remember(cls: Any, into: weakref.WeakSet[Any]) -> None:
+    original = cls.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        into.add(self)
+
+    __init__.__wrapped__ = original  # type: ignore[attr-defined]
+    cls.__init__ = __init__
+
+
+def _watch_queue(module: ModuleType) -> None:
+    _remember(module.Queue, _queues)
+
+
+def _watch_asyncio_queue(module: ModuleType) -> None:
+    _remember(module.Queue, _queues)
+
+
+def _watch_threads(module: ModuleType) -> None:
+    _remember(module.ThreadPoolExecutor, _executors)
+
+
+def _watch_processes(module: ModuleType) -> None:
+    _remember(module.ProcessPoolExecutor, _executors)

@@ -1,0 +1,314 @@
+"""Arguments and results as JSON text that the sandbox can bring back to life.
+
+`encode(value)` runs none of the service's code: built-in containers, common standard-library
+values and plain objects (class path and state) are written by what CPython itself stores;
+only C types without user hooks fall back to pickle. A call is recorded as
+`{"args": [...], "kwargs": {...}}`, `self` or `cls` first in `args`. Shared and cyclic references are kept.
+
+`decode(text)` imports the service's modules: it belongs inside the sandbox and nowhere else.
+
+Form: null, booleans, numbers, text and lists stand for themselves; everything else is an
+object {"$": tag, ...}. Containers and objects are numbered in the order they begin, and
+{"$": "ref", "i": n} points back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import pickle
+import sys
+import types
+from collections import Counter, OrderedDict, defaultdict, deque
+from typing import Any
+
+from selfheal_agent.values import (
+    instance_dict,
+    instance_slots,
+    type_module_of,
+    type_mro_of,
+    type_qualname_of,
+)
+
+MAX_NODES = 20_000
+MAX_TEXT_BYTES = 262_144
+MAX_DEPTH = 80
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_REDUCED = frozenset(
+    [
+        "datetime.date",
+        "datetime.datetime",
+        "datetime.time",
+        "datetime.timedelta",
+        "datetime.timezone",
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "uuid.UUID",
+        "pathlib.PosixPath",
+        "pathlib.PurePosixPath",
+        "zoneinfo.ZoneInfo",
+        "ipaddress.IPv4Address",
+        "ipaddress.IPv6Address",
+        "array.array",
+        "pathlib._local.PosixPath",
+        "pathlib._local.PurePosixPath",
+    ]
+)
+"""Standard-library values whose own pickling is known to run no code of the service."""
+_FRESH = {
+    "_thread.lock": "lock",
+    "_thread.RLock": "rlock",
+    "threading.Condition": "condition",
+    "threading.Event": "event",
+    "threading.Semaphore": "semaphore",
+    "threading.local": "local",
+    "_thread._local": "local",
+    "logging.Logger": "logger",
+}
+
+
+class UnrecordableError(Exception):
+    """The value cannot be written down whole."""
+
+
+def encode(value: object, *, stand_ins: bool = False) -> str:
+    """JSON text of `value`. Raises UnrecordableError.
+
+    With `stand_ins`, what cannot be recorded (sockets, connections, generators, ...) is
+    replaced by a marker, and `is_exact` says so.
+    """
+    try:
+        text = json.dumps(
+            _Encoder(stand_ins).encode(value, 0), separators=(",", ":"), ensure_ascii=True
+        )
+    except UnrecordableError:
+        raise
+    except (ValueError, TypeError, RecursionError, RuntimeError, AttributeError) as why:
+        raise UnrecordableError(type(why).__name__) from None
+    if len(text) > MAX_TEXT_BYTES:
+        raise UnrecordableError("larger than 256 KB")
+    return text
+
+
+def try_encode(value: object) -> str:
+    """`encode` with stand-ins where needed, "" when even that is not possible."""
+    if value is None:
+        return ""
+    try:
+        return encode(value, stand_ins=True)
+    except UnrecordableError:
+        return ""
+
+
+def is_exact(text: str) -> bool:
+    """Whether the recording holds no stand-in."""
+    return '{"$":"standin"' not in text
+
+
+class _Encoder:
+    def __init__(self, stand_ins: bool) -> None:
+        self._stand_ins = stand_ins
+        self._seen: dict[int, int] = {}
+        self._kept: list[object] = []
+        self._nodes = 0
+        self._text = 0
+
+    def encode(self, value: Any, depth: int) -> Any:
+        cls = type(value)
+        if value is None or cls is bool:
+            return value
+        if cls is int:
+            return value if -(1 << 63) <= value < 1 << 63 else {"$": "int", "v": hex(value)}
+        if cls is str:
+            self._count_text(len(value))
+            return value
+        if cls is float:
+            return value if math.isfinite(value) else {"$": "float", "v": repr(value)}
+        self._nodes += 1
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise UnrecordableError("too large or too deep")
+        leaf = self._leaf(value, cls)
+        if leaf is not None:
+            return leaf
+        number = self._seen.get(id(value))
+        if number is not None:
+            return {"$": "ref", "i": number}
+        self._seen[id(value)] = len(self._kept)
+        self._kept.append(value)
+        return self._container(value, cls, depth + 1)
+
+    def _count_text(self, length: int) -> None:
+        self._text += length
+        if self._text > MAX_TEXT_BYTES:
+            raise UnrecordableError("larger than 256 KB")
+
+    def _leaf(self, value: Any, cls: type) -> Any:
+        if cls is bytes or cls is bytearray:
+            self._count_text(len(value))
+            return {"$": cls.__name__, "v": base64.b64encode(value).decode("ascii")}
+        if cls is complex:
+            return {"$": "complex", "v": [value.real, value.imag]}
+        if value is Ellipsis or value is NotImplemented:
+            return {"$": "name", "v": repr(value)}
+        if cls is range:
+            return {"$": "range", "v": [value.start, value.stop, value.step]}
+        if cls is types.ModuleType:
+            return {"$": "module", "v": str(value.__name__)}
+        if issubclass(cls, type) and _resolvable(value):
+            return {"$": "class", "v": _class_path(value)}
+        return None
+
+    def _function(self, value: Any) -> Any:
+        module, name = value.__module__, value.__qualname__
+        if type(module) is str and _resolve(module, name) is value:
+            return {"$": "function", "v": [module, name]}
+        return self._stand_in(type(value))
+
+    def _container(self, value: Any, cls: type, depth: int) -> Any:
+        if cls is list:
+            return [self.encode(item, depth) for item in value]
+        if cls in (tuple, set, frozenset, deque):
+            made = {"$": cls.__name__, "v": [self.encode(item, depth) for item in value]}
+            if cls is deque and value.maxlen is not None:
+                made["n"] = value.maxlen
+            return made
+        if cls is dict:
+            return self._dict(value, depth)
+        if cls in (OrderedDict, Counter):
+            return {"$": cls.__name__, "v": self._pairs(value, depth)}
+        if cls is defaultdict:
+            factory = self.encode(value.default_factory, depth)
+            return {"$": "defaultdict", "f": factory, "v": self._pairs(value, depth)}
+        if cls is types.MethodType:
+            return {
+                "$": "method",
+                "f": self.encode(value.__func__, depth),
+                "o": self.encode(value.__self__, depth),
+            }
+        if cls in (types.FunctionType, types.BuiltinFunctionType):
+            return self._function(value)
+        path = f"{type_module_of(cls)}.{type_qualname_of(cls)}"
+        if path in _FRESH:
+            return {"$": "fresh", "v": _FRESH[path]}
+        if path in _REDUCED or _is_plain_c_type(value, cls):
+            return self._pickled(value)
+        return self._object(value, cls, depth)
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        items = list(dict.items(value))
+        if all(type(key) is str and key != "$" for key, _ in items):
+            self._count_text(sum(len(key) for key, _ in items))
+            return {"$": "d", "v": {key: self.encode(item, depth) for key, item in items}}
+        return {"$": "dict", "v": self._pairs(value, depth)}
+
+    def _pairs(self, value: dict[Any, Any], depth: int) -> list[list[Any]]:
+        return [
+            [self.encode(key, depth), self.encode(item, depth)]
+            for key, item in list(dict.items(value))
+        ]
+
+    def _pickled(self, value: Any) -> Any:
+        body = pickle.dumps(value, protocol=4)
+        self._count_text(len(body))
+        return {"$": "pickle", "v": base64.b64encode(body).decode("ascii")}
+
+    def _object(self, value: Any, cls: type, depth: int) -> Any:
+        mro = type_mro_of(cls)
+        names = {f"{type_module_of(base)}.{type_qualname_of(base)}" for base in mro}
+        if "enum.Enum" in names:
+            name = instance_dict(value).get("_name_")
+            if type(name) is not str:
+                return {
+                    "$": "flags",
+                    "c": _class_path(cls),
+                    "v": self.encode(instance_dict(value)["_value_"], depth),
+                }
+            return {"$": "enum", "c": _class_path(cls), "v": name}
+        base = next((b for b in mro if not b.__flags__ & _HEAP_TYPE), object)
+        if not _resolvable(cls):
+            return self._stand_in(cls)
+        made: dict[str, Any] = {"$": "object", "c": _class_path(cls)}
+        if base in (dict, OrderedDict, defaultdict, Counter):
+            made["items"] = self._pairs(value, depth)
+        elif base in (list, tuple, set, frozenset, deque):
+            made["base"] = [self.encode(item, depth) for item in base.__iter__(value)]
+        elif base in (int, float, str, bytes):
+            made["base"] = self.encode(base.__new__(base, _raw(value, base)), depth)
+        elif issubclass(base, BaseException):
+            made["args"] = self.encode(BaseException.args.__get__(value), depth)  # type: ignore[attr-defined]
+        elif base is not object:
+            return self._stand_in(cls)
+        state = instance_dict(value)
+        if state:
+            made["state"] = {
+                key: self.encode(item, depth)
+                for key, item in list(state.items())
+                if type(key) is str
+            }
+        slots = instance_slots(value)
+        if slots:
+            made["slots"] = {key: self.encode(item, depth) for key, item in slots}
+        return made
+
+    def _stand_in(self, cls: type) -> Any:
+        if not self._stand_ins:
+            raise UnrecordableError(_class_path_text(cls))
+        return {"$": "standin", "v": _class_path_text(cls)}
+
+
+def _raw(value: Any, base: type) -> Any:
+    # int.__int__ and its like read the C value of a subclass instance, whatever it overrides
+    reader = {int: int.__int__, float: float.__float__, str: str.__str__, bytes: bytes.__bytes__}
+    if base is bytes and sys.version_info < (3, 11):
+        return bytes.__getitem__(value, slice(None))
+    return reader[base](value)  # type: ignore[index]
+
+
+def _is_plain_c_type(value: Any, cls: type) -> bool:
+    """Arrays of numbers: static C types whose elements hold no Python objects."""
+    if cls.__flags__ & _HEAP_TYPE:
+        return False
+    if type_module_of(cls) == "numpy" and type_qualname_of(cls) == "ndarray":
+        return str(value.dtype.kind) in "biufcSUMm"
+    return type_module_of(cls) == "numpy" and type_qualname_of(cls) not in ("object_", "void")
+
+
+def _class_path(cls: type) -> list[str]:
+    return [str(type_module_of(cls)), str(type_qualname_of(cls))]
+
+
+def _class_path_text(cls: type) -> str:
+    return ".".join(_class_path(cls))
+
+
+def _resolvable(cls: type) -> bool:
+    return _resolve(*_class_path(cls)) is cls
+
+
+def _resolve(module: str, name: str) -> Any:
+    """The object that `module` holds under a qualified name, by plain dictionary look-ups."""
+    found: Any = sys.modules.get(module)
+    if type(found) is not types.ModuleType:
+        return None
+    scope = types.ModuleType.__getattribute__(found, "__dict__")
+    for part in name.split("."):
+        found = scope.get(part)
+        if isinstance(found, (staticmethod, classmethod)):
+            found = found.__func__
+        if not issubclass(type(found), type):
+            scope = {}
+        else:
+            scope = type.__dict__["__dict__"].__get__(found)
+    return found
+
+
+def decode(text: str, modules: Any = None) -> Any:
+    """The value again. Imports the classes it names: for the sandbox only.
+
+    `modules` may map recorded module names to others ("__main__" to the service's script).
+    Raises ValueError when a class is gone or the text is no recording.
+    """
+    from selfheal_agent.replaying import Decoder
+
+    return Decoder(modules or {}).decode(json.loads(text))

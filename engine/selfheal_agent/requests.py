@@ -1,0 +1,387 @@
+"""Requests: how long each took, how it ended, and what the one in flight looks like.
+
+Application threads append one small tuple for each request to a deque; the probe's thread
+turns them into counts and histograms by route. The request in flight is kept by thread (and
+by asyncio task), so that a crash record can carry it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from _thread import get_ident
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from selfheal_agent import histogram
+from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
+
+MAX_BODY = 65_536
+MAX_ROUTES = 200
+clock = time.perf_counter
+
+finished: deque[tuple[str, float, bool]] = deque()
+"""(route, seconds, failed) of requests that ended and are not counted yet."""
+in_flight: dict[int, InFlight] = {}
+"""By thread, or by id of the asyncio task."""
+framework = ""
+server_app = ""
+"""Import path of the callable as the server was told: "shop.wsgi:app"."""
+
+_current_task: Callable[[], Any] | None = None
+
+
+class InFlight:
+    """One request that is being served."""
+
+    __slots__ = (
+        "app",
+        "body",
+        "body_size",
+        "environ",
+        "key",
+        "kind",
+        "route",
+        "route_of",
+        "stall_told",
+        "started",
+        "status",
+        "thread",
+    )
+
+    def __init__(self, kind: str, environ: dict[str, Any], key: int) -> None:
+        self.kind = kind
+        self.environ = environ
+        self.key = key
+        self.thread = get_ident()
+        self.started = clock()
+        self.status = 0
+        self.route = ""
+        self.route_of: Callable[[dict[str, Any]], str] | None = None
+        self.body: list[bytes] = []
+        self.body_size = 0
+        self.app: Any = None
+        self.stall_told = False
+
+    def keep_body(self, part: bytes) -> None:
+        if self.body_size < MAX_BODY:
+            self.body.append(part)
+        self.body_size += len(part)
+
+
+def task_key() -> int:
+    """Key of the running asyncio task, or of the thread where there is none."""
+    if _current_task is not None:
+        try:
+            task = _current_task()
+        except RuntimeError:
+            task = None
+        if task is not None:
+            return id(task)
+    return get_ident()
+
+
+def watch_asyncio(asyncio_tasks: Any) -> None:
+    """From now on requests are kept by task where a loop runs."""
+    global _current_task
+    _current_task = asyncio_tasks.current_task
+
+
+def end(request: InFlight, failed: bool) -> None:
+    """The request is over."""
+    route = request.route
+    if not route:
+        find = request.route_of
+        route = find(request.environ) if find is not None else _collapsed(request)
+    finished.append((route, clock() - request.started, failed or request.status >= 500))
+    if in_flight.get(request.key) is request:
+        del in_flight[request.key]
+
+
+def _collapsed(request: InFlight) -> str:
+    environ = request.environ
+    if request.kind == "asgi":
+        return f"{environ.get('method', '')} {plain_path(environ.get('path', ''))}".strip()
+    return f"{environ.get('REQUEST_METHOD', '')} {plain_path(environ.get('PATH_INFO', ''))}"
+
+
+def plain_path(path: str) -> str:
+    """A path whose numbers and long ids are replaced, so that one route has one name."""
+    if not any(c.isdigit() for c in path):
+        return path
+    parts = []
+    for part in path.split("/"):
+        digits = sum(c.isdigit() for c in part)
+        parts.append("<id>" if digits and (digits == len(part) or len(part) > 15) else part)
+    return "/".join(parts)
+
+
+class Totals:
+    """Cumulative counts of this process, built by the probe's thread."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.routes: dict[str, RouteTotals] = {}
+
+    def collect(self) -> None:
+        """Count what ended since the last time."""
+        for _ in range(len(finished)):
+            try:
+                route, seconds, failed = finished.popleft()
+            except IndexError:
+                return
+            self.requests += 1
+            self.errors += failed
+            totals = self.routes.get(route)
+            if totals is None:
+                if len(self.routes) >= MAX_ROUTES:
+                    route = "(other)"
+                totals = self.routes.setdefault(route, RouteTotals())
+            totals.add(seconds, failed)
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "errors": self.errors,
+            "routes": {route: [t.requests, t.errors, t.counts] for route, t in self.routes.items()},
+        }
+
+
+class RouteTotals:
+    """Counts of one route."""
+
+    __slots__ = ("counts", "errors", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.counts: dict[int, int] = {}
+
+    def add(self, seconds: float, failed: bool) -> None:
+        self.requests += 1
+        self.errors += failed
+        index = histogram.bucket(seconds)
+        self.counts[index] = self.counts.get(index, 0) + 1
+
+
+# ---------------------------------------------------------------- WSGI
+_FLAG = "selfheal.request"
+
+
+def wrap_wsgi(
+    call: Callable[..., Any],
+    app: Any = None,
+    route_of: Callable[[dict[str, Any]], str] | None = None,
+    on_error: Callable[[BaseException], None] | None = None,
+) -> Callable[..., Any]:
+    """`call(environ, start_response)` that counts. Only the outermost wrapper counts."""
+
+    def counted(environ: Any, start_response: Any) -> Any:
+        known = environ.get(_FLAG)
+        if known is not None:
+            if route_of is not None:
+                known.route_of = route_of
+                known.app = app
+            return call(environ, start_response)
+        key = get_ident()
+        request = InFlight("wsgi", environ, key)
+        request.route_of = route_of
+        request.app = app
+        environ[_FLAG] = request
+        in_flight[key] = request
+        length = environ.get("CONTENT_LENGTH")
+        if (length and length != "0") or "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = _Tee(environ["wsgi.input"], request)
+
+        def start(status: str, *rest: Any) -> Any:
+            request.status = int(status[:3])
+            if request.route_of is not None:  # frameworks forget the route when they clean up
+                request.route = request.route_of(environ)
+            return start_response(status, *rest)
+
+        try:
+            body = call(environ, start)
+        except BaseException as why:
+            if on_error is not None:
+                on_error(why)
+            end(request, True)
+            raise
+        if type(body) in (list, tuple) or request.status == 0:
+            if request.status:
+                end(request, False)
+                return body
+        elif isinstance(body, environ.get("wsgi.file_wrapper") or ()):
+            end(request, False)
+            return body
+        return _Body(body, request, on_error)
+
+    return counted
+
+
+class _Body:
+    """The response while it is sent: the request ends with it."""
+
+    __slots__ = ("_body", "_iterator", "_on_error", "_request")
+
+    def __init__(self, body: Any, request: InFlight, on_error: Any) -> None:
+        self._body = body
+        self._request = request
+        self._on_error = on_error
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> _Body:
+        self._iterator = iter(self._body)
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._body)
+            return next(self._iterator)
+        except StopIteration:
+            raise
+        except BaseException as why:
+            if self._on_error is not None:
+                self._on_error(why)
+            self._request.status = 500
+            raise
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def close(self) -> None:
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            if self._request.key >= 0:
+                end(self._request, False)
+                self._request.key = -1
+
+
+class _Tee:
+    """wsgi.input that remembers the first part of what the application read."""
+
+    __slots__ = ("_input", "_request")
+
+    def __init__(self, stream: Any, request: InFlight) -> None:
+        self._input = stream
+        self._request = request
+
+    def read(self, *size: Any) -> Any:
+        part = self._input.read(*size)
+        self._request.keep_body(part)
+        return part
+
+    def readline(self, *size: Any) -> Any:
+        part = self._input.readline(*size)
+        self._request.keep_body(part)
+        return part
+
+    def readlines(self, *hint: Any) -> Any:
+        parts = self._input.readlines(*hint)
+        for part in parts:
+            self._request.keep_body(part)
+        return parts
+
+    def __iter__(self) -> Iterator[Any]:
+        for part in self._input:
+            self._request.keep_body(part)
+            yield part
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._input, name)
+
+
+# ---------------------------------------------------------------- for crash records
+def current_record() -> dict[str, Any] | None:
+    """The request that the running thread or task serves, scrubbed and bounded."""
+    request = in_flight.get(task_key()) or in_flight.get(get_ident())
+    return None if request is None else record_of(request)
+
+
+def record_of(request: InFlight) -> dict[str, Any]:
+    """A `model.RequestRecord` as plain JSON."""
+    import base64
+
+    body = b"".join(request.body)[:MAX_BODY]
+    made: dict[str, Any] = {
+        "body": {"b64": base64.b64encode(scrub_body(body)).decode("ascii")},
+        "body_truncated": request.body_size > MAX_BODY,
+        "app": app_path(request.app),
+        "route": request.route or (request.route_of(request.environ) if request.route_of else ""),
+        "status": request.status,
+        "framework": framework,
+    }
+    environ = request.environ
+    if request.kind == "asgi":
+        pairs = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in environ.get("headers", ())
+        ]
+        made["method"] = environ.get("method", "")
+        made["path"] = environ.get("path", "")
+        made["query"] = scrub_text(environ.get("query_string", b"").decode("latin-1"))
+    else:
+        pairs = [
+            (key[5:].replace("_", "-").title(), value)
+            for key, value in environ.items()
+            if type(key) is str and key.startswith("HTTP_") and type(value) is str
+        ]
+        if environ.get("CONTENT_TYPE"):
+            pairs.append(("Content-Type", environ["CONTENT_TYPE"]))
+        made["method"] = environ.get("REQUEST_METHOD", "")
+        made["path"] = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        made["query"] = scrub_text(environ.get("QUERY_STRING", ""))
+    made["headers"] = [
+        [name, SCRUBBED if is_secret_name(name) else scrub_text(value[:1000])]
+        for name, value in pairs[:60]
+    ]
+    return made
+
+
+def scrub_body(body: bytes) -> bytes:
+    """Secrets in a JSON or form body replaced; its structure stays, so that it can be replayed."""
+    import re
+
+    text = body.decode("latin-1")
+
+    def hide(found: re.Match[str]) -> str:
+        if is_secret_name(found.group(2)):
+            return f"{found.group(1)}{SCRUBBED}"
+        return found.group()
+
+    text = re.sub(r'("([\w-]{2,60})"\s*:\s*")((?:[^"\\]|\\.)*)', hide, text)
+    text = re.sub(r"((?:^|&)?\b([\w-]{2,60})=)([^&\s\"<>]+)", hide, text)
+    return text.encode("latin-1")
+
+
+_app_paths: dict[int, str] = {}
+
+
+def app_path(app: Any) -> str:
+    """How to import the callable again: as the server was told, else where it is bound."""
+    if server_app:
+        return server_app
+    if app is None:
+        return ""
+    known = _app_paths.get(id(app))
+    if known is None:
+        known = _app_paths[id(app)] = _find_app(app)
+    return known
+
+
+def _find_app(app: Any) -> str:
+    from selfheal_agent.frames import is_own
+
+    for module_name, module in list(sys.modules.items()):
+        scope = getattr(module, "__dict__", None)
+        if type(scope) is not dict or not is_own(str(scope.get("__file__") or "<none>")):
+            continue
+        for name, value in list(scope.items()):
+            if value is app:
+                return f"{module_name}:{name}"
+    return ""

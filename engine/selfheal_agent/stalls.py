@@ -1,0 +1,195 @@
+"""Threads that do not move and requests that run far beyond their own distribution.
+
+Each second the probe's thread looks where every thread stands: a thread whose frame and
+instruction are the same as before has not moved. Waiting for work is normal and is told apart
+from waiting for a lock or for an answer by the functions at the end of the stack.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from _thread import get_ident
+from types import FrameType
+from typing import Any
+
+from selfheal_agent import frames, good_calls, histogram, requests
+from selfheal_agent.capture import Capture
+from selfheal_agent.locks import Wait, cycles, waits
+
+STALL_MIN_S = 2.0
+"""No request counts as stalled before this."""
+STALL_FACTOR = 8.0
+"""... nor before this many times the p99 of its own route (or of all requests)."""
+STALL_UNKNOWN_S = 10.0
+"""Limit for requests of a process that has served fewer than 20."""
+RISK_S = 30.0
+"""A lock wait of this length alone makes a risk of 0.9; a cycle is 1."""
+
+
+class StallWatch:
+    """Where each thread stood when it was last seen to move."""
+
+    def __init__(self, capture: Capture, totals: requests.Totals) -> None:
+        self._capture = capture
+        self._totals = totals
+        self._stood: dict[int, tuple[int, int, float]] = {}
+        self.risk = 0.0
+        self.lock_waits: list[Wait] = []
+
+    def look(self) -> None:
+        """One look, by the probe's thread, once a second."""
+        now = time.monotonic()
+        me = get_ident()
+        live = sys._current_frames()
+        stuck: dict[int, float] = {}
+        stood: dict[int, tuple[int, int, float]] = {}
+        for ident, frame in live.items():
+            if ident == me:
+                continue
+            before = self._stood.get(ident)
+            since = now
+            if before is not None and before[:2] == (id(frame), frame.f_lasti):
+                since = before[2]
+            stood[ident] = (id(frame), frame.f_lasti, since)
+            stuck[ident] = now - since
+        self._stood = stood
+        self.lock_waits = waits(live, stuck, min_stuck_s=2.0)
+        found = cycles(self.lock_waits)
+        self.risk = self._risk(found)
+        if found:
+            self._report_deadlock(found, live)
+        self._look_at_requests(live)
+
+    def stuck_s(self, ident: int) -> float:
+        """Seconds for which a thread has stood where it stands."""
+        stood = self._stood.get(ident)
+        return time.monotonic() - stood[2] if stood is not None else 0.0
+
+    def _risk(self, found: list[list[Wait]]) -> float:
+        if found:
+            return 1.0
+        longest = max((wait.stuck_s for wait in self.lock_waits), default=0.0)
+        return round(min(0.9, 0.9 * longest / RISK_S), 3) if longest else 0.0
+
+    def _report_deadlock(self, found: list[list[Wait]], live: dict[int, FrameType]) -> None:
+        cycle = found[0]
+        key = ("deadlock", tuple(sorted((w.code, w.line) for w in cycle)))
+        record: dict[str, Any] = {"kind": "deadlock"}
+        if self._capture.is_new(key):
+            first = cycle[0]
+            record = {
+                "kind": "deadlock",
+                "time_s": time.time(),
+                "pid": os.getpid(),
+                "exception": "Deadlock",
+                "message": "; ".join(w.describe() for w in cycle),
+                "frames": frames.take(frames.stack_entries(live.get(first.thread))),
+                "thread": first.name,
+                "caught_by": "stalls",
+                "threads": [self._waiting(w, live) for w in cycle],
+            }
+        self._capture.event(record, key)
+
+    def _waiting(self, wait: Wait, live: dict[int, FrameType]) -> dict[str, Any]:
+        return {
+            "name": wait.name,
+            "frames": frames.take(frames.stack_entries(live.get(wait.thread))),
+            "stuck_s": wait.stuck_s,
+            "waits_for": wait.what,
+            "held_by": wait.held_by_name,
+        }
+
+    def _look_at_requests(self, live: dict[int, FrameType]) -> None:
+        now = requests.clock()
+        for request in list(requests.in_flight.values()):
+            running = now - request.started
+            if running < STALL_MIN_S or request.stall_told:
+                continue
+            frame = live.get(request.thread)
+            if frame is None or running < self._limit_s(request):
+                continue
+            request.stall_told = True
+            self._report_stall(request, frame, running)
+
+    def _limit_s(self, request: requests.InFlight) -> float:
+        route = request.route_of(request.environ) if request.route_of else ""
+        totals = self._totals.routes.get(route)
+        counts = totals.counts if totals is not None and totals.requests >= 20 else None
+        if counts is None:
+            counts = {}
+            for other in self._totals.routes.values():
+                for index, count in other.counts.items():
+                    counts[index] = counts.get(index, 0) + count
+            if sum(counts.values()) < 20:
+                return STALL_UNKNOWN_S
+        p99 = histogram.quantile_s(counts, 0.99) or 0.0
+        return max(STALL_MIN_S, STALL_FACTOR * p99)
+
+    def _report_stall(self, request: requests.InFlight, frame: FrameType, running: float) -> None:
+        entries = frames.stack_entries(frame)
+        own = [f for f, _, _ in entries if frames.is_own(f.f_code.co_filename)]
+        crash = own[-1] if own else frame
+        key = ("stall", crash.f_code, crash.f_lineno)
+        tickets = {id(f): text for f in own[-2:] if (text := good_calls.entry_of_stack(f))}
+        route = request.route_of(request.environ) if request.route_of else ""
+        totals = self._totals.routes.get(route)
+        self._capture.event(
+            {
+                "kind": "stall",
+                "time_s": time.time(),
+                "pid": os.getpid(),
+                "exception": "Stall",
+                "message": f"has not returned for {running:.1f} s, waiting in "
+                f"{frames.qualified_name(frame.f_code)}",
+                "frames": frames.take(entries, tickets),
+                "thread": thread_name_of(request.thread),
+                "caught_by": "stalls",
+                "request": requests.record_of(request),
+                "durations_s": _durations(totals),
+                "codes": [(f.f_code, f.f_globals) for f in own[-3:]],
+            },
+            key,
+        )
+
+
+def _durations(totals: requests.RouteTotals | None) -> list[float]:
+    """Up to 100 past durations that have the route's distribution."""
+    if totals is None or not totals.requests:
+        return []
+    step = max(1, totals.requests // 100)
+    made: list[float] = []
+    seen = 0
+    for index in sorted(totals.counts):
+        for _ in range(totals.counts[index]):
+            if seen % step == 0:
+                made.append(round(histogram.middle_s(index), 6))
+            seen += 1
+    return made[:120]
+
+
+def thread_name_of(ident: int) -> str:
+    threading = sys.modules.get("threading")
+    thread = threading._active.get(ident) if threading is not None else None
+    return str(getattr(thread, "_name", "") or f"thread {ident}")
+
+
+def describe_threads(watch: StallWatch | None) -> list[dict[str, Any]]:
+    """Every thread but the probe's, as `model.WaitingThread` in JSON."""
+    found = []
+    by_lock = {wait.thread: wait for wait in watch.lock_waits} if watch is not None else {}
+    for ident, frame in sys._current_frames().items():
+        if ident == get_ident():
+            continue
+        wait = by_lock.get(ident)
+        found.append(
+            {
+                "name": thread_name_of(ident),
+                "frames": frames.take(frames.stack_entries(frame)[-12:]),
+                "stuck_s": watch.stuck_s(ident) if watch is not None else 0.0,
+                "waits_for": wait.what if wait is not None else "",
+                "held_by": wait.held_by_name if wait is not None else "",
+            }
+        )
+    return found

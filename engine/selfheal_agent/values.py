@@ -1,0 +1,163 @@
+"""Bounded, scrubbed pictures of values, made without running any of the service's code.
+
+`type(x)` is trusted, `x.__class__` is not; attributes are read through the slots that CPython
+itself defines. The result has the shape of `selfheal_engine.model.Value` as plain JSON.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+from itertools import islice
+from typing import Any
+
+from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
+
+MAX_TEXT = 200
+MAX_CHILDREN = 16
+MAX_DEPTH = 3
+MAX_NODES = 160
+
+type_name_of = type.__dict__["__name__"].__get__
+type_qualname_of = type.__dict__["__qualname__"].__get__
+type_module_of = type.__dict__["__module__"].__get__
+type_mro_of = type.__dict__["__mro__"].__get__
+type_dict_of = type.__dict__["__dict__"].__get__
+
+_PLAIN = frozenset({type(None), bool, int, float, complex})
+
+
+def instance_dict(value: object) -> dict[str, Any]:
+    """The object's own attributes; {} where there are none or the class hides them."""
+    for cls in type_mro_of(type(value)):
+        slot = type_dict_of(cls).get("__dict__")
+        if slot is not None:
+            if type(slot) is types.GetSetDescriptorType:
+                found = slot.__get__(value)
+                return found if type(found) is dict else {}
+            return {}
+    return {}
+
+
+def instance_slots(value: object) -> list[tuple[str, Any]]:
+    """(name, value) of the filled `__slots__` of the object's classes."""
+    found = []
+    for cls in type_mro_of(type(value)):
+        if cls is object or not type_dict_of(cls).get("__slots__"):
+            continue
+        for name, member in type_dict_of(cls).items():
+            if type(member) is types.MemberDescriptorType:
+                try:
+                    found.append((name, member.__get__(value)))
+                except AttributeError:
+                    continue
+    return found
+
+
+def qualified_type(cls: type) -> str:
+    """`TypeError` for built-in classes, `package.module.Class` for all others."""
+    module = type_module_of(cls)
+    name = type_qualname_of(cls)
+    return name if module in ("builtins", None) else f"{module}.{name}"
+
+
+class _Budget:
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def picture(value: object, name: str = "", depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """One value; `name` decides whether it is a secret."""
+    return _picture(value, name, depth, _Budget(MAX_NODES))
+
+
+def picture_all(variables: Any, limit: int = 40) -> list[list[Any]]:
+    """[[name, value], ...] of a frame's variables, dunder names left out."""
+    budget = _Budget(MAX_NODES)
+    return [
+        [name, _picture(value, name, MAX_DEPTH, budget)]
+        for name, value in islice(list(variables.items()), limit)
+        if type(name) is str and not (name.startswith("__") and name.endswith("__"))
+    ]
+
+
+def _picture(value: object, name: str, depth: int, budget: _Budget) -> dict[str, Any]:
+    budget.left -= 1
+    cls = type(value)
+    if cls in _PLAIN:
+        if cls is not type(None) and name and is_secret_name(name):
+            return {"type_name": cls.__name__, "text": SCRUBBED}
+        return {"type_name": cls.__name__, "text": _number_text(value, cls)}
+    made: dict[str, Any] = {"type_name": type_name_of(cls)}
+    if name and is_secret_name(name):
+        made["text"] = SCRUBBED
+        return made
+    if cls is str:
+        made["length"] = len(value)  # type: ignore[arg-type]
+        made["text"] = scrub_text(value[:MAX_TEXT])  # type: ignore[index]
+        made["truncated"] = len(value) > MAX_TEXT  # type: ignore[arg-type]
+    elif cls is bytes or cls is bytearray:
+        made["length"] = len(value)  # type: ignore[arg-type]
+        made["text"] = scrub_text(repr(bytes(value[:MAX_TEXT])))  # type: ignore[index]
+        made["truncated"] = len(value) > MAX_TEXT  # type: ignore[arg-type]
+    elif depth > 0 and budget.left > 0:
+        _add_children(made, value, cls, depth, budget)
+    else:
+        made["truncated"] = True
+    return made
+
+
+def _number_text(value: Any, cls: type) -> str:
+    if cls is int and value.bit_length() > 4096:
+        return f"{value.bit_length()} bits"
+    return repr(value)
+
+
+def _add_children(made: dict[str, Any], value: Any, cls: type, depth: int, budget: _Budget) -> None:
+    pairs: Any
+    if issubclass(cls, dict):
+        length = dict.__len__(value)
+        pairs = dict.items(value)
+    elif issubclass(cls, (list, tuple, set, frozenset, deque)):
+        base = next(b for b in (list, tuple, set, frozenset, deque) if issubclass(cls, b))
+        length = base.__len__(value)
+        pairs = ((str(i), item) for i, item in enumerate(base.__iter__(value)))
+    elif issubclass(cls, (type, types.ModuleType, types.FunctionType)):
+        made["text"] = _name_of(value, cls)
+        return
+    else:
+        attributes = list(instance_dict(value).items()) + instance_slots(value)
+        length = None
+        pairs = attributes
+    if length is not None:
+        made["length"] = length
+    children = []
+    try:
+        for key, item in islice(pairs, MAX_CHILDREN):
+            if budget.left <= 0:
+                break
+            label = key if type(key) is str else _key_text(key)
+            children.append([label[:MAX_TEXT], _picture(item, label, depth - 1, budget)])
+    except RuntimeError:
+        made["truncated"] = True  # another thread changed it while we looked
+    made["children"] = children
+    if length is not None and length > len(children):
+        made["truncated"] = True
+
+
+def _key_text(key: object) -> str:
+    if type(key) in _PLAIN:
+        return _number_text(key, type(key))
+    if type(key) is bytes:
+        return repr(key[:MAX_TEXT])
+    return f"<{type_name_of(type(key))}>"
+
+
+def _name_of(value: Any, cls: type) -> str:
+    if cls is types.FunctionType:
+        return str(value.__qualname__)
+    if cls is types.ModuleType:
+        return str(types.ModuleType.__getattribute__(value, "__dict__").get("__name__", ""))
+    return qualified_type(value) if isinstance(value, type) else ""

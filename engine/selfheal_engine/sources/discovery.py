@@ -1,0 +1,170 @@
+"""Services that carry the probe: the cards that probes leave in the run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveredService:
+    """One service that can be attached to."""
+
+    name: str
+    pid: int
+    """Its outermost process that carries the probe."""
+    command: str
+    project: str
+    started_s: float
+    python: str
+    taken_by: int = 0
+    """Process of the app that holds it; 0: free."""
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What one probe says about itself, without connecting to it."""
+
+    pid: int
+    ppid: int
+    name: str
+    project: str
+    command: tuple[str, ...]
+    started_s: float
+    python: str
+    path: tuple[str, ...]
+    socket: Path
+    framework: str = ""
+    cwd: str = ""
+
+
+def read_cards(run_dir: Path) -> list[Card]:
+    """Cards of living processes, oldest first; leftovers of dead ones are removed."""
+    found = []
+    try:
+        entries = [entry for entry in os.scandir(run_dir) if entry.name.endswith(".json")]
+    except OSError:
+        return []
+    for entry in entries:
+        card = _read_card(Path(entry.path))
+        if card is None:
+            continue
+        if not _alive(card):
+            _remove(card)
+            continue
+        found.append(card)
+    return sorted(found, key=lambda card: (card.started_s, card.pid))
+
+
+def list_services(run_dir: Path) -> list[DiscoveredService]:
+    """One entry for each service: processes of one name and family belong together."""
+    cards = read_cards(run_dir)
+    pids = {card.pid for card in cards}
+    roots = [card for card in cards if not _ancestors(card.pid) & (pids - {card.pid})]
+    found = []
+    for root in roots:
+        members = [
+            card for card in cards if card.pid == root.pid or root.pid in _ancestors(card.pid)
+        ]
+        found.append(
+            DiscoveredService(
+                root.name,
+                root.pid,
+                " ".join(root.command),
+                root.project,
+                root.started_s,
+                root.python,
+                _taken_by(root),
+                len(members),
+            )
+        )
+    return found
+
+
+def family(cards: list[Card], root: int) -> list[Card]:
+    """The cards of a process and of everything below it or in its session."""
+    return [
+        card
+        for card in cards
+        if card.pid == root or _session(card.pid) == root or root in _ancestors(card.pid)
+    ]
+
+
+def _read_card(path: Path) -> Card | None:
+    try:
+        body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Card(
+            int(body["pid"]),
+            int(body["ppid"]),
+            str(body["name"]),
+            str(body["project"]),
+            tuple(str(part) for part in body["command"]),
+            float(body["started_s"]),
+            str(body["python"]),
+            tuple(str(entry) for entry in body.get("path", ())),
+            path.with_suffix(".sock"),
+            str(body.get("framework", "")),
+            str(body.get("cwd", "")),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _alive(card: Card) -> bool:
+    try:
+        process = psutil.Process(card.pid)
+        return bool(
+            process.status() != psutil.STATUS_ZOMBIE
+            and process.create_time() <= card.started_s + 5.0
+        )
+    except psutil.Error:
+        return False
+
+
+def _remove(card: Card) -> None:
+    for path in (card.socket, card.socket.with_suffix(".json")):
+        try:
+            path.unlink()
+        except OSError:
+            continue
+
+
+def _ancestors(pid: int) -> set[int]:
+    try:
+        return {parent.pid for parent in psutil.Process(pid).parents()}
+    except psutil.Error:
+        return set()
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
+
+
+def _taken_by(card: Card) -> int:
+    from selfheal_engine.sources.connection import ProbeConnection
+
+    try:
+        connection = ProbeConnection(card.socket, read_only=True)
+    except OSError:
+        return 0
+    try:
+        import select
+
+        for _ in range(10):
+            ready, _, _ = select.select([connection], [], [], 0.1)
+            if ready:
+                connection.receive()
+            if connection.hello or connection.gone:
+                break
+        return connection.taken_by
+    finally:
+        connection.close()

@@ -1,0 +1,115 @@
+"""A memory report over some time, as an occurrence of kind "leak"."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from selfheal_engine.codec import from_plain
+from selfheal_engine.model import Frame, Growth, Occurrence
+from selfheal_engine.sources.probes import ProbeSet
+
+MIN_BYTES = 65_536
+"""Less growth than this is no leak."""
+
+
+class LeakReport:
+    """Asks the probe with the most traffic to look twice; never blocks."""
+
+    def __init__(self, probes: ProbeSet, wait_s: float) -> None:
+        self.done = False
+        self._wait_s = wait_s
+        self._number = 0
+        self._phase = "start"
+        chosen = sorted(probes.connections, key=lambda c: -int(c.stats.get("requests", 0)))
+        workers = [c for c in chosen if c.pid != probes.root] or chosen
+        self._connection = workers[0] if workers else None
+        if self._connection is None:
+            self.done = True
+            return
+        self._number = self._connection.send({"t": "memory_start", "changes": True})
+        self._due = time.monotonic() + wait_s
+
+    def advance(self, probes: ProbeSet) -> Occurrence | None:
+        """Go on as far as possible; the leak once it is found."""
+        connection = self._connection
+        if self.done or connection is None:
+            return None
+        if connection.gone:
+            self.done = True
+            return None
+        if self._phase == "start" and time.monotonic() >= self._due:
+            self._number = connection.send({"t": "memory_report", "changes": True})
+            self._phase = "report"
+        elif self._phase == "report":
+            answer = connection.reply(self._number)
+            if answer is not None:
+                self.done = True
+                return leak_of(connection.pid, answer, self._wait_s)
+        return None
+
+
+def leak_of(pid: int, answer: dict[str, Any], wait_s: float) -> Occurrence | None:
+    """The occurrence of a probe's report; None when nothing of the project grew much."""
+    growth = tuple(from_plain(Growth, item) for item in answer.get("growth", ()))
+    placed = [item for item in growth if item.line and item.bytes_grown >= MIN_BYTES]
+    held = [item for item in growth if item.holder and not item.line]
+    if not placed and not held:
+        return None
+    top = max(placed, key=lambda item: item.bytes_grown) if placed else held[0]
+    frame = Frame(
+        file=top.file,
+        line=top.line,
+        function=str(answer.get("function") or _function_at(top.file, top.line)),
+        source_line=_line(top.file, top.line),
+        own=True,
+    )
+    holder = held[0].holder if held else top.holder
+    rate = top.bytes_grown / max(wait_s, 1e-3) / 1024
+    text = f"grows by {rate:.0f} KB/s" + (f", held by {holder}" if holder else "")
+    now = time.time()
+    return Occurrence(
+        id=f"{pid}-{int(now * 1000):x}-leak",
+        kind="leak",
+        time_s=now,
+        pid=pid,
+        exception="MemoryGrowth",
+        message=text,
+        frames=(frame,),
+        caught_by="memory",
+        growth=(*placed, *held) if placed else tuple(held),
+    )
+
+
+def _line(file: str, line: int) -> str:
+    try:
+        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[line - 1].strip() if 0 < line <= len(lines) else ""
+
+
+def _function_at(file: str, line: int) -> str:
+    import ast
+
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    best = "<module>"
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        nonlocal best
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                if child.lineno <= line <= (child.end_lineno or child.lineno):
+                    if not isinstance(child, ast.ClassDef):
+                        best = prefix + child.name
+                    tail = "." if isinstance(child, ast.ClassDef) else ".<locals>."
+                    visit(child, prefix + child.name + tail)
+            else:
+                visit(child, prefix)
+
+    visit(tree, "")
+    return best

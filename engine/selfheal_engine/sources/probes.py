@@ -1,0 +1,224 @@
+"""All probe processes of one service: workers come and go, totals stay exact."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from selfheal_engine.sources.connection import ProbeConnection, ask_all
+from selfheal_engine.sources.discovery import Card, family, read_cards
+
+RESCAN_S = 0.4
+
+
+class RouteCounts:
+    """Cumulative counts of one route over all processes, ended ones included."""
+
+    __slots__ = ("errors", "histogram", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.histogram: Counter[int] = Counter()
+
+
+class ProbeSet:
+    """Connections to every probe of the service that starts at `root`."""
+
+    def __init__(self, run_dir: Path, root: int, *, name: str = "") -> None:
+        self.run_dir = run_dir
+        self.root = root
+        self.name = name
+        self.cards: dict[int, Card] = {}
+        self.requests = 0
+        self.errors = 0
+        self.exceptions = 0
+        self.outside = 0
+        """Exceptions outside any request."""
+        self.drops = 0
+        self.restarts = 0
+        self.routes: dict[str, RouteCounts] = {}
+        self.totals: Counter[str] = Counter()
+        self.notes: dict[str, None] = {}
+        self._connections: dict[int, ProbeConnection] = {}
+        self._refused: dict[Path, float] = {}
+        self._last_stats: dict[int, dict[str, Any]] = {}
+        self._ended = 0
+        """Processes that ended and were not replaced yet."""
+        self._next_scan = 0.0
+        self.woken = False
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_r, False)
+        os.set_blocking(self._wake_w, False)
+
+    # ------------------------------------------------------------ connections
+    @property
+    def connections(self) -> list[ProbeConnection]:
+        return [c for c in self._connections.values() if not c.gone]
+
+    def taken_by(self) -> int:
+        """Process of another app that holds the service; 0: we hold it, or nobody does."""
+        return next((c.taken_by for c in self.connections if not c.owner and c.taken_by), 0)
+
+    def scan(self) -> None:
+        """Connect to probes that are new."""
+        self._next_scan = time.monotonic() + RESCAN_S
+        cards = family(read_cards(self.run_dir), self.root)
+        for card in cards:
+            known = self._connections.get(card.pid)
+            if known is not None and not known.gone:
+                continue
+            if self._refused.get(card.socket, 0.0) > time.monotonic():
+                continue
+            try:
+                self._connections[card.pid] = ProbeConnection(card.socket)
+                if self._ended > 0 and card.pid not in self.cards:
+                    self._ended -= 1
+                    self.restarts += 1
+                self.cards[card.pid] = card
+                # a child of fork starts anew under another pid; a reused pid does as well
+                self._last_stats.pop(card.pid, None)
+            except OSError as why:
+                self._refused[card.socket] = time.monotonic() + 2.0
+                self.notes[str(why)] = None
+
+    def wake(self) -> None:
+        """Thread-safe: let `wait` return now."""
+        try:
+            os.write(self._wake_w, b"x")
+        except OSError:
+            return
+
+    def wait(self, timeout_s: float) -> list[tuple[int, dict[str, Any]]]:
+        """(pid, message) of what came within `timeout_s`; returns as soon as something came."""
+        if time.monotonic() >= self._next_scan:
+            self.scan()
+        end = time.monotonic() + timeout_s
+        self.woken = False
+        found = self._collect()
+        while not found:
+            left = min(end, self._next_scan) - time.monotonic()
+            ready, _, _ = select.select([self._wake_r, *self.connections], [], [], max(0.0, left))
+            for connection in ready:
+                if isinstance(connection, ProbeConnection):
+                    connection.receive()
+            found = self._collect()
+            if self._wake_r in ready:
+                self._drain_wake()
+                self.woken = True
+                break
+            if time.monotonic() >= end:
+                break
+            if time.monotonic() >= self._next_scan:
+                self.scan()
+                break  # let the caller look at the process, too
+        return found
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+
+    def _drain_wake(self) -> None:
+        try:
+            os.read(self._wake_r, 4096)
+        except OSError:
+            return
+
+    def _collect(self) -> list[tuple[int, dict[str, Any]]]:
+        found: list[tuple[int, dict[str, Any]]] = []
+        for pid, connection in list(self._connections.items()):
+            for message in connection.messages():
+                if message.get("t") == "stats":
+                    self._count(pid, message)
+                else:
+                    found.append((pid, message))
+            if connection.gone:
+                connection.close()
+                del self._connections[pid]
+                self._ended += 1
+                found.extend((pid, message) for message in self._left_behind(pid))
+        return found
+
+    def left_behind(self) -> list[tuple[int, dict[str, Any]]]:
+        """Records of processes that ended before we could connect."""
+        found = []
+        for path in self.run_dir.glob("*.left"):
+            pid = int(path.stem) if path.stem.isdigit() else 0
+            if pid == self.root or _session_of(path) == self.root:
+                found.extend((pid, message) for message in self._left_behind(pid))
+        return found
+
+    def _left_behind(self, pid: int) -> list[dict[str, Any]]:
+        path = self.run_dir / f"{pid}.left"
+        try:
+            if path.stat().st_uid not in (os.geteuid(), self.run_dir.stat().st_uid):
+                return []
+            lines = path.read_text(encoding="utf-8").splitlines()
+            path.unlink()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        for message in [m for m in found if m.get("t") == "stats"]:
+            self._count(pid, message)
+        return [m for m in found if m.get("t") != "stats"]
+
+    # ------------------------------------------------------------ questions
+    def ask(
+        self, message: dict[str, Any], timeout_s: float, pids: tuple[int, ...] = ()
+    ) -> dict[int, dict[str, Any]]:
+        """Answers by pid; processes that do not answer in time are left out."""
+        chosen = [c for c in self.connections if not pids or c.pid in pids]
+        return ask_all(chosen, message, timeout_s)
+
+    def refresh_stats(self, timeout_s: float) -> dict[int, dict[str, Any]]:
+        """Ask every probe for its counts and add what is new to the totals."""
+        answers = self.ask({"t": "stats"}, timeout_s)
+        for pid, answer in answers.items():
+            if answer.get("ok"):
+                self._count(pid, answer)
+        return answers
+
+    def _count(self, pid: int, stats: dict[str, Any]) -> None:
+        before = self._last_stats.get(pid, {})
+        self._last_stats[pid] = stats
+        self.requests += _more(stats, before, "requests")
+        self.errors += _more(stats, before, "errors")
+        self.exceptions += _more(stats, before, "exceptions")
+        self.outside += _more(stats, before, "outside")
+        self.drops += _more(stats, before, "drops")
+        for name in stats.get("totals", {}):
+            self.totals[name] += _more(stats["totals"], before.get("totals", {}), name)
+        for note in stats.get("notes", ()):
+            self.notes[note] = None
+        old_routes = before.get("routes", {})
+        for route, (requests, errors, counts) in stats.get("routes", {}).items():
+            old = old_routes.get(route, (0, 0, {}))
+            total = self.routes.setdefault(route, RouteCounts())
+            total.requests += max(0, requests - old[0])
+            total.errors += max(0, errors - old[1])
+            for index, count in counts.items():
+                total.histogram[int(index)] += max(0, count - old[2].get(index, 0))
+
+
+def _more(now: dict[str, Any], before: dict[str, Any], name: str) -> int:
+    return max(0, int(now.get(name, 0)) - int(before.get(name, 0)))
+
+
+def _session_of(path: Path) -> int:
+    try:
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        return int(json.loads(first).get("session", 0))
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,419 @@
+"""The service as the engine sees it: samples, occurrences, swaps, all from one thread."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from selfheal_agent import histogram
+from selfheal_engine.codec import from_plain
+from selfheal_engine.config import Settings
+from selfheal_engine.errors import TargetError
+from selfheal_engine.model import (
+    EndpointStat,
+    FunctionSwap,
+    Occurrence,
+    Reading,
+    Sample,
+    ServiceInfo,
+    SwapResult,
+    Target,
+    WaitingThread,
+)
+from selfheal_engine.sources import launching, locating
+from selfheal_engine.sources.leaks import LeakReport
+from selfheal_engine.sources.occurrences import OccurrenceStore
+from selfheal_engine.sources.probes import ProbeSet
+from selfheal_engine.sources.process_tree import ProcessTree
+
+SWAP_S = 5.0
+STATS_S = 0.4
+RECENT_S = 60.0
+
+
+def open_source(target: Target, settings: Settings, *, log: Path | None = None) -> ServiceSource:
+    """Start the target's command, or attach to what runs. Raises TargetError."""
+    if not target.command:
+        return ServiceSource(settings, locating.locate(target, settings))
+    program = launching.find_program(target.command)
+    name = launching.service_name(target.command)
+    project = settings.project or os.getcwd()
+    if not Path(project).is_dir():
+        raise TargetError(f"the project path {project} is not a folder: check --project")
+    log = log or settings.state_path() / "logs" / f"{name}.log"
+    process = launching.start(
+        (program, *target.command[1:]),
+        name=name,
+        run_dir=settings.run_path(),
+        project=project,
+        log=log,
+    )
+    found = locating.Located(
+        process.pid, name, project, " ".join(shlex.quote(word) for word in target.command)
+    )
+    return ServiceSource(settings, found, process)
+
+
+class ServiceSource:
+    """One watched service. Every method but `wake` belongs to one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        found: locating.Located,
+        process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._found = found
+        self._process = process
+        self._probes = ProbeSet(settings.run_path(), found.pid)
+        self._tree = ProcessTree(found.pid)
+        self._store = OccurrenceStore()
+        self._waiting: list[Occurrence] = []
+        self._threads: tuple[WaitingThread, ...] = ()
+        self._threads_asked: dict[Any, int] = {}
+        self._leak: LeakReport | None = None
+        self._alive = True
+        self._before = _Totals()
+        self._last_s = time.time()
+        self._stats: dict[int, dict[str, Any]] = {}
+        self._recent: deque[tuple[float, dict[str, tuple[int, int, Counter[int]]]]] = deque()
+        self._probes.scan()
+        self.project = locating.project_of(found, settings, self._probes)
+
+    # ------------------------------------------------------------ what happened
+    def poll(self, timeout_s: float) -> list[Occurrence]:
+        """Occurrences, waited for up to `timeout_s`; early when something came or on `wake`."""
+        end = time.monotonic() + timeout_s
+        while True:
+            left = max(0.0, end - time.monotonic())
+            messages = self._probes.wait(min(left, 0.5) if self._alive else left)
+            found = self._take(messages)
+            if self._waiting:
+                found = [*self._waiting, *found]
+                self._waiting = []
+            ended = self._alive and not self._still_alive()
+            if ended:
+                found += self._take(self._probes.left_behind())
+            if found or ended or self._probes.woken or time.monotonic() >= end:
+                return found
+
+    def wake(self) -> None:
+        """Thread-safe: let `poll` return now."""
+        self._probes.wake()
+
+    def _take(self, messages: list[tuple[int, dict[str, Any]]]) -> list[Occurrence]:
+        found: list[Occurrence] = []
+        for pid, message in messages:
+            kind = message.get("t")
+            if kind == "occurrence":
+                occurrence = self._store.record(pid, message)
+                if occurrence is not None:
+                    found.append(occurrence)
+            elif kind == "counts":
+                found.extend(self._store.counted(pid, message))
+            elif kind == "good_call":
+                self._store.good_call(message)
+        found.extend(self._store.updated())
+        if self._leak is not None:
+            leak = self._leak.advance(self._probes)
+            if self._leak.done:
+                self._leak = None
+            if leak is not None:
+                found.append(self._store.put(leak))
+        self._take_threads()
+        return found
+
+    def _still_alive(self) -> bool:
+        if self._process is not None:
+            self._process.poll()
+        self._alive = self._tree.alive() and (
+            self._process is None or self._process.returncode is None or bool(self._workers())
+        )
+        return self._alive
+
+    def _workers(self) -> list[int]:
+        self._tree.refresh()
+        return [pid for pid in self._tree.pids() if pid != self._found.pid]
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the process that we started ended; None while it runs or when it is not ours."""
+        return self._process.poll() if self._process is not None else None
+
+    # ------------------------------------------------------------ measurements
+    def sample(self, now_s: float) -> Sample:
+        """Readings since the last call; anomaly_score is filled in by the detector."""
+        interval = max(1e-3, now_s - self._last_s)
+        self._last_s = now_s
+        tree = self._tree.read()
+        self._stats = self._probes.refresh_stats(STATS_S)
+        now = _Totals.of(self._probes, self._store)
+        before, self._before = self._before, now
+        requests = now.requests - before.requests
+        errors = now.errors - before.errors
+        outside = now.outside - before.outside
+        durations = now.durations - before.durations
+        self._remember_routes(now_s)
+        has_probe = bool(self._probes.cards)
+        readings = {
+            "cpu_usage": tree.cpu,
+            "memory_usage": tree.memory,
+            "error_rate": _rate(errors + outside, interval, has_probe),
+            "response_time": _latency(durations, bool(now.requests), has_probe),
+            "queue_depth": self._queue_depth(tree.backlog),
+            "deadlock_risk": self._risk(has_probe),
+            "anomaly_score": Reading(None, ""),
+        }
+        counters = {
+            **tree.counters,
+            "requests": float(requests),
+            "errors": float(errors),
+            "exceptions": float(now.exceptions - before.exceptions),
+            "restarts": float(now.restarts - before.restarts),
+            **self._probe_counters(),
+        }
+        for q, name in ((0.5, "p50_ms"), (0.95, "p95_ms"), (0.99, "p99_ms")):
+            value = histogram.quantile_s(durations, q)
+            if value is not None:
+                counters[name] = value * 1000.0
+        for name, total in now.totals.items():
+            counters[name] = float(total - before.totals.get(name, 0))
+        for print_, count in now.fingerprints.items():
+            more = count - before.fingerprints.get(print_, 0)
+            if more:
+                counters[f"exceptions:{print_}"] = float(more)
+        return Sample(now_s, interval, readings, counters)
+
+    def _queue_depth(self, backlog: int | None) -> Reading:
+        depths = [s["queue_depth"] for s in self._stats.values() if s.get("ok")]
+        spool = _spool_depth(self._settings.queue_dir)
+        known = [float(part) for part in (backlog, *depths, spool) if part is not None]
+        if not known:
+            return Reading(None, "no listening socket and no probe to look at queues")
+        return Reading(sum(known))
+
+    def _risk(self, has_probe: bool) -> Reading:
+        risks = [float(s["deadlock_risk"]) for s in self._stats.values() if s.get("ok")]
+        if risks:
+            return Reading(max(risks))
+        return Reading(None, "the probes did not answer" if has_probe else "needs the probe")
+
+    def _probe_counters(self) -> dict[str, float]:
+        counters: dict[str, float] = {}
+        for stats in self._stats.values():
+            for name, value in stats.get("levels", {}).items():
+                counters[name] = counters.get(name, 0.0) + float(value)
+            for name, value in stats.get("worst", {}).items():
+                counters[name] = max(counters.get(name, 0.0), float(value))
+        return counters
+
+    def _remember_routes(self, now_s: float) -> None:
+        snapshot = {
+            route: (counts.requests, counts.errors, Counter(counts.histogram))
+            for route, counts in self._probes.routes.items()
+        }
+        self._recent.append((now_s, snapshot))
+        while len(self._recent) > 2 and now_s - self._recent[1][0] > RECENT_S:
+            self._recent.popleft()
+
+    # ------------------------------------------------------------ what it looks like
+    def service(self) -> ServiceInfo:
+        """The watched program now."""
+        pythons = {pid: card.python for pid, card in self._probes.cards.items()}
+        frameworks = [str(s.get("framework") or "") for s in self._stats.values()]
+        frameworks += [card.framework for card in self._probes.cards.values()]
+        return ServiceInfo(
+            name=self._found.name,
+            project=str(self.project.root),
+            command=self._found.command,
+            processes=self._tree.infos({c.pid for c in self._probes.connections}, pythons),
+            framework=next((name for name in frameworks if name), ""),
+            started_by_us=self._process is not None,
+            alive=self._alive,
+        )
+
+    def endpoints(self) -> tuple[EndpointStat, ...]:
+        """Routes of the last minute, busiest first."""
+        if not self._recent:
+            return ()
+        first, last = self._recent[0][1], self._recent[-1][1]
+        found = []
+        for route, (requests, errors, counts) in last.items():
+            old = first.get(route, (0, 0, Counter()))
+            if requests <= old[0]:
+                continue
+            recent = counts - old[2]
+            p50, p95 = histogram.quantile_s(recent, 0.5), histogram.quantile_s(recent, 0.95)
+            found.append(
+                EndpointStat(
+                    route,
+                    requests - old[0],
+                    errors - old[1],
+                    1000.0 * (p50 or 0.0),
+                    1000.0 * (p95 or 0.0),
+                )
+            )
+        return tuple(sorted(found, key=lambda stat: -stat.requests))
+
+    def threads(self) -> tuple[WaitingThread, ...]:
+        """Stacks as of the last `refresh_threads` that was answered."""
+        return self._threads
+
+    def refresh_threads(self) -> None:
+        """Ask the probes for stacks; the answers show up in `threads` later."""
+        self._threads_asked = {
+            connection: connection.send({"t": "threads"}) for connection in self._probes.connections
+        }
+
+    def _take_threads(self) -> None:
+        found: list[WaitingThread] = []
+        for connection, number in list(self._threads_asked.items()):
+            answer = connection.reply(number)
+            if answer is not None:
+                del self._threads_asked[connection]
+                found += [from_plain(WaitingThread, item) for item in answer.get("threads", ())]
+        if found:
+            self._threads = tuple(found)
+
+    def drops(self) -> int:
+        """Records that the probes had to drop."""
+        return self._probes.drops
+
+    def notes(self) -> tuple[str, ...]:
+        """What the probes could not do, in their words."""
+        return tuple(self._probes.notes)
+
+    def read_only(self) -> str:
+        """Why this app may only look; "" when it holds the service."""
+        owner = self._probes.taken_by()
+        return f"the app with pid {owner} holds this service; this one only looks" if owner else ""
+
+    def route_counts(self) -> dict[str, tuple[int, int]]:
+        """Cumulative (requests, errors) by route, as of now."""
+        self._probes.refresh_stats(STATS_S)
+        return {
+            route: (counts.requests, counts.errors) for route, counts in self._probes.routes.items()
+        }
+
+    # ------------------------------------------------------------ commands
+    def swap(self, request: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]:
+        """Bring the functions to the file's new text in every process (or those of `pids`)."""
+        message = {
+            "t": "swap",
+            "changes": True,
+            "path": request.path,
+            "sha256": request.sha256,
+            "functions": list(request.functions),
+        }
+        return self._command(message, pids)
+
+    def revert(self, request: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]:
+        """Give every process the code back that it had before."""
+        return self._command({"t": "revert", "changes": True, "path": request.path}, pids)
+
+    def _command(self, message: dict[str, Any], pids: tuple[int, ...]) -> list[SwapResult]:
+        self._probes.scan()
+        asked = [c.pid for c in self._probes.connections if not pids or c.pid in pids]
+        answers = self._probes.ask(message, SWAP_S, tuple(asked)) if asked else {}
+        found = []
+        for pid in asked:
+            answer = answers.get(pid)
+            if answer is None:
+                found.append(SwapResult(pid, False, (), "the process did not answer", SWAP_S))
+            else:
+                found.append(
+                    SwapResult(
+                        pid,
+                        bool(answer.get("ok")),
+                        tuple(answer.get("swapped", ())),
+                        str(answer.get("reason", "")),
+                        float(answer.get("seconds", 0.0)),
+                    )
+                )
+        return found
+
+    def record_good_calls(self, file: str, functions: tuple[str, ...] | list[str]) -> None:
+        """Sample good calls of these functions in every process."""
+        message = {"t": "record", "changes": True, "path": file, "functions": list(functions)}
+        for connection in self._probes.connections:
+            connection.send(message)
+
+    def request_memory_report(self, wait_s: float) -> None:
+        """Look for growth over `wait_s`; what is found comes through `poll` as a leak."""
+        if self._leak is None:
+            self._leak = LeakReport(self._probes, wait_s)
+
+    def memory_report(self, wait_s: float) -> Occurrence | None:
+        """The same for callers that can wait."""
+        report = LeakReport(self._probes, wait_s)
+        while not report.done:
+            for pid, message in self._probes.wait(0.2):
+                self._waiting.extend(self._take([(pid, message)]))
+            found = report.advance(self._probes)
+            if found is not None:
+                return self._store.put(found)
+        return None
+
+    def close(self, stop_service: bool) -> None:
+        """Detach; end the service too when asked."""
+        if stop_service:
+            if self._process is not None:
+                launching.stop(self._process)
+            else:
+                locating.stop_foreign(self._found.pid)
+        self._probes.close()
+
+
+class _Totals:
+    """Cumulative counts at one time."""
+
+    def __init__(self) -> None:
+        self.requests = self.errors = self.exceptions = self.outside = self.restarts = 0
+        self.durations: Counter[int] = Counter()
+        self.totals: dict[str, int] = {}
+        self.fingerprints: dict[str, int] = {}
+
+    @staticmethod
+    def of(probes: ProbeSet, store: OccurrenceStore) -> _Totals:
+        made = _Totals()
+        made.requests, made.errors = probes.requests, probes.errors
+        made.exceptions, made.outside = probes.exceptions, probes.outside
+        made.restarts = probes.restarts
+        made.totals = dict(probes.totals)
+        made.fingerprints = dict(store.counts)
+        for route in probes.routes.values():
+            made.durations.update(route.histogram)
+        return made
+
+
+def _rate(errors: int, interval_s: float, has_probe: bool) -> Reading:
+    if not has_probe:
+        return Reading(None, "needs the probe or a log file")
+    return Reading(60.0 * errors / interval_s)
+
+
+def _latency(durations: Mapping[int, int], any_request: bool, has_probe: bool) -> Reading:
+    p95 = histogram.quantile_s(durations, 0.95)
+    if p95 is not None:
+        return Reading(1000.0 * p95)
+    if not has_probe:
+        return Reading(None, "needs the probe")
+    return Reading(
+        None, "no request ended in this interval" if any_request else "no requests seen yet"
+    )
+
+
+def _spool_depth(folder: str) -> int | None:
+    if not folder:
+        return None
+    try:
+        return sum(1 for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return None
