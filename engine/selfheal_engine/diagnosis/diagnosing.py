@@ -72,7 +72,11 @@ def own_frames(occurrence: Occurrence, sources: Sources) -> list[Frame]:
     frames = list(occurrence.frames)
     if not frames and occurrence.threads:
         frames = list(occurrence.threads[0].frames)
-    own = [f for f in frames if sources.project.relative(f.file) is not None]
+    own = [
+        f
+        for f in frames
+        if not f.file.startswith("<") and sources.project.relative(f.file) is not None
+    ]
     if not own and occurrence.growth:
         for growth in occurrence.growth:
             file = sources.get(growth.file)

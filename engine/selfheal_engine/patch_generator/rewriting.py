@@ -115,7 +115,7 @@ def _splice(lines: Sequence[str], edits: Iterable[Edit]) -> list[str]:
     return _split_lines(text)
 
 
-def _regions(file: SourceFile, edits: Iterable[Edit]) -> list[tuple[int, int]]:
+def _regions(file: SourceFile, edits: Sequence[Edit]) -> list[tuple[int, int]]:
     """Line ranges of the top-level statements that hold the edits, in order, none overlapping."""
     found: list[tuple[int, int]] = []
     for edit in edits:
@@ -125,7 +125,7 @@ def _regions(file: SourceFile, edits: Iterable[Edit]) -> list[tuple[int, int]]:
             last = node.end_lineno or node.lineno
             if first <= edit.span.end_line and edit.span.line <= last:
                 found.append((first, last))
-    if not found:
+    if not found and edits:
         raise RewriteError("an edit lies outside every statement")
     merged: list[tuple[int, int]] = []
     for first, last in sorted(set(found)):

@@ -1,0 +1,262 @@
+"""How to say no: the project's own error answer or exception, else its framework's idiom.
+
+A donor is the error answer of the same function, file or project; its message is replaced and
+everything else kept, so that clients see the shape they know.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.patch_generator.conventions import Answer, Conventions, ErrorClass
+from selfheal_engine.patch_generator.edits import Edit, add_import
+
+_REASONS = {
+    400: "bad request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not found",
+    409: "conflict",
+    422: "unprocessable",
+    500: "error",
+    502: "upstream failed",
+    503: "unavailable",
+    504: "upstream timed out",
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Statements that refuse the request, with the imports they need."""
+
+    code: str
+    imports: tuple[Edit, ...]
+    status: int
+    title: str
+    weight: float
+
+
+def refusals(
+    conventions: Conventions,
+    file: SourceFile,
+    function: Function | None,
+    statuses: Sequence[int],
+    message: str,
+    about: Sequence[str] = (),
+) -> Iterator[Refusal]:
+    """Ways to refuse with one of the statuses (best first), best way first.
+
+    `message` is a short text for the client; `about` are words that help to choose among the
+    project's error classes.
+    """
+    if conventions.is_handler(file, function):
+        yield from _donated(conventions, file, function, statuses, message)
+    yield from _own_errors(conventions, file, statuses, message, about)
+    if conventions.is_handler(file, function):
+        yield from _idioms(conventions, file, statuses, message)
+
+
+def _donated(
+    conventions: Conventions,
+    file: SourceFile,
+    function: Function | None,
+    statuses: Sequence[int],
+    message: str,
+) -> Iterator[Refusal]:
+    available = {id(a.statement): a for a in conventions.answers(file)}.values()
+
+    def nearness(answer: Answer) -> tuple[bool, bool]:
+        inside = answer.file is file and file.function_of(answer.statement) is function
+        return inside, answer.file is file
+
+    for rank, status in enumerate(statuses):
+        same = sorted((a for a in available if a.status == status), key=nearness, reverse=True)
+        for answer in same:
+            code = _with_message(answer, message, conventions, file)
+            if code is None:
+                continue
+            imports = _imports_for(answer, file)
+            if imports is None:
+                continue
+            weight = 1.5 - 0.15 * rank + 0.1 * sum(nearness(answer))
+            yield Refusal(code, imports, status, f"answer {status}", weight)
+            break
+
+
+def _with_message(
+    answer: Answer, message: str, conventions: Conventions, file: SourceFile
+) -> str | None:
+    """The donor's text with our message; None where its values are not free of local names."""
+    statement = answer.statement
+    text = answer.text
+    strings = [
+        n
+        for n in ast.walk(statement)
+        if isinstance(n, ast.Constant | ast.JoinedStr)
+        and (isinstance(n, ast.JoinedStr) or isinstance(n.value, str))
+        and not _is_key(n, answer.file)
+        and not isinstance(answer.file.parent(n), ast.JoinedStr)
+    ]
+    allowed = {n.id for n in ast.walk(answer.file.tree) if isinstance(n, ast.Name)} & _module_names(
+        answer.file
+    )
+    inside_strings = {id(n) for s in strings for n in ast.walk(s)}
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and id(node) not in inside_strings and node.id not in allowed:
+            return None
+    if not strings:
+        return text
+    first = strings[0]
+    quote = answer.file.segment(first).lstrip("fFrRbB")[:1] or '"'
+    if first.lineno != statement.lineno or first.end_lineno != first.lineno:
+        return ast.unparse(_replaced(statement, first, message))
+    start = first.col_offset - statement.col_offset
+    end = (first.end_col_offset or 0) - statement.col_offset
+    return f"{text[:start]}{quote}{message}{quote}{text[end:]}"
+
+
+def _replaced(statement: ast.stmt, target: ast.AST, message: str) -> ast.stmt:
+    """A copy of the statement with the target's text replaced."""
+    place = (getattr(target, "lineno", 0), getattr(target, "col_offset", 0))
+
+    class Replace(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> ast.AST:
+            at = (getattr(node, "lineno", -1), getattr(node, "col_offset", -1))
+            if at == place and isinstance(node, ast.Constant | ast.JoinedStr):
+                return ast.Constant(message)
+            return self.generic_visit(node)
+
+    new = Replace().visit(copy.deepcopy(statement))
+    assert isinstance(new, ast.stmt)
+    return new
+
+
+def _is_key(node: ast.AST, file: SourceFile) -> bool:
+    parent = file.parent(node)
+    if isinstance(parent, ast.Dict):
+        return any(key is node for key in parent.keys)
+    if isinstance(parent, ast.Subscript):
+        return True
+    if isinstance(parent, ast.keyword):
+        return parent.arg in ("media_type", "content_type", "mimetype", "code")
+    return False
+
+
+def _module_names(file: SourceFile) -> set[str]:
+    names = set(dir(builtins))
+    for node in file.tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(a.asname or a.name).split(".")[0] for a in node.names}
+        elif isinstance(node, Function | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+    return names
+
+
+def _imports_for(answer: Answer, file: SourceFile) -> tuple[Edit, ...] | None:
+    """Imports that a donor of another file needs here; None where a name cannot be imported."""
+    if answer.file is file:
+        return ()
+    here = _module_names(file)
+    edits: list[Edit] = []
+    for name in {n.id for n in ast.walk(answer.statement) if isinstance(n, ast.Name)} - here:
+        code = import_of(answer.file, name)
+        if not code:
+            return None
+        edits.append(add_import(code))
+    return tuple(edits)
+
+
+def import_of(file: SourceFile, name: str) -> str:
+    """How `file` imports a name, as a statement for another file; "" where it does not."""
+    for node in file.tree.body:
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    suffix = f" as {alias.asname}" if alias.asname else ""
+                    return f"from {node.module} import {alias.name}{suffix}"
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    suffix = f" as {alias.asname}" if alias.asname else ""
+                    return f"import {alias.name}{suffix}"
+    return ""
+
+
+def import_own(
+    file: SourceFile, origin: SourceFile, name: str, conventions: Conventions
+) -> Edit | None:
+    """The import of a project's name into `file`, in the form its neighbours use."""
+    if origin is file or name in _module_names(file):
+        return None
+    for other in conventions.sources.all():
+        for node in other.tree.body:
+            if isinstance(node, ast.ImportFrom) and any(a.name == name for a in node.names):
+                same_folder = other.path.rpartition("/")[0] == file.path.rpartition("/")[0]
+                if not node.level or same_folder:
+                    dots = "." * node.level
+                    return add_import(f"from {dots}{node.module or ''} import {name}")
+    folder = file.path.rpartition("/")[0]
+    stem = origin.path.removesuffix(".py").removesuffix("/__init__")
+    uses_dots = any(isinstance(n, ast.ImportFrom) and n.level for n in file.tree.body)
+    if uses_dots and stem.rpartition("/")[0] == folder:
+        return add_import(f"from .{stem.rpartition('/')[2]} import {name}")
+    return add_import(f"from {stem.replace('/', '.')} import {name}")
+
+
+def _own_errors(
+    conventions: Conventions,
+    file: SourceFile,
+    statuses: Sequence[int],
+    message: str,
+    about: Sequence[str],
+) -> Iterator[Refusal]:
+    for rank, status in enumerate(statuses):
+        error = conventions.error_for(status, *about, *_REASONS.get(status, "").split())
+        if error is None:
+            continue
+        edit = import_own(file, error.file, error.name, conventions)
+        imports = (edit,) if edit is not None else ()
+        weight = 1.4 - 0.15 * rank
+        code = f"raise {error.name}({_arguments(error, message)})"
+        yield Refusal(code, imports, status, f"raise {error.name}", weight)
+
+
+def _arguments(error: ErrorClass, message: str) -> str:
+    takes = error.required or not any(
+        isinstance(item, Function) and item.name == "__init__" for item in error.node.body
+    )
+    return f'"{message}"' if takes else ""
+
+
+def _idioms(
+    conventions: Conventions, file: SourceFile, statuses: Sequence[int], message: str
+) -> Iterator[Refusal]:
+    framework = conventions.framework(file)
+    for rank, status in enumerate(statuses[:2]):
+        weight = 1.0 - 0.15 * rank
+        if framework in ("flask", "quart"):
+            code, need = f'abort({status}, "{message}")', f"from {framework} import abort"
+        elif framework == "fastapi":
+            code = f'raise HTTPException(status_code={status}, detail="{message}")'
+            need = "from fastapi import HTTPException"
+        elif framework == "starlette":
+            code = f'raise HTTPException({status}, "{message}")'
+            need = "from starlette.exceptions import HTTPException"
+        elif framework == "django" and status == 404:
+            code, need = f'raise Http404("{message}")', "from django.http import Http404"
+        elif framework == "django":
+            code = f'return JsonResponse({{"error": "{message}"}}, status={status})'
+            need = "from django.http import JsonResponse"
+        elif framework == "aiohttp" and status in (400, 404):
+            kind = "HTTPBadRequest" if status == 400 else "HTTPNotFound"
+            code, need = f'raise web.{kind}(text="{message}")', "from aiohttp import web"
+        else:
+            return
+        yield Refusal(code, (add_import(need),), status, f"answer {status}", weight)

@@ -1,0 +1,145 @@
+"""The search for patches of one occurrence: best first, written only when asked for.
+
+Two layers. First the templates, on the scene of the crash and of its callers, ordered by
+prior(template) x fit x location x P(bug type). Then small mutations near the crash, which only
+tests and replays can tell apart, so they come last and weigh less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from selfheal_engine.config import Settings
+from selfheal_engine.diagnosis.diagnosing import Findings, examine
+from selfheal_engine.diagnosis.failure import Failure, find_failure
+from selfheal_engine.diagnosis.source_file import Sources
+from selfheal_engine.errors import SelfhealError
+from selfheal_engine.model import Candidate, Diagnosis, Occurrence
+from selfheal_engine.patch_generator.conventions import Conventions
+from selfheal_engine.patch_generator.priors import Priors, prior_of
+from selfheal_engine.patch_generator.rewriting import RewriteError
+from selfheal_engine.patch_generator.rules import Draft, Rule, Scene
+from selfheal_engine.patch_generator.strategies import all_rules
+from selfheal_engine.patch_generator.writing import content_hash, write_candidate
+from selfheal_engine.project import Project
+
+DEPTH_WEIGHT = (1.0, 0.7, 0.45)
+"""By distance from the innermost own frame; deeper frames are not searched."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A draft with the rule it came from and its place in the order."""
+
+    rule: Rule
+    draft: Draft
+    score: float
+    confidence: float
+
+
+class PatchGenerator:
+    """Generates the candidates of one project; keeps parsed files between calls."""
+
+    def __init__(self, project: Project, settings: Settings, priors: Priors | None = None) -> None:
+        self.project = project
+        self.settings = settings
+        self.priors = priors or {}
+        self.sources = Sources(project)
+        self.conventions = Conventions(self.sources)
+
+    def generate(
+        self, occurrence: Occurrence, diagnosis: Diagnosis, limit: int
+    ) -> Iterator[Candidate]:
+        """At most `limit` different candidates, likeliest first, written as they are drawn."""
+        findings = examine(occurrence, self.sources)
+        seen: set[str] = set()
+        given = 0
+        for scored in self._ordered(occurrence, diagnosis, findings):
+            if given >= limit:
+                return
+            candidate = self._write(scored, occurrence)
+            if candidate is None or content_hash(dict(candidate.files)) in seen:
+                continue
+            seen.add(content_hash(dict(candidate.files)))
+            given += 1
+            yield candidate
+
+    def _ordered(
+        self, occurrence: Occurrence, diagnosis: Diagnosis, findings: Findings
+    ) -> Iterator[Scored]:
+        types = dict(diagnosis.ranked_types)
+        found: list[Scored] = []
+        for scene in self._scenes(occurrence, findings):
+            for rule in all_rules():
+                if occurrence.kind not in rule.kinds:
+                    continue
+                share = 0.35 + 0.65 * types.get(rule.strategy, 0.0)
+                where = DEPTH_WEIGHT[scene.depth]
+                prior = prior_of(rule.strategy, rule.name, self.priors)
+                for draft in rule.drafts(scene):
+                    score = prior * draft.weight * share * where
+                    confidence = min(0.95, prior * min(1.4, draft.weight) * (0.6 + 0.4 * share))
+                    found.append(Scored(rule, draft, score, confidence))
+        found.sort(key=lambda s: -s.score)
+        yield from found
+
+    def _scenes(self, occurrence: Occurrence, findings: Findings) -> Iterator[Scene]:
+        """The crash's scene, then its callers' with the argument that carried the bad value."""
+        if findings.failure is None:
+            return
+        yield Scene(occurrence, findings, self.sources, findings.failure, self.conventions)
+        own = findings.own_frames
+        for depth in range(1, min(len(DEPTH_WEIGHT), len(own))):
+            failure = self._caller_failure(findings, depth, occurrence)
+            if failure is not None:
+                yield Scene(occurrence, findings, self.sources, failure, self.conventions, depth)
+
+    def _caller_failure(
+        self, findings: Findings, depth: int, occurrence: Occurrence
+    ) -> Failure | None:
+        frame = findings.own_frames[-1 - depth]
+        file = self.sources.get(frame.file)
+        if file is None:
+            return None
+        failure = find_failure(file, frame, "", "")
+        if failure is None:
+            return None
+        # in a caller the culprit is the argument that the data flow came through
+        for step in findings.origin:
+            if (
+                step.kind == "argument"
+                and step.file is file
+                and step.line == getattr(failure.node, "lineno", frame.line)
+            ):
+                return failure
+        return replace(failure, is_none=failure.is_none and bool(findings.origin))
+
+    def _write(self, scored: Scored, occurrence: Occurrence) -> Candidate | None:
+        draft, rule = scored.draft, scored.rule
+        try:
+            candidate = write_candidate(
+                self.sources,
+                draft.edits,
+                strategy=rule.strategy,
+                template=rule.name,
+                title=draft.title,
+                explanation=draft.explanation or _first_sentence(rule),
+                confidence=round(scored.confidence, 3),
+                risk=draft.risk,
+            )
+        except RewriteError:
+            return None
+        except SelfhealError:
+            return None
+        return replace(candidate, impact=_impact(occurrence))
+
+
+def _first_sentence(rule: Rule) -> str:
+    return " ".join((type(rule).__doc__ or "").split("\n\n")[0].split())
+
+
+def _impact(occurrence: Occurrence) -> float:
+    """Share of what was observed that passes the changed code: failing against good calls."""
+    good = len(occurrence.good_calls)
+    return round(min(1.0, occurrence.count / max(1, occurrence.count + good)), 3)

@@ -1,0 +1,128 @@
+"""Where a guard may stand, and under which name the guarded value is known there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from selfheal_engine.diagnosis.failure import parts_of
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.patch_generator.edits import Edit, replace_expression
+from selfheal_engine.patch_generator.neutral_values import name_for
+from selfheal_engine.patch_generator.rules import Scene
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A statement before which code can be put, and the value's expression there."""
+
+    anchor: ast.stmt
+    name: str
+    binding: str = ""
+    """Statement that gives the value its name first, where it had none."""
+    edits: tuple[Edit, ...] = ()
+    """Edits that make the statement use the new name."""
+    loop: bool = False
+    """`continue` is possible: the anchor stands in a loop's body."""
+
+    def before(self, code: str) -> str:
+        """Snippet for the anchor's place: binding, code, then the old statement."""
+        binding = f"{self.binding}\n" if self.binding else ""
+        return f"{binding}{code.rstrip()}\n__body__\n"
+
+
+def guard_site(scene: Scene, culprit: ast.expr) -> Site | None:
+    """Where to guard `culprit`; None inside comprehensions, lambdas and loop conditions."""
+    file = scene.file
+    anchor = anchor_of(file, scene.statement)
+    if anchor is None or in_comprehension(file, culprit, scene.statement):
+        return None
+    if isinstance(scene.statement, ast.While) and culprit in set(parts_of(scene.statement)):
+        return None
+    loop = in_loop(file, anchor)
+    if is_stable(culprit):
+        return Site(anchor, file.segment(culprit), loop=loop)
+    if anchor is not scene.statement:
+        return None
+    name = name_for(culprit, names_in(file, scene.function))
+    binding = f"{name} = {file.segment(culprit)}"
+    return Site(anchor, name, binding, (replace_expression(culprit, name),), loop)
+
+
+def anchor_of(file: SourceFile, statement: ast.stmt) -> ast.stmt | None:
+    """The statement in whose block code can be inserted: an `elif` counts as its `if`."""
+    current = statement
+    while isinstance(current, ast.If):
+        parent = file.parent(current)
+        if not isinstance(parent, ast.If) or parent.orelse != [current]:
+            break
+        if not _is_elif(file, current):
+            break
+        current = parent
+    parent = file.parent(current)
+    return None if isinstance(parent, ast.ClassDef) else current
+
+
+def _is_elif(file: SourceFile, node: ast.If) -> bool:
+    return file.lines[node.lineno - 1][node.col_offset :].startswith("elif")
+
+
+def in_comprehension(file: SourceFile, node: ast.AST, statement: ast.stmt) -> bool:
+    """Whether names of the expression are bound only inside the statement."""
+    for outer in file.ancestors(node):
+        if outer is statement:
+            return False
+        if isinstance(outer, ast.Lambda):
+            return True
+        if isinstance(outer, COMPREHENSIONS):
+            bound = {
+                n.id
+                for g in outer.generators
+                for n in ast.walk(g.target)
+                if isinstance(n, ast.Name)
+            }
+            if bound & {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}:
+                return True
+    return False
+
+
+def in_loop(file: SourceFile, statement: ast.stmt) -> bool:
+    """Whether `continue` may stand before the statement."""
+    for outer in file.ancestors(statement):
+        if isinstance(outer, Function | ast.ClassDef):
+            return False
+        if isinstance(outer, ast.For | ast.AsyncFor | ast.While):
+            return True
+    return False
+
+
+def is_stable(node: ast.expr) -> bool:
+    """Names, attributes and constant keys: reading them twice gives the same and costs nothing."""
+    if isinstance(node, ast.Name):
+        return True
+    if isinstance(node, ast.Attribute):
+        return is_stable(node.value)
+    if isinstance(node, ast.Subscript):
+        key = node.slice
+        return is_stable(node.value) and isinstance(key, ast.Constant | ast.Name)
+    return False
+
+
+def names_in(file: SourceFile, function: Function | None) -> set[str]:
+    """Every name that the function (or module) uses."""
+    root: ast.AST = function if function is not None else file.tree
+    names = {n.id for n in ast.walk(root) if isinstance(n, ast.Name)}
+    return names | {n.arg for n in ast.walk(root) if isinstance(n, ast.arg)}
+
+
+def statements_around(file: SourceFile, statement: ast.stmt) -> Iterator[ast.stmt]:
+    """The statement, then those that hold it, up to the function's own block."""
+    yield statement
+    for outer in file.ancestors(statement):
+        if isinstance(outer, Function | ast.ClassDef | ast.Module):
+            return
+        if isinstance(outer, ast.stmt):
+            yield outer
