@@ -61,6 +61,7 @@ class Settings:
     quiet_hours: str = _setting("", 'no bell in these hours: "22-7"')
     theme: str = _setting("", "colour theme; empty: the app's own")
     ascii: bool = _setting(False, "sparklines and borders in ASCII")
+    keys: tuple[str, ...] = _setting((), 'keys of the app\'s actions: ["review.approve=A"]')
     queue_dir: str = _setting("", "spool folder whose files count as queue depth")
     notify: tuple[str, ...] = _setting((), "webhook or apprise URLs told of proposals")
 

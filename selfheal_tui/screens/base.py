@@ -1,0 +1,54 @@
+"""What all screens of the app share: breakpoints, the line of keys, taking a snapshot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.screen import Screen
+
+from selfheal_engine.model import Snapshot
+from selfheal_tui.actions import ACTIONS, EVERYWHERE, keys_of
+from selfheal_widgets.key_hints import Hint, KeyHints
+
+if TYPE_CHECKING:
+    from selfheal_tui.app import SelfhealApp
+
+
+class CockpitScreen(Screen[None]):
+    """A full screen with a line of keys at the bottom; subclasses fill in `show`."""
+
+    scope: ClassVar[str] = ""
+
+    @property
+    def cockpit(self) -> SelfhealApp:
+        return cast("SelfhealApp", self.app)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Bring the screen to the engine's state."""
+
+    def on_mount(self) -> None:
+        self.set_class(self.cockpit.settings.ascii, "ascii")
+        self.show_hints()
+        self.show_latest()
+
+    def on_screen_resume(self) -> None:
+        self.show_latest()
+
+    def show_latest(self) -> None:
+        if self.cockpit.view is not None:
+            self.show(self.cockpit.view)
+
+    def show_hints(self) -> None:
+        """Fill the last line from the registry, with the user's own keys."""
+        for hints in self.query(KeyHints):
+            hints.show(hints_for(self.scope, self.cockpit.key_overrides))
+
+    def on_key_hints_pressed(self, event: KeyHints.Pressed) -> None:
+        self.cockpit.run_registered(event.action)
+
+
+def hints_for(scope: str, overrides: dict[str, str]) -> list[Hint]:
+    """The hints of a screen in their order, the last two being the ones never left out."""
+    chosen = [a for a in ACTIONS if a.scope in (scope, EVERYWHERE) and a.hint]
+    chosen.sort(key=lambda action: action.hint)
+    return [Hint(keys_of(a, overrides)[0], a.label, a.id) for a in chosen]

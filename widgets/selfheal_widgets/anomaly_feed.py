@@ -1,0 +1,85 @@
+"""The feed: every alert in words, newest on top, with a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfheal_engine.model import Alert, Snapshot
+from selfheal_widgets.activity import doing
+from selfheal_widgets.lines import Line, fit, line, safe, wrap
+from selfheal_widgets.row_list import Row, RowList
+from selfheal_widgets.words import SIGNS, clock
+
+SEVERITY_ROLES = {"info": "muted", "warning": "warn", "critical": "bad"}
+SEVERITIES = ("info", "warning", "critical")
+
+
+def alert_id(alert: Alert) -> str:
+    """What makes an alert itself, whatever stands above or below it."""
+    return f"{alert.time_s:.3f}|{alert.detector}|{alert.text}"
+
+
+def matches(alert: Alert, needle: str, least: str = "info") -> bool:
+    """Whether the alert is of that severity at least and holds every word of the filter."""
+    if SEVERITIES.index(alert.severity) < SEVERITIES.index(least):
+        return False
+    hay = " ".join((alert.text, alert.detector, alert.place, *alert.metrics)).lower()
+    return all(word in hay for word in needle.lower().split())
+
+
+class AnomalyFeed(RowList):
+    """Alerts of a snapshot; the filter is a few words, the severity a floor."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.alerts: tuple[Alert, ...] = ()
+        self.needle = ""
+        self.least = "info"
+        self._empty = ""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take the newest alerts; nothing is repainted when there is nothing new."""
+        empty = f"no alerts: {doing(snapshot)}" if not snapshot.feed else ""
+        if snapshot.feed == self.alerts and empty == self._empty:
+            return
+        self.alerts, self._empty = snapshot.feed, empty
+        self.repaint()
+
+    def filter(self, needle: str) -> None:
+        self.needle = needle
+        self.repaint()
+
+    def next_severity(self) -> str:
+        """Raise the floor by one, from critical back to info."""
+        self.least = SEVERITIES[(SEVERITIES.index(self.least) + 1) % len(SEVERITIES)]
+        self.repaint()
+        return self.least
+
+    def alert(self, id: str) -> Alert | None:
+        return next((alert for alert in self.alerts if alert_id(alert) == id), None)
+
+    def build(self, width: int) -> Sequence[Row]:
+        rows = [
+            Row(alert_id(alert), self._lines(alert, width))
+            for alert in reversed(self.alerts)
+            if matches(alert, self.needle, self.least)
+        ]
+        if rows:
+            return rows
+        if self.alerts:
+            text = f"nothing matches “{self.needle}”: Esc clears the filter"
+            if not self.needle:
+                text = f"no {self.least} alert: S shows the others"
+            return [Row("", tuple(wrap(text, width - 1, "muted")))]
+        return [Row("", tuple(wrap(self._empty, width - 1, "muted")))]
+
+    def _lines(self, alert: Alert, width: int) -> tuple[Line, ...]:
+        role = SEVERITY_ROLES[alert.severity]
+        head = line(
+            (clock(alert.time_s) + " ", "faint"),
+            (SIGNS[alert.severity] + " ", role),
+            (safe(alert.text), "text" if alert.severity != "info" else "muted"),
+        )
+        if alert.place and alert.place not in alert.text:
+            return (fit(head, width), line((" " * 11, "text"), (safe(alert.place), "faint")))
+        return (fit(head, width),)

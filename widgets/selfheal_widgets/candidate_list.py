@@ -1,0 +1,80 @@
+"""The patches of one proposal: what each does, how sure we are, how safe it proved to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfheal_engine.model import Candidate, Proposal, Verdict
+from selfheal_widgets.lines import line, safe, wrap
+from selfheal_widgets.row_list import Row, RowList
+from selfheal_widgets.words import percent
+
+RISK_ROLES = {"low": "good", "medium": "warn", "high": "bad"}
+
+
+def verdict_of(proposal: Proposal, candidate: Candidate) -> Verdict | None:
+    return next((v for v in proposal.verdicts if v.candidate == candidate.id), None)
+
+
+def safety_text(verdict: Verdict | None) -> tuple[str, str]:
+    """Safety score and its role; why there is none otherwise."""
+    if verdict is None:
+        return ("not validated yet", "muted")
+    if verdict.infrastructure:
+        return ("sandbox failed", "warn")
+    if verdict.safety is None:
+        return ("failed a check", "bad")
+    role = "good" if verdict.safety >= 80 else "warn" if verdict.safety >= 50 else "bad"
+    return (f"safety {verdict.safety}", role)
+
+
+class CandidateList(RowList):
+    """Two lines for each patch, best first."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.proposal: Proposal | None = None
+        self.waiting = ""
+        self.border_title = "patches"
+
+    def show(self, proposal: Proposal | None, waiting: str) -> None:
+        """Take a proposal; `waiting` says what happens while there is none."""
+        self.proposal, self.waiting = proposal, waiting
+        self.repaint()
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The patch under the cursor."""
+        if self.proposal is None:
+            return None
+        return next((c for c in self.proposal.candidates if c.id == self.selected), None)
+
+    def build(self, width: int) -> Sequence[Row]:
+        if self.proposal is None or not self.proposal.candidates:
+            return [Row("", tuple(wrap(self.waiting, width - 1, "muted")))]
+        return [
+            self._row(number, candidate, width)
+            for number, candidate in enumerate(self.proposal.candidates, 1)
+        ]
+
+    def _row(self, number: int, candidate: Candidate, width: int) -> Row:
+        assert self.proposal is not None
+        mark = "▶" if candidate.id == self.selected else " "
+        title = safe(candidate.title or candidate.template)
+        head = line(
+            (f"{mark}{number} ", "accent"),
+            (candidate.strategy, "strong"),
+            (f" · {title}", "text"),
+        )
+        safety, safety_role = safety_text(verdict_of(self.proposal, candidate))
+        below = line(
+            ("   ", "text"),
+            (f"confidence {percent(candidate.confidence)}  ", "muted"),
+            (safety, safety_role),
+            (f"  {candidate.risk} risk", RISK_ROLES[candidate.risk]),
+        )
+        return Row(candidate.id, (head, below))
+
+    def select(self, id: str) -> None:
+        super().select(id)
+        self.repaint()

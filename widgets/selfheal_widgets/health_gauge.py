@@ -1,0 +1,93 @@
+"""The line at the top: which service, how well it is and what cost the points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from selfheal_engine.model import HealthScore, ServiceInfo, Snapshot
+from selfheal_widgets.lines import Line, Span, fit, spread, width_of
+from selfheal_widgets.quiet import QuietLines
+from selfheal_widgets.words import clock, plural
+
+WELL = 85
+POOR = 50
+"""Scores from WELL up are calm; below POOR is an alarm."""
+
+GAUGE_CELLS = 10
+
+
+def health_role(score: float) -> str:
+    if score >= WELL:
+        return "good"
+    return "warn" if score >= POOR else "alarm"
+
+
+def gauge(score: float, *, ascii_only: bool = False) -> str:
+    """The score as a bar of ten cells."""
+    full, empty = ("#", ".") if ascii_only else ("█", "░")
+    filled = round(max(0.0, min(100.0, score)) / 100 * GAUGE_CELLS)
+    return full * filled + empty * (GAUGE_CELLS - filled)
+
+
+def causes(health: HealthScore, most: int = 3) -> str:
+    """What cost the points: "error_rate −34, response_time −5"."""
+    return ", ".join(f"{c.name} −{c.points:.0f}" for c in health.causes[:most] if c.points >= 0.5)
+
+
+def service_words(service: ServiceInfo) -> list[Span]:
+    """Name, framework, processes and pid of the service."""
+    words: list[Span] = [(service.name or "service", "strong")]
+    workers = sum(1 for process in service.processes if process.role == "worker")
+    shape = service.framework
+    if workers:
+        shape = f"{shape} {plural(workers, 'worker')}".strip()
+    elif len(service.processes) > 1:
+        shape = f"{shape} {plural(len(service.processes), 'process', 'processes')}".strip()
+    pid = f"pid {service.processes[0].pid}" if service.processes else ""
+    words.extend((f" · {word}", "muted") for word in (shape, pid) if word)
+    if not service.alive:
+        words.append((" · ended", "alarm"))
+    return words
+
+
+class HealthGauge(QuietLines):
+    """Service, health and clock in one line."""
+
+    def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.ascii_only = ascii_only
+        self.snapshot: Snapshot | None = None
+        self.mode = ""
+        """A word about the display itself: "frozen", "14:01:20, 42 s ago"."""
+
+    def show(self, snapshot: Snapshot, mode: str = "") -> None:
+        self.snapshot, self.mode = snapshot, mode
+        self.repaint()
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        snapshot = self.snapshot
+        if snapshot is None:
+            return [((" connecting …", "muted"),)]
+        score = snapshot.health.score
+        role = health_role(score)
+        health: list[Span] = [("HEALTH ", "muted"), (f"{score:.0f}", role)]
+        if width >= 100:
+            health.append((f" {gauge(score, ascii_only=self.ascii_only)}", role))
+        if score < WELL:
+            health.append((" ▼", role))
+        why = causes(snapshot.health)
+        right: list[Span] = (
+            [(f"every {snapshot.interval_s:g} s · ", "faint")] if width >= 100 else []
+        )
+        right.append((clock(snapshot.time_s) + " ", "muted"))
+        if self.mode:
+            right = [(f" {self.mode} ", "warn")]
+        if snapshot.drops and width >= 100:
+            right.insert(0, (f"{plural(snapshot.drops, 'record')} dropped · ", "warn"))
+        left: list[Span] = [(" ", "text"), *service_words(snapshot.service)]
+        room = width - width_of(tuple(health)) - width_of(tuple(right)) - 6
+        left = list(fit(tuple(left), max(12, room)))
+        middle: list[Span] = [*left, ("   ", "text"), *health]
+        if why:
+            middle.append((f"  {why}", "muted"))
+        return [spread(tuple(middle), tuple(right), width)]

@@ -1,0 +1,100 @@
+"""Widgets that repaint only what changed: the ground that all the others stand on.
+
+A terminal over SSH pays for every cell that is sent again. `QuietLines` keeps the lines it
+last drew, compares, and asks Textual to repaint only the rows that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.events import Resize
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from selfheal_widgets.lines import ROLES, Line, fit, width_of
+
+ROLE_CLASSES = {f"role--{role}" for role in ROLES}
+
+
+def style_of(widget: Widget, role: str) -> Style:
+    """The role's style in this widget, from the style sheet."""
+    return widget.get_component_rich_style(f"role--{role}")
+
+
+def strip_of(widget: Widget, content: Line, width: int, cursor: str = "") -> Strip:
+    """`content` as exactly `width` cells; `cursor` names a role laid over the whole line."""
+    base = widget.rich_style
+    segments = [Segment(text, style_of(widget, role)) for text, role in content if text]
+    strip = Strip(segments).adjust_cell_length(width, base)
+    if cursor:
+        over = widget.get_component_rich_style(f"role--{cursor}", partial=True)
+        strip = Strip([Segment(text, (style or base) + over) for text, style, _ in strip], width)
+    return strip
+
+
+def changed_end(old: Line, new: Line) -> int:
+    """Cells from the left up to which two lines differ; 0 when they are the same."""
+    if old == new:
+        return 0
+    return max(width_of(old), width_of(new))
+
+
+class QuietLines(Widget):
+    """A widget of a few lines. Subclasses build them; `repaint` sends what differs."""
+
+    COMPONENT_CLASSES = ROLE_CLASSES
+
+    DEFAULT_CSS = "QuietLines { height: 1; width: 1fr; }"
+
+    def __init__(
+        self, *, name: str | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._drawn: list[Line] = []
+        self._drawn_size = (0, 0)
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The lines to show in a space of `width` x `height` cells."""
+        return ()
+
+    def repaint(self) -> None:
+        """Build the lines again and repaint the rows that differ."""
+        width, height = self.size
+        if width <= 0 or height <= 0:
+            return
+        new = self._built(width, height)
+        if self._drawn_size != (width, height):
+            self._drawn, self._drawn_size = new, (width, height)
+            self.refresh()
+            return
+        old, self._drawn = self._drawn, new
+        dirty = [
+            Region(0, row, width, 1)
+            for row, (was, now) in enumerate(zip_longest(old, new, fillvalue=()))
+            if was != now
+        ]
+        if dirty:
+            self.refresh(*dirty)
+
+    def on_resize(self, _event: Resize) -> None:
+        self.repaint()
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.size
+        if self._drawn_size != (width, height):
+            self._drawn, self._drawn_size = self._built(width, height), (width, height)
+        content = self._drawn[y] if y < len(self._drawn) else ()
+        return strip_of(self, content, width)
+
+    @property
+    def shown(self) -> list[str]:
+        """The text on the screen, row by row."""
+        return ["".join(text for text, _ in content) for content in self._drawn]
+
+    def _built(self, width: int, height: int) -> list[Line]:
+        return [fit(content, width) for content in self.build(width, height)][:height]
