@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 MIB = 1 << 20
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_STOP_AT = 0.92
+"""A tree is stopped a little below its limit: between two looks it grows further."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -95,9 +97,10 @@ def proportional_bytes(pid: int) -> int | None:
 def exceeded(root: int, limits: Limits) -> str:
     """Which limit the tree is beyond, in words; "" when none."""
     now = use(root)
-    if now.memory_bytes > limits.memory_bytes:
+    allowed = limits.memory_bytes * _STOP_AT
+    if now.memory_bytes > allowed:
         now = use(root, shared=True)
-        if now.memory_bytes > limits.memory_bytes:
+        if now.memory_bytes > allowed:
             return f"memory: more than {limits.memory_bytes // MIB} MiB in the process tree"
     if now.cpu_s > limits.cpu_limit_s:
         return f"cpu: more than {limits.cpu_limit_s:g} s in the process tree"

@@ -12,6 +12,7 @@ failure: only bwrap's own status record tells that the command ran and how it en
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -41,6 +42,8 @@ HOME = "/home/service"
 UID = 1000
 _DROP_TO = 1_577_000_000
 """Host user ids that runs started by root drop to: no account, nothing owned."""
+_WALL_BYTES = 64 * MIB
+"""Kept of the tree's memory for what the wall itself needs (launcher, bwrap)."""
 _LOOK_EVERY_S = 0.02
 _POOR_DISK_BYTES = 256 * 1024
 
@@ -68,6 +71,8 @@ class Run:
     """What failed of the wall, its limits or its disk; "" when the command's end is its own."""
     changed: tuple[str, ...] = ()
     """Project-relative paths that the command wrote or removed in the overlay."""
+    ran: bool = True
+    """False when the command itself was never started."""
 
 
 def run_walled(
@@ -95,7 +100,7 @@ def run_walled(
             argv, project=project, files=files, env=env, limits=limits, read_only=read_only, cwd=cwd
         )
     except OSError as why:
-        return Run(-1, b"", b"", time.monotonic() - started, infrastructure=str(why))
+        return Run(-1, b"", b"", time.monotonic() - started, infrastructure=str(why), ran=False)
     return walled.communicate(stdin, cancelled)
 
 
@@ -222,8 +227,8 @@ class _Spec:
                 "RLIMIT_NOFILE": limits.descriptors,
                 "RLIMIT_NPROC": limits.processes,
                 "RLIMIT_FSIZE": limits.disk_bytes,
-                "RLIMIT_DATA": limits.memory_bytes,
-                "RLIMIT_CPU": int(limits.cpu_limit_s) + 1,
+                "RLIMIT_DATA": max(limits.memory_bytes - _WALL_BYTES, limits.memory_bytes // 2),
+                "RLIMIT_CPU": int(min(limits.cpu_limit_s, 1e6)) + 1,
                 "RLIMIT_MEMLOCK": 1 << 16,
                 "RLIMIT_MSGQUEUE": 1 << 16,
             },
@@ -310,12 +315,16 @@ class Walled:
 
     def pump(
         self,
-        stdin: bytes,
+        stdin: bytes | None,
         out: Callable[[bytes], None],
         err: Callable[[bytes], None],
         cancelled: Callable[[], bool] | None = None,
         output: _Output | None = None,
     ) -> Run:
+        """Like `communicate`, with the output handed on as it comes.
+
+        With `stdin` None the caller feeds `process.stdin` itself.
+        """
         process = self.process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -329,9 +338,9 @@ class Walled:
         if stdin:
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin.fileno(), selectors.EVENT_WRITE, None)
-        else:
+        elif stdin is not None:
             process.stdin.close()
-        pending = memoryview(stdin)
+        pending = memoryview(stdin or b"")
         next_look = 0.0
         try:
             while selector.get_map():
@@ -359,7 +368,8 @@ class Walled:
             selector.close()
             process.wait()
             for stream in (process.stdin, process.stdout, process.stderr):
-                stream.close()
+                with contextlib.suppress(OSError):  # what is still unwritten has no reader
+                    stream.close()
             self._drain_report()
         return self._result(output)
 
@@ -416,7 +426,8 @@ class Walled:
             return Run(-signal.SIGKILL, out, err, seconds, timed_out=True, changed=changed)
         why = self.stopped_for or _fault(facts, err)
         if why:
-            return Run(-1, out, err, seconds, infrastructure=why, changed=changed)
+            ran = bool(self.stopped_for) or "exit-code" in facts
+            return Run(-1, out, err, seconds, infrastructure=why, changed=changed, ran=ran)
         code = int(facts["exit-code"])
         return Run(128 - code if code > 128 else code, out, err, seconds, changed=changed)
 
