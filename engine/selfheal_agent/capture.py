@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from selfheal_agent import frames, good_calls, requests
@@ -25,11 +25,11 @@ MAX_CHAIN = 5
 _MARK = "__selfheal_seen__"
 
 _set = BaseException.__setattr__
-_get_cause = BaseException.__cause__.__get__  # type: ignore[attr-defined]
-_get_context = BaseException.__context__.__get__  # type: ignore[attr-defined]
-_get_suppress = BaseException.__suppress_context__.__get__  # type: ignore[attr-defined]
-_get_traceback = BaseException.__traceback__.__get__  # type: ignore[attr-defined]
-_get_args = BaseException.args.__get__  # type: ignore[attr-defined]
+_get_cause = BaseException.__dict__["__cause__"].__get__
+_get_context = BaseException.__dict__["__context__"].__get__
+_get_suppress = BaseException.__dict__["__suppress_context__"].__get__
+_get_traceback = BaseException.__dict__["__traceback__"].__get__
+_get_args = BaseException.__dict__["args"].__get__
 _get_dict = BaseException.__dict__["__dict__"].__get__
 
 
@@ -221,7 +221,7 @@ def finish(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(cls: type, tb: TracebackType | None) -> Any:
-    places = []
+    places: list[tuple[CodeType, int]] = []
     while tb is not None and len(places) < 200:
         code = tb.tb_frame.f_code
         if not good_calls.is_shim(code):
@@ -235,16 +235,26 @@ def _marked(exc: BaseException) -> bool:
     return type(state) is dict and state.get(_MARK) == os.getpid()
 
 
+_PLAIN_ARGS = (str, int, type(None), bytes, tuple, float)
+_KNOWN_TEXTS = (
+    OSError.__str__,
+    SyntaxError.__str__,
+    KeyError.__str__,
+    ImportError.__str__,
+    UnicodeDecodeError.__str__,
+    UnicodeEncodeError.__str__,
+)
+
+
 def message_of(exc: BaseException) -> str:
     """What str(exc) would say, as far as it can be told without running the class's code."""
     cls = type(exc)
-    own_text = cls.__str__ if type(cls) is type else None
+    own_text: Any = cls.__str__ if type(cls) is type else None
     args = _get_args(exc)
-    if own_text in (OSError.__str__, SyntaxError.__str__, KeyError.__str__, ImportError.__str__):
-        if all(type(arg) in (str, int, type(None), bytes, tuple, float) for arg in args):
-            return scrub_text(own_text(exc)[:1000])  # type: ignore[misc]
-    if own_text in (UnicodeDecodeError.__str__, UnicodeEncodeError.__str__):
-        return scrub_text(own_text(exc)[:1000])  # type: ignore[misc]
+    plain = all(type(arg) in _PLAIN_ARGS for arg in args)
+    if own_text in _KNOWN_TEXTS and plain:
+        text: str = own_text(exc)
+        return scrub_text(text[:1000])
     parts = [_plain_text(arg) for arg in args]
     if len(parts) == 1:
         return scrub_text(parts[0][:1000])
@@ -253,8 +263,8 @@ def message_of(exc: BaseException) -> str:
 
 def _plain_text(arg: object) -> str:
     cls = type(arg)
-    if cls is str:
-        return arg[:1000]  # type: ignore[index]
+    if type(arg) is str:
+        return arg[:1000]
     if cls in (int, float, bool, type(None), bytes):
         return repr(arg)[:1000]
     if issubclass(cls, BaseException):

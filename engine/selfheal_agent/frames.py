@@ -189,7 +189,7 @@ def _find_rebound(code: CodeType) -> tuple[str, ...]:
     count = code.co_argcount + code.co_kwonlyargcount
     count += bool(code.co_flags & 0x04) + bool(code.co_flags & 0x08)
     parameters = code.co_varnames[:count]
-    stored = set()
+    stored: set[str] = set()
     for step in dis.get_instructions(code):
         if step.opname.startswith(("STORE_FAST", "DELETE_FAST", "STORE_DEREF", "DELETE_DEREF")):
             names = step.argval if isinstance(step.argval, tuple) else (step.argval,)

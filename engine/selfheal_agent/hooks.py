@@ -33,9 +33,9 @@ def _run(integration: Integration, module: ModuleType) -> None:
     try:
         integration(module)
     except Exception as why:
-        from selfheal_agent import probe
+        from selfheal_agent.notes import note
 
-        probe.note(f"integration of {module.__name__}: {type(why).__name__}: {why}")
+        note(f"integration of {module.__name__}: {type(why).__name__}: {why}")
 
 
 class _Finder:

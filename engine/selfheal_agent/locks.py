@@ -95,9 +95,9 @@ def _lock_expression(frame: FrameType) -> ast.expr | None:
     for node in _statements_at(frame):
         if isinstance(node, (ast.With, ast.AsyncWith)):
             for item in node.items:
-                if _at(item.context_expr, frame.f_lineno):
-                    if isinstance(item.context_expr, (ast.Name, ast.Attribute, ast.Subscript)):
-                        return item.context_expr
+                named = isinstance(item.context_expr, (ast.Name, ast.Attribute, ast.Subscript))
+                if named and _at(item.context_expr, frame.f_lineno):
+                    return item.context_expr
         for part in ast.walk(node) if not isinstance(node, (ast.With, ast.AsyncWith)) else ():
             if (
                 isinstance(part, ast.Call)

@@ -103,8 +103,8 @@ def _bytes_of(value: Any, more: int) -> int:
     sample = []
     try:
         if isinstance(value, dict):
-            for key in list(dict.keys(value))[-20:]:
-                sample.append(sys.getsizeof(dict.__getitem__(value, key)) + 100)
+            newest = list(dict.values(value))[-20:]
+            sample = [sys.getsizeof(item) + 100 for item in newest]
         else:
             sample = [sys.getsizeof(item) + 8 for item in list(value)[-20:]]
     except Exception:

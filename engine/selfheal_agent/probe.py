@@ -11,7 +11,6 @@ from typing import Any
 VERSION = 1
 
 _state: _Probe | None = None
-_notes: list[str] = []
 
 
 def install(environ: Mapping[str, str]) -> None:
@@ -28,12 +27,6 @@ def install(environ: Mapping[str, str]) -> None:
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
     )
-
-
-def note(text: str) -> None:
-    """Something of ours did not work; told to the app, never to the service."""
-    if len(_notes) < 50:
-        _notes.append(text)
 
 
 def flush(timeout_s: float) -> None:
@@ -228,6 +221,7 @@ class _Probe:
 
     def stats(self) -> dict[str, Any]:
         from selfheal_agent import queues
+        from selfheal_agent.notes import notes
 
         self.totals.collect()
         waiting, by_kind = queues.depth()
@@ -241,7 +235,7 @@ class _Probe:
             "queues": by_kind,
             "deadlock_risk": self._stalls.risk if self._stalls is not None else 0.0,
             "drops": self.channel.dropped + self.capture.beyond,
-            "notes": [*_notes, self.channel.problem] if self.channel.problem else list(_notes),
+            "notes": [*notes, self.channel.problem] if self.channel.problem else list(notes),
             "gc_collections": _collections(),
             "framework": self.hello()["framework"],
         }

@@ -3,7 +3,8 @@
 `encode(value)` runs none of the service's code: built-in containers, common standard-library
 values and plain objects (class path and state) are written by what CPython itself stores;
 only C types without user hooks fall back to pickle. A call is recorded as
-`{"args": [...], "kwargs": {...}}`, `self` or `cls` first in `args`. Shared and cyclic references are kept.
+`{"args": [...], "kwargs": {...}}`, `self` or `cls` first in `args`. Shared and cyclic references
+are kept.
 
 `decode(text)` imports the service's modules: it belongs inside the sandbox and nowhere else.
 
@@ -259,10 +260,8 @@ class _Encoder:
 
 def _raw(value: Any, base: type) -> Any:
     # int.__int__ and its like read the C value of a subclass instance, whatever it overrides
-    reader = {int: int.__int__, float: float.__float__, str: str.__str__, bytes: bytes.__bytes__}
-    if base is bytes and sys.version_info < (3, 11):
-        return bytes.__getitem__(value, slice(None))
-    return reader[base](value)  # type: ignore[index]
+    readers: dict[Any, Any] = {int: int.__int__, float: float.__float__, str: str.__str__}
+    return readers[base](value) if base in readers else bytes.__getitem__(value, slice(None))
 
 
 def _is_plain_c_type(value: Any, cls: type) -> bool:

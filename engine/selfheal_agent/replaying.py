@@ -213,8 +213,8 @@ class Decoder:
             kind = next(k for k in (tuple, frozenset, int, float, str, bytes) if issubclass(cls, k))
             made = kind.__new__(cls, base)
         else:
-            kind = next((k for k in (dict, list, set, deque) if issubclass(cls, k)), object)
-            made = kind.__new__(cls)
+            empty: Any = next((k for k in (dict, list, set, deque) if issubclass(cls, k)), object)
+            made = empty.__new__(cls)
         self._made[place] = made
         self._fill_object(made, node, base)
         return made
@@ -224,9 +224,10 @@ class Decoder:
         return [self.decode(item) for item in node] if isinstance(node, list) else self.decode(node)
 
     def _fill_object(self, made: Any, node: Any, base: Any) -> None:
-        for kind in (list, deque):
-            if isinstance(made, kind) and base is not None:
-                kind.extend(made, base)
+        if isinstance(made, list) and base is not None:
+            list.extend(made, base)
+        if isinstance(made, deque) and base is not None:
+            deque.extend(made, base)
         if isinstance(made, set) and base is not None:
             set.update(made, base)
         if "items" in node:

@@ -138,9 +138,9 @@ def _live_functions(module: ModuleType, name: str, real: str) -> list[FunctionTy
         codes = {id(code): code for code in _codes_by_search(module, name, real)}
     for code in list(codes.values()):
         for referrer in gc.get_referrers(code):
-            if type(referrer) is FunctionType and referrer.__code__ is code:
-                if not any(referrer is known for known in found):
-                    found.append(referrer)
+            same = type(referrer) is FunctionType and referrer.__code__ is code
+            if same and not any(referrer is known for known in found):
+                found.append(referrer)
     return [f for f in found if f.__name__ == name.rsplit(".", 1)[-1]]
 
 

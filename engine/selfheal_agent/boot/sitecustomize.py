@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # The way into a service: Python imports this at start because launch.py puts its folder first
 # on PYTHONPATH. It parses on any Python, never raises, and hands on to the next sitecustomize.
 import os

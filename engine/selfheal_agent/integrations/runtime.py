@@ -46,10 +46,10 @@ def _hook_sys(capture: Capture) -> None:
         probe.goodbye()
         exit_now(status)
 
-    os._exit = _exit  # type: ignore[assignment]
+    os._exit = _exit
 
 
-def _hook_threading(threading: ModuleType, capture: Capture) -> None:
+def _hook_threading(threading: Any, capture: Capture) -> None:
     before = threading.excepthook
 
     def excepthook(args: Any) -> Any:

@@ -81,7 +81,7 @@ class ProbeConnection:
                 *lines, rest = self._inbox.split(b"\n")
                 self._inbox = bytearray(rest)
                 for line in lines:
-                    self._sort(line)
+                    self._sort(bytes(line))
 
     def messages(self) -> list[dict[str, Any]]:
         """What came unasked since the last call."""

@@ -222,8 +222,8 @@ def interpreter_of(pid: int) -> str:
         process = psutil.Process(pid)
         first = (process.cmdline() or [""])[0]
         if os.path.isabs(first) and os.path.basename(first).startswith("python"):
-            return first
-        exe = process.exe()
+            return str(first)
+        exe: str = process.exe()
         return exe if os.path.basename(exe).startswith("python") else sys.executable
     except psutil.Error:
         return sys.executable

@@ -87,7 +87,7 @@ def _listener(port: int) -> int:
         raise TargetError("the listening sockets of other users cannot be read") from None
     if not found:
         raise TargetError(f"nothing listens on port {port} (or another user's process does)")
-    return min(found, key=lambda pid: len(psutil.Process(pid).parents()))
+    return int(min(found, key=lambda pid: len(psutil.Process(pid).parents())))
 
 
 def _main_pid(unit: str) -> int:

@@ -103,7 +103,8 @@ class ProbeSet:
         found = self._collect()
         while not found:
             left = min(end, self._next_scan) - time.monotonic()
-            ready, _, _ = select.select([self._wake_r, *self.connections], [], [], max(0.0, left))
+            waited_for: list[Any] = [self._wake_r, *self.connections]
+            ready, _, _ = select.select(waited_for, [], [], max(0.0, left))
             for connection in ready:
                 if isinstance(connection, ProbeConnection):
                     connection.receive()
@@ -148,7 +149,7 @@ class ProbeSet:
 
     def left_behind(self) -> list[tuple[int, dict[str, Any]]]:
         """Records of processes that ended before we could connect."""
-        found = []
+        found: list[tuple[int, dict[str, Any]]] = []
         for path in self.run_dir.glob("*.left"):
             pid = int(path.stem) if path.stem.isdigit() else 0
             if pid == self.root or _session_of(path) == self.root:
