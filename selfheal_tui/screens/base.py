@@ -49,6 +49,6 @@ class CockpitScreen(Screen[None]):
 
 def hints_for(scope: str, overrides: dict[str, str]) -> list[Hint]:
     """The hints of a screen in their order, the last two being the ones never left out."""
-    chosen = [a for a in ACTIONS if a.scope in (scope, EVERYWHERE) and a.hint]
+    chosen = [a for a in ACTIONS if a.scope in (scope, EVERYWHERE) and a.hint and a.name != scope]
     chosen.sort(key=lambda action: action.hint)
     return [Hint(keys_of(a, overrides)[0], a.label, a.id) for a in chosen]

@@ -41,10 +41,13 @@ class History(CockpitScreen):
             table = HistoryTable(id="episodes")
             table.add_class("framed")
             yield table
-            story = LinesPage(self._story, id="story")
-            story.add_class("framed")
-            yield story
-        yield LinesPage(self._figures, id="stats")
+            with Container(id="history-below"):
+                story = LinesPage(self._story, id="story")
+                story.add_class("framed")
+                yield story
+                stats = LinesPage(self._figures, id="stats")
+                stats.add_class("framed")
+                yield stats
         yield Input(placeholder="words to find in the episodes", id="filter")
         yield KeyHints(id="hints")
 
@@ -52,6 +55,7 @@ class History(CockpitScreen):
         super().on_mount()
         self.query_one("#episodes").border_title = "episodes"
         self.query_one("#story").border_title = "what happened"
+        self.query_one("#stats").border_title = "how well it goes"
         self.read()
 
     def on_screen_resume(self) -> None:

@@ -11,6 +11,9 @@ from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import SIGNS, clock
 
 SEVERITY_ROLES = {"info": "muted", "warning": "warn", "critical": "bad"}
+INDENT = 11
+"""Cells before the text: the time and the sign."""
+
 SEVERITIES = ("info", "warning", "critical")
 
 
@@ -75,11 +78,14 @@ class AnomalyFeed(RowList):
 
     def _lines(self, alert: Alert, width: int) -> tuple[Line, ...]:
         role = SEVERITY_ROLES[alert.severity]
-        head = line(
-            (clock(alert.time_s) + " ", "faint"),
-            (SIGNS[alert.severity] + " ", role),
-            (safe(alert.text), "text" if alert.severity != "info" else "muted"),
-        )
+        body = "text" if alert.severity != "info" else "muted"
+        first, *more = wrap(safe(alert.text), width - INDENT, body) or [()]
+        out = [
+            line((clock(alert.time_s) + " ", "faint"), (SIGNS[alert.severity] + " ", role), *first)
+        ]
+        out += [line((" " * INDENT, "text"), *part) for part in more[:1]]
+        if len(more) > 1:
+            out[-1] = fit((*out[-1], (" …", body)), width)
         if alert.place and alert.place not in alert.text:
-            return (fit(head, width), line((" " * 11, "text"), (safe(alert.place), "faint")))
-        return (fit(head, width),)
+            out.append(fit(line((" " * INDENT, "text"), (safe(alert.place), "faint")), width))
+        return tuple(out)

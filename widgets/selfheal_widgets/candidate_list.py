@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfheal_engine.model import Candidate, Proposal, Verdict
-from selfheal_widgets.lines import line, safe, wrap
+from selfheal_widgets.lines import line, safe, spread, wrap
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import percent
+
+ONE_LINE_CELLS = 70
 
 RISK_ROLES = {"low": "good", "medium": "warn", "high": "bad"}
 
@@ -23,7 +25,7 @@ def safety_text(verdict: Verdict | None) -> tuple[str, str]:
     if verdict.infrastructure:
         return ("sandbox failed", "warn")
     if verdict.safety is None:
-        return ("failed a check", "bad")
+        return ("not proven", "bad")
     role = "good" if verdict.safety >= 80 else "warn" if verdict.safety >= 50 else "bad"
     return (f"safety {verdict.safety}", role)
 
@@ -52,28 +54,29 @@ class CandidateList(RowList):
     def build(self, width: int) -> Sequence[Row]:
         if self.proposal is None or not self.proposal.candidates:
             return [Row("", tuple(wrap(self.waiting, width - 1, "muted")))]
+        ids = [candidate.id for candidate in self.proposal.candidates]
+        chosen = self.selected if self.selected in ids else ids[0]
         return [
-            self._row(number, candidate, width)
+            self._row(number, candidate, candidate.id == chosen, width)
             for number, candidate in enumerate(self.proposal.candidates, 1)
         ]
 
-    def _row(self, number: int, candidate: Candidate, width: int) -> Row:
+    def _row(self, number: int, candidate: Candidate, chosen: bool, width: int) -> Row:
+        """One line each where that is wide enough, else title and figures below each other."""
         assert self.proposal is not None
-        mark = "▶" if candidate.id == self.selected else " "
+        mark = "▶" if chosen else " "
         title = safe(candidate.title or candidate.template)
-        head = line(
-            (f"{mark}{number} ", "accent"),
-            (candidate.strategy, "strong"),
-            (f" · {title}", "text"),
-        )
+        head = line((f"{mark}{number} ", "accent"), (candidate.strategy, "strong"))
         safety, safety_role = safety_text(verdict_of(self.proposal, candidate))
-        below = line(
-            ("   ", "text"),
-            (f"confidence {percent(candidate.confidence)}  ", "muted"),
-            (safety, safety_role),
+        figures = line(
+            (f"confidence {percent(candidate.confidence)} ", "muted"),
+            (f" {safety}", safety_role),
             (f"  {candidate.risk} risk", RISK_ROLES[candidate.risk]),
         )
-        return Row(candidate.id, (head, below))
+        if width >= ONE_LINE_CELLS:
+            return Row(candidate.id, (spread((*head, (f" · {title}", "text")), figures, width),))
+        titles = [line(("   ", "text"), *part) for part in wrap(title, width - 4)[:2]]
+        return Row(candidate.id, (head, *titles, line(("   ", "text"), *figures)))
 
     def select(self, id: str) -> None:
         super().select(id)

@@ -94,7 +94,7 @@ def unified(changes: Sequence[FileChange], context: int) -> list[DiffRow]:
         for part in _parts(change, context):
             first = part[0]
             if not (first.old in (1, None) and first.new in (1, None)):
-                where = _enclosing(change, first)
+                where = _enclosing(change, part)
                 label = f"line {first.new or first.old}" + (f" · {where}" if where else "")
                 out.append(DiffRow("hunk", label, change.path, first.old, first.new))
             out.extend(part)
@@ -326,16 +326,20 @@ def _gap(before: DiffRow, after: DiffRow) -> bool:
     return False
 
 
-def _enclosing(change: FileChange, first: DiffRow) -> str:
-    """The def or class line above a run of rows."""
+def _enclosing(change: FileChange, part: Sequence[DiffRow]) -> str:
+    """The def or class that the part's first change stands in, unless the part shows it."""
     if not change.complete:
         return ""
-    index = next((i for i, row in enumerate(change.rows) if row is first), 0)
-    indent = len(first.text) - len(first.text.lstrip()) if first.text.strip() else 999
+    target = next((row for row in part if row.kind != "same"), part[0])
+    index = next(i for i, row in enumerate(change.rows) if row is target)
+    indent = _indent(target.text)
     for row in reversed(change.rows[:index]):
-        text = row.text.strip()
-        if text.startswith(("def ", "class ", "async def ")):
-            own = len(row.text) - len(row.text.lstrip())
-            if own < indent or indent == 0:
-                return text.rstrip(":")
+        opens = row.text.lstrip().startswith(("def ", "class ", "async def "))
+        if opens and _indent(row.text) < indent:
+            return "" if any(row is seen for seen in part) else row.text.strip().rstrip(":")
     return ""
+
+
+def _indent(text: str) -> int:
+    """Columns before the text; a blank line counts as deep inside."""
+    return len(text) - len(text.lstrip()) if text.strip() else 999

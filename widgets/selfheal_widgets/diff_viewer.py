@@ -145,10 +145,10 @@ class DiffViewer(ScrollView, can_focus=True):
     def _arrange(self) -> None:
         self._rows = unified(self.changes, self.context)
         self._split = split(self._rows) if self._is_split() else []
-        width = self.size.width
+        width = 1
         if not self._is_split():
             longest = max((len(row.text.expandtabs(4)) for row in self._rows), default=0)
-            width = max(width, longest + self._gutter() + 2)
+            width = longest + self._gutter() + 1
         count = len(self._split) if self._is_split() else len(self._rows)
         self.virtual_size = Size(width, count)
         self.refresh()

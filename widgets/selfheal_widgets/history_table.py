@@ -138,12 +138,8 @@ def timeline(episode: Episode, width: int) -> list[Line]:
                     (line((f"{joint}─", "faint")), 2),
                     (line((clock(step.time_s), "faint")), 8),
                     (line((after, "muted")), -8),
-                    (
-                        line(
-                            (step.what.replace("_", " "), role), ("  " + safe(step.text), "muted")
-                        ),
-                        width - 24,
-                    ),
+                    (line((step.what.replace("_", " "), role)), 17),
+                    (line((safe(step.text), "muted")), max(8, width - 40)),
                 ],
                 gap=1,
             )

@@ -89,4 +89,12 @@ class IncidentList(RowList):
             (safe(incident.title), "text" if live else "muted"),
             (f"  {often}" if often and live else "", "muted"),
         )
-        return Row(incident.id, (spread(left, (what_next(incident, self._now_s),), width),))
+        lines = [spread(left, (what_next(incident, self._now_s),), width)]
+        about = incident.diagnosis.summary if incident.diagnosis else ""
+        if live and about:
+            lines += [
+                line(("  ", "text"), *part) for part in wrap(safe(about), width - 2, "muted")[:2]
+            ]
+        elif incident.outcome:
+            lines.append(line(("  ", "text"), (safe(incident.outcome), "faint")))
+        return Row(incident.id, tuple(lines))

@@ -31,6 +31,10 @@ class TabStrip(QuietLines):
         strip: TabStrip
         index: int
 
+        @property
+        def control(self) -> TabStrip:
+            return self.strip
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.tabs: tuple[Tab, ...] = ()
