@@ -146,6 +146,7 @@ class Investigations:
             settings=parts.settings,
             priors=parts.memory.priors(),
             rejected=parts.memory.rejected(incident.fingerprint),
+            traffic_share=_share(incident.occurrence, parts.source.route_counts()),
             edited=edited,
         )
         self._editing, self._started_s, self.progress = edited, now_s, 0.0
@@ -185,6 +186,7 @@ class Investigations:
             proposal = _with_edit(incident.proposal, proposal)
         self._finish()
         self._publish(proposal)
+        self._parts.publisher.event(proposal_event(proposal, time.time()))
         if not proposal.candidates:
             self._ledger.change(
                 incident.id,
@@ -199,7 +201,6 @@ class Investigations:
             proposal=proposal,
             activity="waiting for you",
         )
-        self._parts.publisher.event(proposal_event(proposal, time.time()))
         self._proposed(moved)
 
     def _on_failed(self, incident: Incident, message: Message) -> None:
@@ -230,6 +231,17 @@ def _full(occurrence: Occurrence) -> bool:
 
 def _record_id(occurrence: Occurrence | None) -> str:
     return "" if occurrence is None else f"{occurrence.id}+{len(occurrence.good_calls)}"
+
+
+def _share(occurrence: Occurrence | None, routes: dict[str, tuple[int, int]]) -> float:
+    """Share of the requests that go to the occurrence's route."""
+    request = occurrence.request if occurrence is not None else None
+    total = sum(requests for requests, _ in routes.values())
+    if request is None or not total:
+        return 0.0
+    named = (request.route, f"{request.method} {request.route}", request.path)
+    found = next((routes[name][0] for name in named if name in routes), 0)
+    return round(found / total, 4)
 
 
 def _with_edit(before: Proposal | None, edited: Proposal) -> Proposal:

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,6 +50,8 @@ class Job:
     """Beta posterior (successes, failures) by "strategy/template" and coarser keys."""
     rejected: tuple[str, ...] = ()
     """Diffs a person has rejected for this fingerprint: never shown again."""
+    traffic_share: float = 0.0
+    """Share (0-1) of all requests that go to the failing route: the patches' impact."""
     edited: Candidate | None = None
     """Validate just this one: a person changed it by hand."""
 
@@ -82,7 +84,11 @@ def propose(job: Job, say: Say) -> Proposal:
             limit = max(24, settings.candidates * 5)
             generated = generator.generate(occurrence, diagnosis, limit)
             gone = {patch_key(diff) for diff in job.rejected}
-            candidates = (c for c in generated if patch_key(c.diff) not in gone)
+            candidates = (
+                replace(c, impact=c.impact or job.traffic_share)
+                for c in generated
+                if patch_key(c.diff) not in gone
+            )
         tried, verdicts = _validate(
             validator, candidates, diagnosis, occurrence, settings.candidates, say
         )
