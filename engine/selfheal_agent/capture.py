@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from selfheal_agent import frames, good_calls, requests
+from selfheal_agent import frames, good_calls, requests, texts
 from selfheal_agent.scrub import scrub_text
 from selfheal_agent.values import qualified_type
 
@@ -206,7 +206,7 @@ def finish(record: dict[str, Any]) -> dict[str, Any]:
         frames.finish(link["frames"])
     place = record.pop("syntax", None)
     if place is not None:
-        text = frames.source_line(place["file"], place["line"]) or place["text"]
+        text = texts.line_of(place["file"], place["line"]) or place["text"]
         record["frames"].append(
             {
                 "file": place["file"],

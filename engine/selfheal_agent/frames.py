@@ -13,7 +13,7 @@ from itertools import islice
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from selfheal_agent import recording
+from selfheal_agent import recording, texts
 from selfheal_agent.values import picture_all
 
 MAX_FRAMES = 60
@@ -200,15 +200,12 @@ def _find_rebound(code: CodeType) -> tuple[str, ...]:
 
 
 # ---------------------------------------------------------------- in the probe's own thread
-_sources: dict[str, tuple[float, list[str]]] = {}
-
-
 def finish(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Adds source lines, columns and rebound names, and drops what is not plain."""
     for item in frames:
         code = item.pop("code", None)
         lasti = item.pop("lasti", -1)
-        text = source_line(item["file"], item["line"])
+        text = texts.line_of(item["file"], item["line"], code)
         item["source_line"] = text.strip()[:400]
         if code is None:
             continue
@@ -225,7 +222,7 @@ def _add_columns(item: dict[str, Any], code: CodeType, lasti: int, text: str) ->
     _, end_line, column, end_column = found
     if end_line is None or column is None or end_column is None:
         return
-    end_text = text if end_line == item["line"] else source_line(item["file"], end_line)
+    end_text = text if end_line == item["line"] else texts.line_of(item["file"], end_line, code)
     item["end_line"] = end_line
     item["column"] = _characters(text, column)
     item["end_column"] = _characters(end_text, end_column)
@@ -236,21 +233,3 @@ def _characters(text: str, byte_offset: int) -> int:
     if text.isascii():
         return byte_offset
     return len(text.encode("utf-8", "replace")[:byte_offset].decode("utf-8", "replace"))
-
-
-def source_line(file: str, line: int) -> str:
-    """The line as it is on disk now, "" where it cannot be read."""
-    if file.startswith("<") or line < 1:
-        return ""
-    try:
-        changed = os.stat(file).st_mtime
-        known = _sources.get(file)
-        if known is None or known[0] != changed:
-            with open(file, encoding="utf-8", errors="replace") as stream:
-                known = (changed, stream.read(4_000_000).splitlines())
-            if len(_sources) > 40:
-                _sources.clear()
-            _sources[file] = known
-    except (OSError, ValueError):
-        return ""
-    return known[1][line - 1] if line <= len(known[1]) else ""

@@ -1,39 +1,53 @@
 """What grows, where it was allocated and who holds it. Runs on command only.
 
-Two looks at the heap, `wait_s` apart: tracemalloc (started for that time only, unless the
-service runs it anyway) says which lines allocated, a census of container sizes says which
-containers grew, and the referrers of the largest grower name its holder.
+Two looks, some seconds apart. tracemalloc (started for that time only, unless the service runs
+it anyway) says which lines allocated. A walk from the project's own modules, classes, objects
+and closures says which containers grew and by which name they are held; the newest elements of
+a grown container were traced, so that its line and its holder are brought together.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 from collections import Counter, OrderedDict, defaultdict, deque
-from types import FunctionType, ModuleType
+from collections.abc import Iterator
+from itertools import islice
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from selfheal_agent.frames import absolute, is_own
-from selfheal_agent.values import instance_dict, qualified_type
+from selfheal_agent.values import (
+    instance_dict,
+    instance_slots,
+    qualified_type,
+    type_dict_of,
+    type_module_of,
+)
 
-MAX_OBJECTS = 3_000_000
+MAX_VISITED = 60_000
+MAX_DEPTH = 6
+MAX_ELEMENTS = 40
+"""Elements of a container that are walked into."""
+MIN_MORE = 8
 _SIZED = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
 
 
 class MemoryWatch:
-    """One report in the making: `first_look`, time passes, `report`."""
+    """One report in the making: the first look now, the second in `report`."""
 
     def __init__(self) -> None:
         import tracemalloc
 
+        gc.collect()
         self._ours = not tracemalloc.is_tracing()
         if self._ours:
-            tracemalloc.start(8)
-        gc.collect()
+            tracemalloc.start(6)
         self._before = tracemalloc.take_snapshot()
-        self._sizes = _sizes()
-        self._types = _types()
+        self._sizes = {id(value): len(value) for value, _, _ in held_containers()}
+        self._descriptors = descriptors_by_kind()
         self.started = time.monotonic()
 
     def report(self) -> list[dict[str, Any]]:
@@ -42,134 +56,174 @@ class MemoryWatch:
 
         gc.collect()
         after = tracemalloc.take_snapshot()
+        holders = self._grown_containers(tracemalloc)
         if self._ours:
             tracemalloc.stop()
-        holders = self._growing_containers()
-        lines = [
-            stat
-            for stat in after.compare_to(self._before, "lineno")
-            if stat.size_diff > 0 and is_own(stat.traceback[0].filename)
-        ]
         found = []
-        for stat in lines[:10]:
+        for stat in after.compare_to(self._before, "lineno"):
             place = stat.traceback[0]
-            found.append(
-                {
-                    "file": absolute(place.filename),
-                    "line": place.lineno,
-                    "bytes_grown": stat.size_diff,
-                    "count_grown": stat.count_diff,
-                    "type_name": "",
-                    "holder": "",
-                }
-            )
-        types_grown = (_types() - self._types).most_common(3)
-        for growth in found:
-            if holders:
-                growth["holder"] = holders[0]["holder"]
-                growth["type_name"] = types_grown[0][0] if types_grown else ""
-        return found + holders
-
-    def _growing_containers(self) -> list[dict[str, Any]]:
-        grown = []
-        for value in _containers():
-            before = self._sizes.get(id(value), 0)
-            more = len(value) - before
-            if more >= 8 and len(value) >= 16 and (before or more >= 64):
-                grown.append((more, value))
-        grown.sort(key=lambda pair: -pair[0])
-        found = []
-        for more, value in grown[:60]:
-            holder, file = holder_of(value)
-            if not holder or not file:
+            if stat.size_diff <= 0 or not is_own(place.filename):
                 continue
+            file = absolute(place.filename)
+            holder, type_name = holders.pop((file, place.lineno), ("", ""))[:2]
             found.append(
-                {
-                    "file": absolute(file),
-                    "line": 0,
-                    "bytes_grown": _bytes_of(value, more),
-                    "count_grown": more,
-                    "type_name": qualified_type(type(value)),
-                    "holder": holder,
-                }
+                _growth(file, place.lineno, stat.size_diff, stat.count_diff, type_name, holder)
             )
-            if len(found) >= 5:
+            if len(found) >= 10:
                 break
+        found.sort(key=lambda growth: (not growth["holder"], -growth["bytes_grown"]))
+        for (file, line), (holder, type_name, more, size) in holders.items():
+            found.append(_growth(file, line, size, more, type_name, holder))
+        return found + self._grown_descriptors()
+
+    def _grown_containers(self, tracemalloc: Any) -> dict[tuple[str, int], Any]:
+        """(file, line) that put the newest element in -> (holder, type, elements, bytes)."""
+        grown = []
+        for value, name, file in held_containers():
+            more = len(value) - self._sizes.get(id(value), len(value))
+            if more >= MIN_MORE:
+                grown.append((more, name, file, value))
+        grown.sort(key=lambda item: -item[0])
+        found: dict[tuple[str, int], Any] = {}
+        for more, name, file, value in grown[:20]:
+            newest = list(_newest(value))
+            size = int(more * sum(map(sys.getsizeof, newest)) / max(1, len(newest)))
+            place = next((p for item in newest if (p := _place(tracemalloc, item))), (file, 0))
+            found.setdefault(place, (name, qualified_type(type(value)), more, size))
         return found
 
+    def _grown_descriptors(self) -> list[dict[str, Any]]:
+        now = descriptors_by_kind()
+        return [
+            _growth("", 0, 0, now[kind] - self._descriptors[kind], f"descriptor:{kind}", "")
+            for kind in now
+            if now[kind] - self._descriptors[kind] >= MIN_MORE
+        ]
 
-def _bytes_of(value: Any, more: int) -> int:
-    """Rough size of the newest elements: shallow sizes of a few, times the number."""
-    sample = []
+
+def _growth(
+    file: str, line: int, size: int, count: int, type_name: str, holder: str
+) -> dict[str, Any]:
+    return {
+        "file": file,
+        "line": line,
+        "bytes_grown": size,
+        "count_grown": count,
+        "type_name": type_name,
+        "holder": holder,
+    }
+
+
+def _newest(value: Any) -> Iterator[Any]:
+    """The last few elements of a container, keys and values of a mapping."""
     try:
-        if isinstance(value, dict):
-            newest = list(dict.values(value))[-20:]
-            sample = [sys.getsizeof(item) + 100 for item in newest]
+        if issubclass(type(value), dict):
+            for key, item in list(islice(reversed(list(dict.items(value))), 5)):
+                yield item
+                yield key
+        elif issubclass(type(value), (list, deque)):
+            yield from list(value)[-5:]
         else:
-            sample = [sys.getsizeof(item) + 8 for item in list(value)[-20:]]
-    except Exception:
-        return more * 100
-    return int(more * sum(sample) / max(1, len(sample)))
+            yield from list(islice(value, 5))
+    except RuntimeError:
+        return
 
 
-def _containers() -> list[Any]:
-    return [value for value in gc.get_objects()[:MAX_OBJECTS] if type(value) in _SIZED]
-
-
-def _sizes() -> dict[int, int]:
-    return {id(value): len(value) for value in _containers()}
-
-
-def _types() -> Counter[str]:
-    return Counter(qualified_type(type(value)) for value in gc.get_objects()[:MAX_OBJECTS])
-
-
-def holder_of(value: Any, depth: int = 6) -> tuple[str, str]:
-    """("catalog._CACHE", file) for what a module, class or function of the project holds."""
-    seen = {id(value)}
-    paths: deque[tuple[Any, str, int]] = deque([(value, "", 0)])
-    skip = {id(paths)}
-    while paths and len(seen) < 4000:
-        current, suffix, level = paths.popleft()
-        for referrer in gc.get_referrers(current):
-            if id(referrer) in seen or id(referrer) in skip or type(referrer).__name__ == "frame":
-                continue
-            seen.add(id(referrer))
-            answer = _root(referrer, current, suffix)
-            if answer is not None:
-                return answer
-            if level < depth and isinstance(referrer, (dict, list, tuple, set)):
-                paths.append((referrer, suffix, level + 1))
-            elif level < depth and not isinstance(referrer, (ModuleType, type(_root))):
-                name = _name_in(instance_dict(referrer), current)
-                paths.append((referrer, f".{name}{suffix}" if name else suffix, level + 1))
-    return "", ""
-
-
-def _root(referrer: Any, current: Any, suffix: str) -> tuple[str, str] | None:
-    if type(referrer) is dict and "__name__" in referrer and "__spec__" in referrer:
-        file = str(referrer.get("__file__") or "")
-        name = _name_in(referrer, current)
-        if name and is_own(file):
-            return f"{referrer['__name__']}.{name}{suffix}", file
-    if type(referrer) is ModuleType:
-        return None
-    if isinstance(referrer, type):
-        scope = type.__dict__["__dict__"].__get__(referrer)
-        name = _name_in(scope, current)
-        module = sys.modules.get(str(referrer.__module__))
-        file = str(getattr(module, "__file__", "") or "")
-        if name and is_own(file):
-            return f"{qualified_type(referrer)}.{name}{suffix}", file
-    if type(referrer) is FunctionType and is_own(referrer.__code__.co_filename):
-        defaults = list(referrer.__defaults__ or ())
-        if any(item is current for item in defaults):
-            names = referrer.__code__.co_varnames[: referrer.__code__.co_argcount][-len(defaults) :]
-            name = names[[item is current for item in defaults].index(True)]
-            place = f"{referrer.__module__}.{referrer.__qualname__}({name}=){suffix}"
-            return place, referrer.__code__.co_filename
+def _place(tracemalloc: Any, value: Any) -> tuple[str, int] | None:
+    """The project line that allocated an object."""
+    trace = tracemalloc.get_object_traceback(value)
+    for frame in reversed(trace or ()):
+        if is_own(frame.filename):
+            return absolute(frame.filename), frame.lineno
     return None
 
 
-def _name_in(scope: Any, value: Any) -> str:
-    return next((str(k) for k, item in list(scope.items()) if item is value), "")
+def held_containers() -> Iterator[tuple[Any, str, str]]:
+    """(container, "catalog._CACHE", file) of everything that the project's modules hold."""
+    seen: set[int] = set()
+    pending: deque[tuple[Any, str, str, int]] = deque()
+    for name, module in list(sys.modules.items()):
+        if type(module) is not ModuleType:
+            continue
+        file = module.__dict__.get("__file__")
+        if type(file) is str and is_own(file):
+            seen.add(id(module.__dict__))
+            for key, value in list(module.__dict__.items()):
+                if not key.startswith("__"):
+                    pending.append((value, f"{name}.{key}", file, 0))
+    while pending and len(seen) < MAX_VISITED:
+        value, name, file, depth = pending.popleft()
+        if id(value) in seen or type(value) in (str, bytes, int, float, bool, type(None)):
+            continue
+        seen.add(id(value))
+        if type(value) in _SIZED:
+            yield value, name, file
+        if depth < MAX_DEPTH:
+            try:
+                pending.extend((v, name + part, file, depth + 1) for part, v in _inside(value))
+            except RuntimeError:
+                continue  # changed by another thread while we walked
+
+
+def _inside(value: Any) -> Iterator[tuple[str, Any]]:
+    """(suffix of the name, value) of what an object holds."""
+    cls = type(value)
+    if issubclass(cls, dict):
+        for key, item in list(islice(dict.items(value), MAX_ELEMENTS)):
+            yield f"[{key!r}]" if type(key) in (str, int) else "[...]", item
+    elif cls in (list, tuple, set, frozenset, deque):
+        for item in list(islice(value, MAX_ELEMENTS)):
+            yield "[...]", item
+    elif cls is FunctionType:
+        yield from _inside_function(value)
+    elif cls is MethodType:
+        yield "", value.__self__
+    elif type_module_of(cls) == "functools":  # the cache of an lru_cache lies in C
+        yield from (("(cache)", item) for item in gc.get_referents(value) if type(item) is dict)
+    elif issubclass(cls, type):
+        module = sys.modules.get(str(type_module_of(value)))
+        if module is not None and is_own(str(getattr(module, "__file__", "") or "<none>")):
+            for key, item in list(type_dict_of(value).items()):
+                if not key.startswith("__"):
+                    yield f".{key}", getattr(item, "__func__", item)
+    elif cls is not ModuleType:
+        for key, item in list(instance_dict(value).items()):
+            yield f".{key}", item
+        for key, item in instance_slots(value):
+            yield f".{key}", item
+
+
+def _inside_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    if not is_own(function.__code__.co_filename):
+        # a decorator's wrapper: functools.lru_cache and its like are C objects
+        yield from (("", item) for item in (function.__dict__.get("__wrapped__"),) if item)
+        return
+    code = function.__code__
+    defaults = function.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount][code.co_argcount - len(defaults) :]
+    for name, default in zip(names, defaults):
+        yield f"({name}=)", default
+    for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+        if type(cell) is CellType:
+            try:
+                yield f".<{name}>", cell.cell_contents
+            except ValueError:
+                continue
+    for key, item in list(function.__dict__.items()):
+        yield f".{key}", item
+
+
+def descriptors_by_kind() -> Counter[str]:
+    """Open descriptors: file, socket, pipe, anon_inode."""
+    kinds: Counter[str] = Counter()
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:
+        return kinds
+    for name in names:
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        kinds[target.split(":")[0] if ":" in target else "file"] += 1
+    return kinds

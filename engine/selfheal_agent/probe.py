@@ -180,6 +180,10 @@ class _Probe:
             return {"ok": True, **self.stats()}
         if kind in ("swap", "revert"):
             return self._swap(kind, message)
+        if kind == "hold":
+            from selfheal_agent import texts
+
+            return {"ok": texts.hold(os.path.realpath(str(message["path"])))}
         if kind == "record":
             return self._record(message)
         if kind == "threads":

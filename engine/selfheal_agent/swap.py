@@ -17,7 +17,7 @@ import time
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from selfheal_agent import good_calls
+from selfheal_agent import good_calls, texts
 from selfheal_agent.swapping import UnswappableError, check_same_shape, plan_module
 
 
@@ -48,6 +48,8 @@ class Swapper:
         started = time.perf_counter()
         kept = self._undo.pop(os.path.realpath(path), [])
         for function, code, defaults, kwdefaults in reversed(kept):
+            good_calls.restore(function)
+            texts.forget([function.__code__])
             _set(function, code, defaults, kwdefaults)
         return {
             "pid": os.getpid(),
@@ -77,6 +79,7 @@ class Swapper:
         plan.add_missing_names(module)
         undo = self._undo.setdefault(real, [])
         done = []
+        texts.hold(real)  # what is not swapped goes on running the old text
         for name, new in plan.functions.items():
             for function in live[name]:
                 good_calls.restore(function)
@@ -89,6 +92,7 @@ class Swapper:
                     new.__defaults__ if name in plan.new_defaults else function.__defaults__,
                     new.__kwdefaults__ if name in plan.new_defaults else function.__kwdefaults__,
                 )
+                texts.swapped([function.__code__], source)
             done.append(name)
         _confirm(live, plan.functions)
         return sorted(done)

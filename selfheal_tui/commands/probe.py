@@ -37,7 +37,7 @@ def probe(settings: Settings, command: tuple[str, ...], name: str | None) -> Non
         raise TargetError(f"the project path {project} is not a folder: check --project")
     run_dir = settings.run_path()
     prepare_run_dir(run_dir)
-    env = environment(os.environ, name or service_name(command), str(run_dir), project)
+    env = environment(os.environ, name or service_name(command, project), str(run_dir), project)
     sys.stdout.flush()
     try:
         os.execve(program, list(command), env)

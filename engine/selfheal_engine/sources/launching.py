@@ -191,19 +191,31 @@ def _tail(log: Path, at: int) -> str:
         return ""
 
 
-def service_name(command: Sequence[str]) -> str:
-    """A name for a command: the application it serves, else its script or program."""
-    words = [os.path.basename(command[0])] if command else ["service"]
-    program = re.sub(r"[\d.]+$", "", words[0])
-    rest = [word for word in command[1:] if not word.startswith("-")]
-    for word in rest:
-        if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(.*\))?", word):
-            return word.split(":")[0].split(".")[0]
-        if word.endswith(".py"):
-            return Path(word).stem
-    if program == "python" and "-m" in command:
-        return command[command.index("-m") + 1].split(".")[0]
-    return program or "service"
+_APP = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(?:\(.*\))?")
+_SERVERS = ("gunicorn", "uvicorn", "hypercorn", "waitress-serve", "uwsgi", "celery", "flask")
+
+
+def service_name(command: Sequence[str], project: str = "") -> str:
+    """A name for a command: the application it serves, its script, or the project's folder."""
+    words = list(command)
+    for word in words[1:]:
+        spec = _APP.fullmatch(word)
+        if spec is not None:
+            return spec.group(1).split(".")[0]
+    program = re.sub(r"[\d.]+$", "", os.path.basename(words[0])) if words else ""
+    if "-m" in words[1:-1]:
+        module = words[words.index("-m") + 1].split(".")[0]
+        if module not in _SERVERS:
+            return module
+        program = module
+    if program.startswith(("python", "pypy")):
+        script = next((word for word in words[1:] if word.endswith(".py")), "")
+        if script:
+            return Path(script).stem
+    folder = os.path.basename(os.path.abspath(project)) if project else ""
+    if program in _SERVERS or program.startswith(("python", "pypy")):
+        return folder or program
+    return Path(program).stem or folder or "service"
 
 
 def find_program(command: Sequence[str]) -> str:

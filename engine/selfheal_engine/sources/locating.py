@@ -72,7 +72,7 @@ def _by_pid(pid: int, settings: Settings) -> Located:
         cwd = process.cwd()
     except psutil.Error:
         cwd = ""
-    return Located(pid, service_name(command) or str(pid), cwd, " ".join(command))
+    return Located(pid, service_name(command, cwd) or str(pid), cwd, " ".join(command))
 
 
 def _listener(port: int) -> int:

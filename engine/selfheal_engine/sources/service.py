@@ -42,8 +42,8 @@ def open_source(target: Target, settings: Settings, *, log: Path | None = None) 
     if not target.command:
         return ServiceSource(settings, locating.locate(target, settings))
     program = launching.find_program(target.command)
-    name = launching.service_name(target.command)
     project = settings.project or os.getcwd()
+    name = launching.service_name(target.command, project)
     if not Path(project).is_dir():
         raise TargetError(f"the project path {project} is not a folder: check --project")
     log = log or settings.state_path() / "logs" / f"{name}.log"
@@ -338,6 +338,10 @@ class ServiceSource:
                     )
                 )
         return found
+
+    def hold_text(self, path: str) -> None:
+        """Before `path` is written: the probes keep its present text for the code that runs."""
+        self._probes.ask({"t": "hold", "path": path}, STATS_S)
 
     def record_good_calls(self, file: str, functions: tuple[str, ...] | list[str]) -> None:
         """Sample good calls of these functions in every process."""
