@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from tinydb import Query
-from tinydb.table import Document
+from tinydb.table import Document, Table
 
 from selfheal_engine.codec import from_plain, to_plain
 from selfheal_engine.episodic_memory import priors as learned
 from selfheal_engine.episodic_memory.same_patch import patch_key
 from selfheal_engine.episodic_memory.statistics import healing_stats
-from selfheal_engine.episodic_memory.storage import JournalStorage
-from selfheal_engine.episodic_memory.table import History, JournalTable, open_history
+from selfheal_engine.episodic_memory.table import History, open_history
 from selfheal_engine.errors import HistoryError
 from selfheal_engine.healer.applied import Applied
 from selfheal_engine.model import Episode, HealingStats, Incident
@@ -135,11 +134,11 @@ class EpisodicMemory:
             return 0
         taught = [outcome for outcome in map(learned.outcome_of, gone) if outcome]
         doomed = {episode.id for episode in gone}
-        with self._journal(self._history.storage).transaction():
+        with self._history.journal.transaction():
             self._store_counts("pruned", learned.tally(taught, self._counts("pruned")))
             self._episodes.remove(Query().id.test(doomed.__contains__))
             self._applied.remove(Query().episode.test(doomed.__contains__))
-            self._journal(self._history.storage).compact()
+            self._history.journal.compact()
         return len(gone)
 
     # ------------------------------------------------------------ decisions and learning
@@ -209,11 +208,10 @@ class EpisodicMemory:
 
     def forget_state(self, incident_id: str) -> None:
         """The incident has ended: remove its record and the recorded values in it for good."""
-        states = self._states()
-        storage = self._journal(states.storage)
-        with storage.transaction():
-            if states.remove(Query().id == incident_id):
-                storage.compact()
+        journal = self._written_ahead().journal
+        with journal.transaction():
+            if self._states().remove(Query().id == incident_id):
+                journal.compact()
 
     def next_number(self) -> int:
         """The number for the next incident: one more than any that is remembered."""
@@ -222,11 +220,14 @@ class EpisodicMemory:
         return max(numbers, default=0) + 1
 
     # ------------------------------------------------------------ inside
-    def _states(self) -> JournalTable:
+    def _states(self) -> Table:
+        return self._written_ahead().table("states")
+
+    def _written_ahead(self) -> History:
         if self._incidents is None:
             folder = self.folder / "services" / self._service if self._service else self.folder
             self._incidents = open_history(folder / INCIDENTS_FILE)
-        return self._incidents.journal_table("states")
+        return self._incidents
 
     def _outcomes(self) -> Iterable[learned.Outcome]:
         for episode in self.episodes():
@@ -252,11 +253,6 @@ class EpisodicMemory:
     def _store_counts(self, origin: str, counts: learned.Tally) -> None:
         document = {"origin": origin, "counts": to_plain(counts)}
         self._learned.upsert(document, Query().origin == origin)
-
-    @staticmethod
-    def _journal(storage: object) -> JournalStorage:
-        assert isinstance(storage, JournalStorage)
-        return storage
 
 
 def _count_pair(pair: Any) -> tuple[float, float]:

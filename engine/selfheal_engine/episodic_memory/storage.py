@@ -34,7 +34,8 @@ from selfheal_engine.errors import HistoryError
 
 Documents = dict[str, dict[str, Any]]
 Operation = dict[str, Any]
-"""{"table": name, "set": {id: document}, "del": [ids], "clear": true} or {"drop": name}."""
+"""{"table": name, "set": {id: document}, "del": [ids], "clear": true}, {"drop": name}, or
+{"table": name, "value": anything} for what somebody wrote in place of a table."""
 
 LOCK_WAIT_S = 10.0
 COMPACT_BYTES = 4 << 20
@@ -292,7 +293,7 @@ class JournalStorage(Storage):
             ) from None
 
     def _replace(self, lines: list[bytes]) -> None:
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
+        temporary = self.path.with_name(self.path.name + ".new")  # the lock is ours
         try:
             with open(temporary, "wb", opener=_private) as file:
                 file.writelines(lines)
@@ -326,6 +327,10 @@ class JournalStorage(Storage):
                 self._tables.pop(operation["drop"], None)
                 continue
             name = operation["table"]
+            if "value" in operation:
+                self._forget(name)
+                self._tables[name] = operation["value"]
+                continue
             table = self._tables.setdefault(name, {})
             if operation.get("clear"):
                 self._forget(name)
@@ -342,7 +347,7 @@ class JournalStorage(Storage):
 
     def _forget(self, name: str) -> None:
         self._highest.pop(name, None)
-        for key in self._tables.get(name, ()):
+        for key in _keys(self._tables.get(name)):
             self._live -= self._sizes.pop((name, key), 0)
 
 
@@ -363,7 +368,9 @@ def _to_json(value: Any) -> bytes:
         return json.dumps(value).encode("ascii")
 
 
-def _difference(name: str, old: Documents | None, new: Documents) -> Operation | None:
+def _difference(name: str, old: Any, new: Any) -> Operation | None:
+    if not isinstance(new, dict) or not isinstance(old, dict | None):
+        return None if old == new else {"table": name, "value": new}
     if old is None or not new:
         return None if old == new else {"table": name, "clear": True, "set": new}
     changed = {key: doc for key, doc in new.items() if key not in old or old[key] != doc}
@@ -378,14 +385,18 @@ def _whole(tables: dict[str, Documents]) -> tuple[list[bytes], bytes]:
     line, checksum = journal.seal(journal.START, HEADER)
     lines = [line]
     for name, documents in tables.items():
-        if not documents:
-            line, checksum = journal.seal(checksum, _to_json({"table": name}))
-            lines.append(line)
-        for key, document in documents.items():
-            payload = _to_json({"table": name, "set": {key: document}})
-            line, checksum = journal.seal(checksum, payload)
+        whole: Operation = {} if isinstance(documents, dict) else {"value": documents}
+        operations: list[Operation] = [
+            {"table": name, "set": {key: documents[key]}} for key in _keys(documents)
+        ]
+        for operation in operations or [{"table": name, **whole}]:
+            line, checksum = journal.seal(checksum, _to_json(operation))
             lines.append(line)
     return lines, checksum
+
+
+def _keys(documents: object) -> list[str]:
+    return list(documents) if isinstance(documents, dict) else []
 
 
 def _wait_for_lock(descriptor: int, path: Path) -> None:

@@ -130,11 +130,11 @@ class History(TinyDB):
     table_class = JournalTable
     default_storage_class: Any = JournalStorage
 
-    def journal_table(self, name: str) -> JournalTable:
-        """`table(name)`, typed as what it is."""
-        table = self.table(name)
-        assert isinstance(table, JournalTable)
-        return table
+    @property
+    def journal(self) -> JournalStorage:
+        """The storage, typed as what it is."""
+        assert isinstance(self.storage, JournalStorage)
+        return self.storage
 
     def tables(self) -> set[str]:
         storage = self.storage
