@@ -89,13 +89,13 @@ def _play(prepared: PreparedCase, settings: Settings, headless: bool) -> int:
     with _traffic(prepared) as traffic:
         if not headless:
             return watch(settings, Target(command=prepared.command))
-        end = _EndOfDemo(settings.approve == "never")
+        end = _EndOfDemo(settings.approve == "never", traffic)
         timer = threading.Timer(HEADLESS_LIMIT_S, end.give_up)
         timer.daemon = True
         timer.start()
         code = watch(settings, Target(command=prepared.command), headless=True, subscriber=end)
         timer.cancel()
-        if traffic.poll() not in (None, 0):
+        if traffic.poll() not in (None, 0, -signal.SIGTERM):
             raise SelfhealError(f"the demo's traffic ended early with code {traffic.returncode}")
         return code if end.reached else 1
 
@@ -103,7 +103,8 @@ def _play(prepared: PreparedCase, settings: Settings, headless: bool) -> int:
 class _EndOfDemo:
     """Ends a headless demo a moment after its healing (or its proposal, when a person decides)."""
 
-    def __init__(self, at_proposal: bool) -> None:
+    def __init__(self, at_proposal: bool, traffic: subprocess.Popen[bytes]) -> None:
+        self._traffic = traffic
         self._kinds = ("proposal",) if at_proposal else ("healed", "rolled_back")
         self.reached = False
 
@@ -115,7 +116,8 @@ class _EndOfDemo:
             timer.start()
 
     def give_up(self) -> None:
-        """The orderly end: as if the person had pressed control-C."""
+        """The orderly end: customers first, then as if the person had pressed control-C."""
+        _end(self._traffic)
         os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -134,12 +136,16 @@ def _traffic(prepared: PreparedCase) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _print_list() -> None:
