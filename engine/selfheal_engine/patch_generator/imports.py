@@ -117,6 +117,8 @@ def _inserted(text: str, tree: ast.Module, top: list[Import], line: str, wanted:
     )
     rest = "".join(lines[at:])
     after_gap = ["\n"] if rest.strip() and not rest.startswith("\n") else []
+    if re.match(r"(@|def |class |async def )", rest):
+        after_gap = ["\n", "\n"]
     return _put(lines, at, [*before_gap, line + "\n", *after_gap])
 
 

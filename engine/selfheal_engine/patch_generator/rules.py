@@ -7,6 +7,7 @@ classes in `strategies/`, so that each carries its docstring and its examples be
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -122,10 +123,17 @@ class Example:
     after: str = ""
     call: str = "f()"
     kind: str = "exception"
-    exception: str = ""
-    """Exception of a marked example, where its kind has one."""
     others: tuple[tuple[str, str], ...] = ()
     """Further files (path, text) of the example's project."""
+    exception: str = ""
+    """Exception of a marked example, where its kind has one."""
+
+    def __post_init__(self) -> None:
+        # triple-quoted text stands indented in the rule's class
+        for name in ("before", "after"):
+            text = getattr(self, name)
+            if text.startswith("\n"):
+                object.__setattr__(self, name, textwrap.dedent(text).removeprefix("\n"))
 
 
 class Rule:

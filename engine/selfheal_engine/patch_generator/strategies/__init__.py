@@ -7,7 +7,7 @@ from functools import cache
 
 from selfheal_engine.patch_generator.rules import Rule
 
-MODULES = ("null_check",)
+MODULES = ("null_check", "error_handling", "timeout_guard", "memory_leak_fix")
 
 
 @cache

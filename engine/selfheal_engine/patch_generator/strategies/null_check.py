@@ -37,16 +37,41 @@ class ReturnEarly(Rule):
     strategy = STRATEGY
     examples = (
         Example(
-            before="def f(user=None):\n    city = user.city\n    return city.title()\n",
-            after='def f(user=None):\n    if user is None:\n        return ""\n'
-            "    city = user.city\n    return city.title()\n",
+            before="""
+                def f(user=None):
+                    city = user.city
+                    return city.title()
+                """,
+            after="""
+                def f(user=None):
+                    if user is None:
+                        return ""
+                    city = user.city
+                    return city.title()
+                """,
         ),
         Example(
-            before="def f(user=None):\n    if not user:\n        pass\n    return [user.city]\n",
-            after="def f(user=None):\n    if not user:\n        pass\n"
-            "    if user is None:\n        return []\n    return [user.city]\n",
+            before="""
+                def f(user=None):
+                    if not user:
+                        pass
+                    return [user.city]
+                """,
+            after="""
+                def f(user=None):
+                    if not user:
+                        pass
+                    if user is None:
+                        return []
+                    return [user.city]
+                """,
         ),
-        Example(before="def f(user=3):\n    return user.city\n"),
+        Example(
+            before="""
+                def f(user=3):
+                    return user.city
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -79,17 +104,47 @@ class SkipInLoop(Rule):
     strategy = STRATEGY
     examples = (
         Example(
-            before="class R:\n    tag = None\n\n\ndef f():\n    out = []\n    for row in [R()]:\n"
-            "        out.append(row.tag.upper())\n    return out\n",
-            after="class R:\n    tag = None\n\n\ndef f():\n    out = []\n    for row in [R()]:\n"
-            "        if row.tag is None:\n            continue\n"
-            "        out.append(row.tag.upper())\n    return out\n",
+            before="""
+                class R:
+                    tag = None
+
+
+                def f():
+                    out = []
+                    for row in [R()]:
+                        out.append(row.tag.upper())
+                    return out
+                """,
+            after="""
+                class R:
+                    tag = None
+
+
+                def f():
+                    out = []
+                    for row in [R()]:
+                        if row.tag is None:
+                            continue
+                        out.append(row.tag.upper())
+                    return out
+                """,
         ),
         Example(
-            before="def f():\n    return [row.strip() for row in ['a ', None]]\n",
-            after="def f():\n    return [row.strip() for row in ['a ', None] if row is not None]\n",
+            before="""
+                def f():
+                    return [row.strip() for row in ['a ', None]]
+                """,
+            after="""
+                def f():
+                    return [row.strip() for row in ['a ', None] if row is not None]
+                """,
         ),
-        Example(before="def f(row=None):\n    return row.strip()\n"),
+        Example(
+            before="""
+                def f(row=None):
+                    return row.strip()
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -135,18 +190,55 @@ class RefuseRequest(Rule):
     strategy = STRATEGY
     examples = (
         Example(
-            before="USERS = {}\n\n\ndef route(path):\n    return lambda function: function\n\n\n"
-            "@route('/a')\ndef other(name):\n    if name not in USERS:\n"
-            "        return {'error': 'no such user'}, 404\n    return {}\n\n\n"
-            "@route('/b')\ndef f(name='x'):\n    user = USERS.get(name)\n"
-            "    return {'city': user.city}\n",
-            after="USERS = {}\n\n\ndef route(path):\n    return lambda function: function\n\n\n"
-            "@route('/a')\ndef other(name):\n    if name not in USERS:\n"
-            "        return {'error': 'no such user'}, 404\n    return {}\n\n\n"
-            "@route('/b')\ndef f(name='x'):\n    user = USERS.get(name)\n    if user is None:\n"
-            "        return {'error': 'user not found'}, 404\n    return {'city': user.city}\n",
+            before="""
+                USERS = {}
+
+
+                def route(path):
+                    return lambda function: function
+
+
+                @route('/a')
+                def other(name):
+                    if name not in USERS:
+                        return {'error': 'no such user'}, 404
+                    return {}
+
+
+                @route('/b')
+                def f(name='x'):
+                    user = USERS.get(name)
+                    return {'city': user.city}
+                """,
+            after="""
+                USERS = {}
+
+
+                def route(path):
+                    return lambda function: function
+
+
+                @route('/a')
+                def other(name):
+                    if name not in USERS:
+                        return {'error': 'no such user'}, 404
+                    return {}
+
+
+                @route('/b')
+                def f(name='x'):
+                    user = USERS.get(name)
+                    if user is None:
+                        return {'error': 'user not found'}, 404
+                    return {'city': user.city}
+                """,
         ),
-        Example(before="def f(user=None):\n    return user.city\n"),
+        Example(
+            before="""
+                def f(user=None):
+                    return user.city
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -184,14 +276,31 @@ class UseDefault(Rule):
     strategy = STRATEGY
     examples = (
         Example(
-            before="def f(tags=None):\n    return len(tags)\n",
-            after="def f(tags=None):\n    return len(tags or [])\n",
+            before="""
+                def f(tags=None):
+                    return len(tags)
+                """,
+            after="""
+                def f(tags=None):
+                    return len(tags or [])
+                """,
         ),
         Example(
-            before="def f(note=None):\n    return note.strip() + '!'\n",
-            after="def f(note=None):\n    return (note or \"\").strip() + '!'\n",
+            before="""
+                def f(note=None):
+                    return note.strip() + '!'
+                """,
+            after="""
+                def f(note=None):
+                    return (note or "").strip() + '!'
+                """,
         ),
-        Example(before="def f(note=None):\n    return note.body\n"),
+        Example(
+            before="""
+                def f(note=None):
+                    return note.body
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -215,10 +324,23 @@ class DefaultAtLookup(Rule):
     strategy = STRATEGY
     examples = (
         Example(
-            before="def f():\n    options = {}\n    return options.get('name').strip()\n",
-            after="def f():\n    options = {}\n    return options.get('name', \"\").strip()\n",
+            before="""
+                def f():
+                    options = {}
+                    return options.get('name').strip()
+                """,
+            after="""
+                def f():
+                    options = {}
+                    return options.get('name', "").strip()
+                """,
         ),
-        Example(before="def f(name=None):\n    return name.strip()\n"),
+        Example(
+            before="""
+                def f(name=None):
+                    return name.strip()
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -250,14 +372,39 @@ class TolerateMissingKey(Rule):
     strategy = STRATEGY
     examples = (
         Example(
-            before="def f():\n    options = {}\n    return len(options['tags'])\n",
-            after="def f():\n    options = {}\n    return len(options.get('tags', []))\n",
+            before="""
+                def f():
+                    options = {}
+                    return len(options['tags'])
+                """,
+            after="""
+                def f():
+                    options = {}
+                    return len(options.get('tags', []))
+                """,
         ),
         Example(
-            before="import os\n\n\ndef f():\n    return int(os.environ['WORKERS_X'])\n",
-            after="import os\n\n\ndef f():\n    return int(os.environ.get('WORKERS_X', 0))\n",
+            before="""
+                import os
+
+
+                def f():
+                    return int(os.environ['WORKERS_X'])
+                """,
+            after="""
+                import os
+
+
+                def f():
+                    return int(os.environ.get('WORKERS_X', 0))
+                """,
         ),
-        Example(before="def f():\n    return [1][3]\n"),
+        Example(
+            before="""
+                def f():
+                    return [1][3]
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -296,13 +443,34 @@ class RefuseMissingKey(Rule):
     strategy = "error_handling"
     examples = (
         Example(
-            before="class BadInput(Exception):\n    status = 400\n\n\n"
-            "def f():\n    payload = {}\n    return payload['name'].strip()\n",
-            after="class BadInput(Exception):\n    status = 400\n\n\n"
-            "def f():\n    payload = {}\n    if 'name' not in payload:\n"
-            "        raise BadInput(\"name is missing\")\n    return payload['name'].strip()\n",
+            before="""
+                class BadInput(Exception):
+                    status = 400
+
+
+                def f():
+                    payload = {}
+                    return payload['name'].strip()
+                """,
+            after="""
+                class BadInput(Exception):
+                    status = 400
+
+
+                def f():
+                    payload = {}
+                    if 'name' not in payload:
+                        raise BadInput("name is missing")
+                    return payload['name'].strip()
+                """,
         ),
-        Example(before="def f():\n    payload = {}\n    return payload['name']\n"),
+        Example(
+            before="""
+                def f():
+                    payload = {}
+                    return payload['name']
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -337,11 +505,21 @@ class OptionalChain(Rule):
     strategy = STRATEGY
     examples = (
         Example(
-            before="def f(user=None):\n    return {'city': user.city}\n",
-            after="def f(user=None):\n"
-            "    return {'city': user.city if user is not None else None}\n",
+            before="""
+                def f(user=None):
+                    return {'city': user.city}
+                """,
+            after="""
+                def f(user=None):
+                    return {'city': user.city if user is not None else None}
+                """,
         ),
-        Example(before="def f(user=None):\n    return user.city + 1\n"),
+        Example(
+            before="""
+                def f(user=None):
+                    return user.city + 1
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
