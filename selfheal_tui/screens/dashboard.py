@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.widgets import Input
 
 from selfheal_engine.model import METRICS, Incident, Snapshot
@@ -17,7 +17,7 @@ from selfheal_tui.screens.base import CockpitScreen
 from selfheal_widgets.activity import Activity
 from selfheal_widgets.anomaly_feed import AnomalyFeed
 from selfheal_widgets.heading import Heading
-from selfheal_widgets.health_gauge import HealthGauge
+from selfheal_widgets.health_gauge import Clock, HealthGauge
 from selfheal_widgets.incident_list import IncidentList
 from selfheal_widgets.key_hints import KeyHints
 from selfheal_widgets.metric_panel import MetricPanel
@@ -37,7 +37,9 @@ class Dashboard(CockpitScreen):
 
     def compose(self) -> ComposeResult:
         ascii_only = self.cockpit.settings.ascii
-        yield HealthGauge(ascii_only=ascii_only, id="health")
+        with Horizontal(id="top"):
+            yield HealthGauge(ascii_only=ascii_only, id="health")
+            yield Clock(id="clock")
         with Container(id="panels"):
             for metric in METRICS:
                 yield MetricPanel(metric, ascii_only=ascii_only)
@@ -55,6 +57,7 @@ class Dashboard(CockpitScreen):
 
     def show(self, snapshot: Snapshot) -> None:
         self.query_one(HealthGauge).show(snapshot, self.cockpit.display_mode())
+        self.query_one(Clock).show(snapshot.time_s)
         for state, panel in zip(snapshot.metrics, self.query(MetricPanel), strict=False):
             panel.show(state, snapshot.times, snapshot.interval_s)
         self.query_one(Activity).show(snapshot)

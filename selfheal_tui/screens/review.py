@@ -265,7 +265,8 @@ def _title(incident: Incident, snapshot: Snapshot) -> str:
     parts.append(f"first {clock(incident.first_seen_s)}")
     request = incident.occurrence.request if incident.occurrence else None
     if request is not None:
-        parts.append(f"{request.method} {safe(request.route or request.path)}")
+        route = safe(request.route or request.path)
+        parts.append(route if route.startswith(request.method) else f"{request.method} {route}")
     return " · ".join(parts)
 
 

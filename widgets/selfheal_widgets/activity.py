@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual.app import ComposeResult
+from textual.widget import Widget
+
 from selfheal_engine.model import Snapshot
 from selfheal_widgets.lines import Line, fit, line, wrap
 from selfheal_widgets.quiet import QuietLines
@@ -53,18 +56,15 @@ def standing(snapshot: Snapshot) -> list[tuple[str, str]]:
     return facts
 
 
-class Activity(QuietLines):
-    """A panel of a few rows on wide terminals, one line on narrow ones."""
+class ActivityFace(QuietLines):
+    """The text inside the frame."""
 
-    def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id)
+    DEFAULT_CSS = "ActivityFace { height: 1fr; width: 1fr; }"
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__()
         self.ascii_only = ascii_only
         self.snapshot: Snapshot | None = None
-        self.border_title = "what the engine does"
-
-    def show(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self.repaint()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
         if self.snapshot is None:
@@ -87,3 +87,25 @@ class Activity(QuietLines):
         for fact, fact_role in standing(self.snapshot):
             lines.extend(wrap(fact, width, fact_role)[:2])
         return lines[:height]
+
+
+class Activity(Widget):
+    """A panel of a few rows on wide terminals, one line on narrow ones."""
+
+    DEFAULT_CSS = "Activity { height: 1; width: 1fr; }"
+
+    def __init__(self, *, ascii_only: bool = False, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.face = ActivityFace(ascii_only=ascii_only)
+        self.border_title = "what the engine does"
+
+    def compose(self) -> ComposeResult:
+        yield self.face
+
+    def show(self, snapshot: Snapshot) -> None:
+        self.face.snapshot = snapshot
+        self.face.repaint()
+
+    @property
+    def shown(self) -> list[str]:
+        return self.face.shown

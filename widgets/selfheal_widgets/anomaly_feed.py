@@ -39,6 +39,7 @@ class AnomalyFeed(RowList):
         self.needle = ""
         self.least = "info"
         self._empty = ""
+        self._project = ""
 
     def show(self, snapshot: Snapshot) -> None:
         """Take the newest alerts; nothing is repainted when there is nothing new."""
@@ -46,6 +47,7 @@ class AnomalyFeed(RowList):
         if snapshot.feed == self.alerts and empty == self._empty:
             return
         self.alerts, self._empty = snapshot.feed, empty
+        self._project = snapshot.service.project.rstrip("/") + "/"
         self.repaint()
 
     def filter(self, needle: str) -> None:
@@ -87,5 +89,6 @@ class AnomalyFeed(RowList):
         if len(more) > 1:
             out[-1] = fit((*out[-1], (" …", body)), width)
         if alert.place and alert.place not in alert.text:
-            out.append(fit(line((" " * INDENT, "text"), (safe(alert.place), "faint")), width))
+            place = safe(alert.place.removeprefix(self._project))
+            out.append(fit(line((" " * INDENT, "text"), (place, "faint")), width))
         return tuple(out)

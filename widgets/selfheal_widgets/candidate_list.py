@@ -75,7 +75,7 @@ class CandidateList(RowList):
         )
         if width >= ONE_LINE_CELLS:
             return Row(candidate.id, (spread((*head, (f" · {title}", "text")), figures, width),))
-        titles = [line(("   ", "text"), *part) for part in wrap(title, width - 4)[:2]]
+        titles = [line(("   ", "text"), *part) for part in wrap(title, width - 4)[:3]]
         return Row(candidate.id, (head, *titles, line(("   ", "text"), *figures)))
 
     def select(self, id: str) -> None:

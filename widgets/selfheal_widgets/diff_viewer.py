@@ -44,7 +44,7 @@ class DiffViewer(ScrollView, can_focus=True):
 
     COMPONENT_CLASSES = ROLE_CLASSES
 
-    DEFAULT_CSS = "DiffViewer { width: 1fr; height: 1fr; scrollbar-size: 1 1; }"
+    DEFAULT_CSS = "DiffViewer { width: 1fr; height: 1fr; scrollbar-size: 0 1; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "scroll_down", "down", id="diff.down", tooltip="A line on"),

@@ -1,4 +1,4 @@
-"""The line at the top: which service, how well it is and what cost the points."""
+"""The line at the top: which service, how well it is, what cost the points, and the clock."""
 
 from __future__ import annotations
 
@@ -71,19 +71,18 @@ class HealthGauge(QuietLines):
         score = snapshot.health.score
         role = health_role(score)
         health: list[Span] = [("HEALTH ", "muted"), (f"{score:.0f}", role)]
-        if width >= 100:
+        if width >= 90:
             health.append((f" {gauge(score, ascii_only=self.ascii_only)}", role))
         if score < WELL:
             health.append((" ▼", role))
         why = causes(snapshot.health)
-        right: list[Span] = (
-            [(f"every {snapshot.interval_s:g} s · ", "faint")] if width >= 100 else []
-        )
-        right.append((clock(snapshot.time_s) + " ", "muted"))
+        right: list[Span] = []
         if self.mode:
             right = [(f" {self.mode} ", "warn")]
-        if snapshot.drops and width >= 100:
-            right.insert(0, (f"{plural(snapshot.drops, 'record')} dropped · ", "warn"))
+        elif width >= 90:
+            right = [(f"every {snapshot.interval_s:g} s · ", "faint")]
+            if snapshot.drops:
+                right.insert(0, (f"{plural(snapshot.drops, 'record')} dropped · ", "warn"))
         left: list[Span] = [(" ", "text"), *service_words(snapshot.service)]
         room = width - width_of(tuple(health)) - width_of(tuple(right)) - 6
         left = list(fit(tuple(left), max(12, room)))
@@ -91,3 +90,20 @@ class HealthGauge(QuietLines):
         if why:
             middle.append((f"  {why}", "muted"))
         return [spread(tuple(middle), tuple(right), width)]
+
+
+class Clock(QuietLines):
+    """The time of what is shown: a widget of its own, because it changes with every tick."""
+
+    DEFAULT_CSS = "Clock { width: 9; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.time_s = 0.0
+
+    def show(self, time_s: float) -> None:
+        self.time_s = time_s
+        self.repaint()
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        return [((clock(self.time_s), "muted"),)] if self.time_s else []

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.message import Message
+from textual.widget import Widget
 
 from selfheal_engine.model import MetricState
-from selfheal_widgets.lines import Line, Span, line, pad, spread
+from selfheal_widgets.lines import Line, Span, fit, line, pad, width_of
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.sparkline import bucketed, column_span, spark_rows
-from selfheal_widgets.words import amount, band, time_to_limit, trend
+from selfheal_widgets.words import amount, band, duration, time_to_limit, trend
 
 NAME_CELLS = 14
 VALUE_CELLS = 12
@@ -58,30 +60,85 @@ def value_text(state: MetricState) -> str:
     return f"p95 {text}" if state.name == "response_time" else text
 
 
-def note(state: MetricState) -> Span:
+def note(state: MetricState, interval_s: float) -> Span:
     """What is worth saying beside the value: why there is none, a forecast, a rule, the band."""
     if state.reading.value is None:
         return (state.reading.reason or "no reading yet", "muted")
     if is_rising(state):
         return (time_to_limit(state), "warn")
     if state.limits is None:
-        left = state.learning_left
-        return (f"learning, {left} to go" if left else "learning", "faint")
+        left = state.learning_left * interval_s
+        return (f"learning {duration(left)}" if left else "learning", "faint")
     if state.name == "memory_usage" and state.trend_per_min and arrow(state):
         return (trend(state.name, state.trend_per_min), "muted")
     return (band(state.name, state.limits), "faint")
 
 
-class MetricPanel(QuietLines, can_focus=True):
-    """Shows one MetricState; Enter or a click asks to zoom."""
+class MetricFace(QuietLines):
+    """The text inside the frame, so that a tick never repaints the frame itself."""
 
-    DEFAULT_CSS = "MetricPanel { height: 1; }"
+    DEFAULT_CSS = "MetricFace { height: 1fr; width: 1fr; }"
+
+    def __init__(self, metric: str, *, ascii_only: bool = False) -> None:
+        super().__init__()
+        self.metric = metric
+        self.ascii_only = ascii_only
+        self.state: MetricState | None = None
+        self.times: tuple[float, ...] = ()
+        self.interval_s = 5.0
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        if self.state is None:
+            waiting = line(("waiting for the first sample", "faint"))
+            return [waiting] if height > 1 else [(*pad(line(self.metric), NAME_CELLS), *waiting)]
+        if height == 1:
+            return [self._row(self.state, width)]
+        return self._panel(self.state, width, height)
+
+    def _panel(self, state: MetricState, width: int, height: int) -> list[Line]:
+        value: Line = ((value_text(state), _value_role(state)),)
+        if arrow(state):
+            value = (*value, (f" {arrow(state)}", "muted"))
+        head = (*value, ("  ", "text"))
+        room = width - width_of(head)
+        side = fit((note(state, self.interval_s),), room)
+        head = (*head, (" " * (room - width_of(side)), "text"), *side)
+        rows = height - 1
+        values = self._columns(state, width)
+        chart = spark_rows(values, width, rows, state.limits, ascii_only=self.ascii_only)
+        top = "spark"
+        if state.limits is not None and rows >= 2:
+            upper = state.limits.upper
+            top = "bad" if any(v is not None and v > upper for v in values) else "faint"
+        return [head, line((chart[0], top)), *(line((text, "spark")) for text in chart[1:])]
+
+    def _row(self, state: MetricState, width: int) -> Line:
+        role = "bad" if state.beyond_limits else "muted"
+        note_cells = NOTE_CELLS if width >= 60 else 0
+        cells = max(0, width - NAME_CELLS - VALUE_CELLS - note_cells - 6)
+        values = self._columns(state, cells)
+        chart = spark_rows(values, cells, 1, state.limits, ascii_only=self.ascii_only)[0]
+        return (
+            *pad(line((self.metric, role)), NAME_CELLS),
+            *pad(line((value_text(state), _value_role(state))), VALUE_CELLS),
+            (f" {sign(state) or ' '} ", "bad" if state.beyond_limits else "warn"),
+            (chart, "bad" if state.beyond_limits else "spark"),
+            ("   ", "text"),
+            *((note(state, self.interval_s),) if note_cells else ()),
+        )
+
+    def _columns(self, state: MetricState, width: int) -> list[float | None]:
+        return bucketed(self.times, state.history, column_span(self.interval_s), width)
+
+
+class MetricPanel(Widget, can_focus=True):
+    """Shows one MetricState in a frame; Enter or a click asks to zoom."""
+
+    DEFAULT_CSS = "MetricPanel { height: 1; width: 1fr; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l,right", "step(1)", "next panel", id="panel.next", tooltip="Next metric"),
-        Binding(
-            "h,left", "step(-1)", "previous panel", id="panel.previous", tooltip="Previous metric"
-        ),
+        Binding("h,left", "step(-1)", "last panel", id="panel.previous", tooltip="Previous metric"),
         Binding("enter", "choose", "zoom", id="panel.choose", tooltip="Zoom this metric"),
     ]
 
@@ -101,75 +158,28 @@ class MetricPanel(QuietLines, can_focus=True):
     def __init__(self, metric: str, *, ascii_only: bool = False) -> None:
         super().__init__(id=f"panel-{metric}")
         self.metric = metric
-        self.ascii_only = ascii_only
-        self.state: MetricState | None = None
-        self._times: tuple[float, ...] = ()
-        self._interval_s = 5.0
+        self.border_title = metric
+        self.face = MetricFace(metric, ascii_only=ascii_only)
+
+    def compose(self) -> ComposeResult:
+        yield self.face
 
     def show(self, state: MetricState, times: tuple[float, ...], interval_s: float) -> None:
         """Take the newest state; only what changed is repainted."""
-        self.state, self._times, self._interval_s = state, times, interval_s
+        face = self.face
+        face.state, face.times, face.interval_s = state, times, interval_s
         mark = sign(state)
         title = f"{self.metric} {mark}" if mark else self.metric
         if self.border_title != title:
             self.border_title = title
         self.set_class(state.beyond_limits, "-beyond")
         self.set_class(is_rising(state) and not state.beyond_limits, "-rising")
-        self.repaint()
+        face.repaint()
 
-    def build(self, width: int, height: int) -> Sequence[Line]:
-        if self.state is None:
-            waiting = line(("waiting for the first sample", "faint"))
-            return [waiting] if height > 1 else [(*pad(line(self.metric), NAME_CELLS), *waiting)]
-        return self._as_row(width) if height == 1 else self._as_panel(width, height)
-
-    def _as_panel(self, width: int, height: int) -> list[Line]:
-        assert self.state is not None
-        value: Line = ((value_text(self.state), self._value_role()),)
-        if arrow(self.state):
-            value = (*value, (" " + arrow(self.state), "muted"))
-        head = spread(value, (note(self.state),), width, gap=1)
-        rows = height - 1
-        chart = self._chart(width, rows)
-        limited = self.state.limits is not None and rows >= 2
-        top = "bad" if limited and self._any_beyond(width) else "faint" if limited else "spark"
-        return [head, line((chart[0], top)), *(line((text, "spark")) for text in chart[1:])]
-
-    def _as_row(self, width: int) -> list[Line]:
-        assert self.state is not None
-        name = (self.metric, "bad" if self.state.beyond_limits else "muted")
-        mark = sign(self.state) or " "
-        note_cells = NOTE_CELLS if width >= 60 else 0
-        chart_cells = max(0, width - NAME_CELLS - VALUE_CELLS - note_cells - 6)
-        chart = self._chart(chart_cells, 1)[0]
-        return [
-            (
-                *pad(line(name), NAME_CELLS),
-                *pad(line((value_text(self.state), self._value_role())), VALUE_CELLS),
-                (f" {mark} ", "bad" if self.state.beyond_limits else "warn"),
-                (chart, "bad" if self.state.beyond_limits else "spark"),
-                ("   ", "text"),
-                *((note(self.state),) if note_cells else ()),
-            )
-        ]
-
-    def _chart(self, width: int, rows: int) -> list[str]:
-        assert self.state is not None
-        values = bucketed(self._times, self.state.history, column_span(self._interval_s), width)
-        return spark_rows(values, width, rows, self.state.limits, ascii_only=self.ascii_only)
-
-    def _any_beyond(self, width: int) -> bool:
-        assert self.state is not None
-        limits = self.state.limits
-        span = column_span(self._interval_s)
-        seen = bucketed(self._times, self.state.history, span, width)
-        return limits is not None and any(v is not None and v > limits.upper for v in seen)
-
-    def _value_role(self) -> str:
-        assert self.state is not None
-        if self.state.beyond_limits:
-            return "alarm"
-        return "strong" if self.state.reading.value is not None else "muted"
+    @property
+    def shown(self) -> list[str]:
+        """The text inside the frame."""
+        return self.face.shown
 
     def action_step(self, by: int) -> None:
         self.post_message(self.Step(self, by))
@@ -179,3 +189,9 @@ class MetricPanel(QuietLines, can_focus=True):
 
     def on_click(self, _event: Click) -> None:
         self.action_choose()
+
+
+def _value_role(state: MetricState) -> str:
+    if state.beyond_limits:
+        return "alarm"
+    return "strong" if state.reading.value is not None else "muted"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.events import Resize
@@ -37,11 +38,18 @@ def strip_of(widget: Widget, content: Line, width: int, cursor: str = "") -> Str
     return strip
 
 
-def changed_end(old: Line, new: Line) -> int:
-    """Cells from the left up to which two lines differ; 0 when they are the same."""
+def changed_cells(old: Line, new: Line) -> int:
+    """Cells from the left up to the last that differs; 0 when two lines are the same.
+
+    What is right of that is not sent again; Textual always sends a row from its widget's left.
+    """
     if old == new:
         return 0
-    return max(width_of(old), width_of(new))
+    olds = [(ch, role) for text, role in old for ch in text]
+    news = [(ch, role) for text, role in new for ch in text]
+    if len(olds) != len(news) or any(not ch.isascii() and cell_len(ch) != 1 for ch, _ in news):
+        return max(width_of(old), width_of(new))
+    return max(at for at, (a, b) in enumerate(zip(olds, news, strict=True), 1) if a != b)
 
 
 class QuietLines(Widget):
@@ -74,7 +82,7 @@ class QuietLines(Widget):
             return
         old, self._drawn = self._drawn, new
         dirty = [
-            Region(0, row, width, 1)
+            Region(0, row, min(width, changed_cells(was, now)), 1)
             for row, (was, now) in enumerate(zip_longest(old, new, fillvalue=()))
             if was != now
         ]

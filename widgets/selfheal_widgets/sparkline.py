@@ -15,8 +15,8 @@ from selfheal_engine.model import ControlLimits
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ASCII = " _.-=+*%#"
 """Eight heights by ink for terminals without block characters."""
-LIMIT = "⎽"
-ASCII_LIMIT = "_"
+LIMIT = "_"
+"""Drawn where the top row is empty: at the foot of the row, which is the upper limit."""
 
 
 def bucketed(
@@ -65,7 +65,7 @@ def heights(
     top = max(known)
     if limits is None or rows < 2:
         low = 0.0 if limits is None else min(max(0.0, limits.lower), *known)
-        high = top if limits is None else max(top, limits.upper)
+        high = top * 1.3 if limits is None else max(top, limits.upper)
         return [_scaled(value, low, high, rows * 8) for value in values]
     inside = (rows - 1) * 8
     low = min(limits.lower, *known) if limits.lower > 0 else min(0.0, *known)
@@ -98,8 +98,7 @@ def spark_rows(
         )
         out.append(" " * lead + cells)
     if limits is not None and rows >= 2:
-        mark = ASCII_LIMIT if ascii_only else LIMIT
-        out[0] = out[0].replace(" ", mark)
+        out[0] = out[0].replace(" ", LIMIT)
     return out
 
 
