@@ -66,3 +66,6 @@ class Swapping(Protocol):
     def swap(self, swap: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]: ...
 
     def revert(self, swap: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]: ...
+
+    def hold_text(self, path: str) -> None:
+        """Before `path` is written: let the processes keep the text that they still run."""

@@ -26,7 +26,7 @@ from selfheal_engine.healer.files import (
     remove_file,
     sweep,
 )
-from selfheal_engine.healer.live import Brought, bring, workers
+from selfheal_engine.healer.live import Brought, bring, undo, workers
 from selfheal_engine.model import Candidate, FunctionSwap, Incident, SwapResult
 from selfheal_engine.project import Project
 
@@ -74,12 +74,15 @@ def apply_patch(
             note = f"committed to {branch} as {sha[:10]}; in force when you deploy it"
             return replace(applied, way="git", commit=sha, branch=branch, note=note)
         applied = replace(applied, branch=branch)
+    for swap in swaps_of(applied, project):
+        source.hold_text(swap.path)
     write_all(files_planned)
     if settings.apply_mode == "file":
         note = f"written to {', '.join(applied.files)}; in force at the service's next start"
         return replace(applied, way="file", note=note)
+    brought = Brought("swap", ())
     try:
-        brought, canary = _bring_live(files_planned, candidate, source, settings, pids)
+        brought, canary = _bring_live(applied, project, source, settings, pids)
         if brought.refused:
             raise SelfhealError(f"not applied: {brought.refused}")
         applied = replace(applied, way=brought.way, processes=brought.processes, canary=canary)
@@ -88,7 +91,7 @@ def apply_patch(
             applied = replace(applied, way="git", commit=sha)
     except SelfhealError:
         restore_all(files_planned)
-        bring(_swaps_back(files_planned, candidate), source, settings, back=True)
+        undo(swaps_of(applied, project, back=True), brought, source, settings)
         raise
     seconds = time.monotonic() - started
     return replace(applied, note=_note(applied, seconds), applied_s=time.time())
@@ -163,27 +166,27 @@ def restore_all(planned: Sequence[PlannedFile]) -> None:
             remove_file(file.target, expected=file.patched)
 
 
-def swaps_of(applied: Applied, project: Project) -> list[FunctionSwap]:
-    """What to ask of every process: the patched text of each file that was there before."""
-    made = {path for path, original in applied.originals if not original}
-    paths = [
-        (path, digest)
+def swaps_of(applied: Applied, project: Project, *, back: bool = False) -> list[FunctionSwap]:
+    """What to ask of every process: the text, patched or original, of each file that was there."""
+    originals_of = dict(applied.originals)
+    python = [
+        (path, originals_of[path] if back else digest)
         for path, digest in applied.patched
-        if path not in made and path.endswith(".py")
+        if originals_of[path] and path.endswith(".py")
     ]
-    functions = applied.functions if len(paths) == 1 else ()
-    return [FunctionSwap(str(project.root / path), digest, functions) for path, digest in paths]
+    functions = applied.functions if len(python) == 1 else ()
+    return [FunctionSwap(str(project.root / path), digest, functions) for path, digest in python]
 
 
 def _bring_live(
-    planned: Sequence[PlannedFile],
-    candidate: Candidate,
+    applied: Applied,
+    project: Project,
     source: Swapping,
     settings: Settings,
     pids: tuple[int, ...],
 ) -> tuple[Brought, tuple[int, ...]]:
     """The processes on the new code, and the canary that goes ahead, if one does."""
-    swaps = _swaps(planned, candidate)
+    swaps = swaps_of(applied, project)
     serving = workers(source.service())
     first = pids or (tuple(p.pid for p in serving[:1]) if settings.canary else ())
     if first and len(serving) > len(first):
@@ -191,17 +194,6 @@ def _bring_live(
         if not brought.refused and brought.way == "swap":
             return brought, first
     return bring(swaps, source, settings), ()
-
-
-def _swaps(planned: Sequence[PlannedFile], candidate: Candidate) -> list[FunctionSwap]:
-    python = [file for file in planned if file.original and file.path.endswith(".py")]
-    functions = candidate.functions if len(python) == 1 else ()
-    return [FunctionSwap(str(file.target), file.patched, functions) for file in python]
-
-
-def _swaps_back(planned: Sequence[PlannedFile], candidate: Candidate) -> list[FunctionSwap]:
-    hashes = {str(file.target): file.original for file in planned}
-    return [replace(swap, sha256=hashes[swap.path]) for swap in _swaps(planned, candidate)]
 
 
 def _describe(candidate: Candidate, planned: Sequence[PlannedFile]) -> Applied:

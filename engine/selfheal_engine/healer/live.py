@@ -51,8 +51,8 @@ def bring(
     if results and not refused:
         return Brought("swap", results)
     why = refused[0].reason if refused else "no process of the service carries the probe"
-    if pids and not any(result.ok for result in results):
-        return Brought("swap", results, why)  # a canary that refuses: the caller goes on to all
+    if pids:
+        return Brought("swap", results, why)  # the caller goes on to all
     service = source.service()
     reloaded = reload(service, settings)
     if reloaded is None:
@@ -61,6 +61,18 @@ def bring(
     if restarted is None:
         return Brought("restart", results)
     return Brought("swap", results, f"{why}; {reloaded}; {restarted}")
+
+
+def undo(
+    swaps: Iterable[FunctionSwap], brought: Brought, source: Swapping, settings: Settings
+) -> None:
+    """After an apply that failed half-way: bring back the processes that had taken the text."""
+    if brought.way != "swap":
+        bring(swaps, source, settings, back=True)
+        return
+    taken = tuple(result.pid for result in brought.processes if result.ok)
+    if taken:
+        list(_swap_each(swaps, source, taken, back=True))
 
 
 def workers(service: ServiceInfo) -> tuple[ProcessInfo, ...]:
@@ -108,11 +120,16 @@ def reload(service: ServiceInfo, settings: Settings) -> str | None:
 def _swap_each(
     swaps: Iterable[FunctionSwap], source: Swapping, pids: tuple[int, ...], back: bool
 ) -> Iterable[SwapResult]:
+    """The way back is a swap too, to the restored text: an earlier patch of the same file stays
+    in force. Only where that is refused does a process return to the code it began with.
+    """
     for swap in swaps:
-        results = source.revert(swap, pids) if back else source.swap(swap, pids)
-        if back and any(not result.ok for result in results):
-            failed = tuple(result.pid for result in results if not result.ok)
-            results = [result for result in results if result.ok] + source.swap(swap, failed)
+        results = source.swap(swap, pids)
+        refused = tuple(result.pid for result in results if not result.ok)
+        if back and refused:
+            returned = [result for result in source.revert(swap, refused) if result.ok]
+            better = {result.pid for result in returned}
+            results = [result for result in results if result.pid not in better] + returned
         yield from results
 
 

@@ -46,6 +46,8 @@ def revert_patch(
     changes = []
     for path, patched in applied.patched:
         original = dict(applied.originals).get(path, "")
+        if str(project.root / path) in forward:
+            source.hold_text(str(project.root / path))
         try:
             before, after = _restore_file(path, original, patched, project, vault)
         except SelfhealError as why:
@@ -106,8 +108,8 @@ def recover(
     if all(now == patched for _, now, _, patched in found):
         return _bring_again(applied, project, source, settings)
     if all(now == original for _, now, original, _ in found):
-        for swap in swaps_of(applied, project):  # the code may be there where the text is not
-            source.revert(swap)
+        for swap in swaps_of(applied, project, back=True):
+            source.swap(swap)  # the code may be there all the same
         return Recovery("untouched", None, "nothing of the patch was in the files")
     reverted = revert_patch(applied, project, source, settings, vault)
     if not reverted.ok:
