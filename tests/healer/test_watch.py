@@ -1,0 +1,280 @@
+"""When a watch says healed, when it takes back, and what it waits for."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from selfheal_engine.config import Settings
+from selfheal_engine.healer import Applied, Watch
+from selfheal_engine.healer.sequential import (
+    Cusum,
+    calls_needed,
+    canary_failures_needed,
+    growth,
+    seconds_needed,
+)
+from selfheal_engine.model import (
+    Frame,
+    Incident,
+    Occurrence,
+    Reading,
+    RequestRecord,
+    Sample,
+    SwapResult,
+    WaitingThread,
+)
+
+START_S = 2000.0
+ROUTE = "/order"
+APPLIED = Applied(
+    "c1",
+    ("shop.py",),
+    "swap",
+    (SwapResult(1, True), SwapResult(2, True)),
+    functions=("city",),
+)
+
+
+def sample(time_s: float, **values: float) -> Sample:
+    usual = {"error_rate": 0.0, "response_time": 20.0, "memory_usage": 100e6, **values}
+    return Sample(time_s, 1.0, {name: Reading(value) for name, value in usual.items()})
+
+
+def occurrence(time_s: float, fingerprint: str = "f1", pid: int = 1, **more: object) -> Occurrence:
+    return replace(
+        Occurrence("o", "exception", time_s, pid, "AttributeError", "", (), fingerprint), **more
+    )
+
+
+def calm(seconds: int = 30, **values: float) -> tuple[Sample, ...]:
+    return tuple(sample(START_S - seconds + n, **values) for n in range(seconds))
+
+
+@pytest.fixture
+def by_route(incident: Incident) -> Incident:
+    request = RequestRecord("GET", "/order/7", route=ROUTE)
+    record = replace(incident.occurrence, request=request)
+    return replace(incident, occurrence=record, count=20, first_seen_s=START_S - 20)
+
+
+@pytest.fixture
+def watch(by_route: Incident) -> Callable[..., Watch]:
+    def make(
+        incident: Incident = by_route,
+        applied: Applied = APPLIED,
+        before: tuple[Sample, ...] = (),
+        routes: dict[str, tuple[int, int]] | None = None,
+        **settings: object,
+    ) -> Watch:
+        counts = {ROUTE: (40, 20)} if routes is None else routes
+        return Watch(incident, applied, before or calm(), counts, Settings(**settings), START_S)
+
+    return make
+
+
+def run(watch: Watch, seconds: float, *, calls_per_s: float = 4, **values: float):
+    """Play `seconds` of samples; the first outcome, and when it came."""
+    for second in range(1, int(seconds) + 1):
+        now_s = START_S + second
+        routes = {ROUTE: (40 + int(calls_per_s * second), 20)}
+        watch.sample(sample(now_s, **values), 95.0, routes, now_s)
+        outcome = watch.decide(now_s)
+        if outcome is not None:
+            return outcome, second
+    return None, seconds
+
+
+# ---------------------------------------------------------------- healed
+def test_enough_good_calls_heal_after_eight_seconds(watch) -> None:
+    outcome, second = run(watch(), 60)
+    assert (outcome.kind, second) == ("healed", 8)
+    assert outcome.text == "32 comparable calls without the error"
+
+
+def test_a_rare_failure_needs_more_calls(watch) -> None:
+    rare = watch(routes={ROUTE: (1000, 20)}, watch_s=600)
+    outcome, second = run(rare, 600)
+    assert outcome.kind == "healed"
+    assert calls_needed(0.02) <= 4 * second < calls_needed(0.02) + 1000 + 8
+
+
+def test_without_calls_it_waits_to_the_end_and_says_so(watch) -> None:
+    outcome, second = run(watch(), 100, calls_per_s=0)
+    assert (outcome.kind, second) == ("healed", 60)
+    assert "nothing called the code" in outcome.text
+
+
+def test_without_a_route_time_decides(watch, by_route) -> None:
+    plain = replace(by_route, occurrence=replace(by_route.occurrence, request=None))
+    outcome, second = run(watch(plain), 60)
+    assert (outcome.kind, second) == ("healed", 8)
+    outcome, second = run(watch(replace(plain, count=2)), 60)
+    assert second == math.ceil(seconds_needed(2 / 20))
+
+
+def test_a_failure_that_began_before_the_patch_does_not_count(watch) -> None:
+    watching = watch()
+    watching.occurrence(occurrence(START_S + 0.5))
+    stuck = WaitingThread("worker", (), stuck_s=30.0)
+    watching.occurrence(occurrence(START_S + 20, threads=(stuck,)))
+    assert run(watching, 60)[0].kind == "healed"
+
+
+def test_what_the_code_handles_now_is_no_failure(watch) -> None:
+    watching = watch()
+    watching.occurrence(occurrence(START_S + 5, handled=True))
+    assert run(watching, 60)[0].kind == "healed"
+
+
+# ---------------------------------------------------------------- harm
+def test_the_same_error_takes_the_patch_back_at_once(watch) -> None:
+    watching = watch()
+    watching.occurrence(occurrence(START_S + 3, pid=2))
+    outcome = watching.decide(START_S + 3)
+    assert (outcome.kind, outcome.text) == (
+        "roll_back",
+        "rolled back: the error came back in process 2",
+    )
+
+
+def frame(function: str, file: str = "/srv/app/shop.py") -> Frame:
+    return Frame(file, 3, function, own=True)
+
+
+def test_a_new_error_in_the_changed_function_takes_it_back(watch) -> None:
+    watching = watch()
+    watching.occurrence(occurrence(START_S + 3, "f2", frames=(frame("city"),)))
+    assert "in a function that the patch changed" in watching.decide(START_S + 3).text
+
+
+def test_new_errors_elsewhere_in_the_file_count_from_the_second(watch) -> None:
+    watching = watch()
+    watching.occurrence(occurrence(START_S + 3, "f2", frames=(frame("other"),)))
+    assert watching.decide(START_S + 3) is None
+    watching.occurrence(occurrence(START_S + 4, "f2", frames=(frame("other"),)))
+    assert watching.decide(START_S + 4).kind == "roll_back"
+
+
+def test_errors_of_other_files_or_known_ones_do_not_count(watch) -> None:
+    known = replace(calm()[0], counters={"exceptions:f9": 3.0})
+    watching = watch(before=(known, *calm()))
+    watching.occurrence(occurrence(START_S + 3, "f2", frames=(frame("city", "/srv/app/mail.py"),)))
+    watching.occurrence(occurrence(START_S + 3, "f9", frames=(frame("city"),)))
+    assert run(watching, 60)[0].kind == "healed"
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "words"),
+    [
+        ("error_rate", 300.0, "error rate rose to 300 /min"),
+        ("response_time", 900.0, "response time rose to 900 ms"),
+        ("memory_usage", 400e6, "memory rose to 400 MB"),
+    ],
+)
+def test_a_metric_that_gets_worse_takes_it_back(watch, metric, value, words) -> None:
+    outcome, second = run(watch(), 60, **{metric: value})
+    assert outcome.kind == "roll_back"
+    assert words in outcome.text
+    assert second < 8
+
+
+def test_a_metric_as_bad_as_before_is_no_harm(watch) -> None:
+    outcome, _ = run(watch(before=calm(error_rate=300.0)), 60, error_rate=310.0)
+    assert outcome.kind == "healed"
+
+
+# ---------------------------------------------------------------- canary
+CANARY = replace(APPLIED, canary=(1,))
+
+
+def test_a_canary_stands_when_only_the_others_fail(watch) -> None:
+    watching = watch(applied=CANARY)
+    for number in range(canary_failures_needed(0.5)):
+        assert watching.decide(START_S + 2.5) is None
+        watching.occurrence(occurrence(START_S + 2 + number / 10, pid=2))
+    outcome = watching.decide(START_S + 2.5)
+    assert outcome.kind == "next_canary"
+    watching.rolled_out(APPLIED, START_S + 2.5)
+    assert run(watching, 60)[0].kind == "healed"
+
+
+def test_a_canary_that_fails_goes_back(watch) -> None:
+    watching = watch(applied=CANARY)
+    watching.occurrence(occurrence(START_S + 2, pid=1))
+    assert watching.decide(START_S + 2).kind == "roll_back"
+
+
+def test_a_canary_without_harm_is_followed_after_a_few_seconds(watch) -> None:
+    outcome, second = run(watch(applied=CANARY), 60)
+    assert (outcome.kind, second) == ("next_canary", 6)
+
+
+# ---------------------------------------------------------------- what does not raise
+def leaking(seconds: int, per_s: float, noise: random.Random) -> tuple[Sample, ...]:
+    return tuple(
+        sample(START_S - seconds + n, memory_usage=100e6 + per_s * n + noise.gauss(0, 2e5))
+        for n in range(seconds)
+    )
+
+
+@pytest.fixture
+def leak(incident: Incident) -> Incident:
+    return replace(incident, occurrence=replace(incident.occurrence, kind="leak"))
+
+
+@pytest.mark.parametrize(("after_per_s", "kind"), [(0.0, "healed"), (1e6, "roll_back")])
+def test_a_leak_is_judged_by_its_slope(watch, leak, after_per_s, kind) -> None:
+    noise = random.Random(5)
+    watching = watch(leak, before=leaking(40, 1e6, noise))
+    for second in range(1, 61):
+        memory = 140e6 + after_per_s * second + noise.gauss(0, 2e5)
+        now_s = START_S + second
+        watching.sample(sample(now_s, memory_usage=memory), 90.0, {}, now_s)
+        outcome = watching.decide(now_s)
+        if outcome is not None:
+            break
+    assert outcome.kind == kind
+    assert "memory" in outcome.text
+    assert (second < 30) == (kind == "healed")
+
+
+def test_a_stall_is_watched_longer_than_an_error(watch, by_route) -> None:
+    stall = replace(by_route, occurrence=replace(by_route.occurrence, kind="stall"))
+    assert run(watch(stall), 60)[1] == 15
+
+
+def test_a_patch_that_was_only_written_is_handed_over(watch) -> None:
+    applied = Applied("c1", ("shop.py",), "file", note="written to shop.py")
+    outcome = watch(applied=applied).decide(START_S)
+    assert (outcome.kind, outcome.text) == ("handed_over", "written to shop.py")
+
+
+# ---------------------------------------------------------------- the tests behind it
+def test_the_test_calls_a_bug_that_is_still_there_healed_rarely() -> None:
+    chance = random.Random(1)
+    for share in (0.05, 0.3, 0.8):
+        calls = calls_needed(share)
+        wrong = sum(all(chance.random() >= share for _ in range(calls)) for _ in range(4000))
+        assert wrong / 4000 < 0.06, share
+
+
+def test_the_alarm_is_quick_and_seldom_false() -> None:
+    bad = Cusum(1.0)
+    assert [bad.add(2.0) for _ in range(3)] == [False, False, True]
+    chance = random.Random(2)
+    alarms = 0
+    for _ in range(300):
+        cusum = Cusum(1.0)
+        alarms += any(cusum.add(2.0 if chance.random() < 0.05 else 0.0) for _ in range(60))
+    assert alarms / 300 < 0.02
+
+
+def test_growth_is_the_slope_with_its_error() -> None:
+    slope, error = growth([0, 1, 2, 3, 4, 5], [1, 3, 5, 7, 9, 11])
+    assert (slope, error) == (pytest.approx(2.0), pytest.approx(0.0))
+    assert growth([1, 2, 3], [1, 2, 3]) is None
