@@ -101,19 +101,8 @@ def _find(memory: EpisodicMemory, wanted: str) -> Episode:
 def _table(episodes: list[Episode], stats: HealingStats) -> str:
     if not episodes:
         return "Nothing has been healed yet: the history is empty."
-    rows = [("#", "when", "service", "what", "patch", "state", "MTTR")]
-    for episode in episodes:
-        rows.append(
-            (
-                str(episode.number),
-                time.strftime("%Y-%m-%d %H:%M", time.localtime(episode.ended_s)),
-                episode.service,
-                episode.title,
-                episode.strategy,
-                episode.state.replace("_", " "),
-                "" if episode.mttr_s is None else f"{episode.mttr_s:.0f} s",
-            )
-        )
+    head = ("#", "when", "service", "what", "patch", "state", "MTTR")
+    rows = [head, *(_row(episode) for episode in episodes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -122,8 +111,21 @@ def _table(episodes: list[Episode], stats: HealingStats) -> str:
     return "\n".join([*lines, "", _summary(stats)])
 
 
+def _row(episode: Episode) -> tuple[str, ...]:
+    return (
+        str(episode.number),
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(episode.ended_s)),
+        episode.service,
+        episode.title,
+        episode.strategy,
+        episode.state.replace("_", " "),
+        "" if episode.mttr_s is None else f"{episode.mttr_s:.0f} s",
+    )
+
+
 def _summary(stats: HealingStats) -> str:
-    words = [f"{stats.incidents} incidents, {stats.healed} healed"]
+    incidents = "1 incident" if stats.incidents == 1 else f"{stats.incidents} incidents"
+    words = [f"{incidents}, {stats.healed} healed"]
     if stats.rolled_back:
         words.append(f"{stats.rolled_back} rolled back")
     if stats.patch_success_rate is not None:

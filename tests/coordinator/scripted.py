@@ -111,6 +111,9 @@ class ScriptedService:
     def record_good_calls(self, file: str, functions: tuple[str, ...]) -> None:
         return None
 
+    def hold_text(self, path: str) -> None:
+        return None
+
     def swap(self, swap: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]:
         self.swaps.append(swap)
         return [

@@ -24,6 +24,8 @@ class Case:
     """Who decided: "person", "automatic"."""
     reason: str = ""
     applied: Applied | None = None
+    rolling_back: str = ""
+    """Why the patch is being taken back: written before the first file changes."""
     watch: Watch | None = None
     tried_record: str = ""
     """Id of the occurrence that the last proposal was made from."""
@@ -44,6 +46,7 @@ class Case:
             "applied": to_plain(self.applied) if self.applied else None,
             "by": self.by,
             "reason": self.reason,
+            "rolling_back": self.rolling_back,
         }
 
     @classmethod
@@ -56,6 +59,7 @@ class Case:
         if note.get("applied"):
             case.applied = from_plain(Applied, note["applied"])
         case.by, case.reason = note.get("by", ""), note.get("reason", "")
+        case.rolling_back = note.get("rolling_back", "")
         return case
 
     def answer(self, text: str) -> None:

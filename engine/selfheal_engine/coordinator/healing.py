@@ -35,6 +35,9 @@ from selfheal_engine.model import (
 BASELINE_SAMPLES = 60
 """Samples before the apply that the watch compares with."""
 
+IN_FLIGHT = (IncidentState.APPROVED, IncidentState.APPLIED, IncidentState.WATCHING)
+"""States in which a patch may be in the files."""
+
 
 @dataclass(slots=True)
 class Watched:
@@ -124,19 +127,14 @@ class Healings:
         applied = self._applied_of(incident, incident_or_episode)
         if self._parts.source.read_only():
             raise SelfhealError(self._parts.source.read_only())
-        reverted = revert_patch(
-            applied,
-            self._parts.project,
-            self._parts.source,
-            self._parts.settings,
-            self._parts.vault,
-        )
+        reverted = self._revert(applied)
         if not reverted.ok:
             raise SelfhealError(f"not rolled back: {reverted.reason}")
         text = "rolled back by you"
         if incident is not None:
             self._closed(incident, text)
         else:
+            self._parts.memory.rolled_back(incident_or_episode, text)
             body = {"incident": incident_or_episode, "reason": text}
             self._parts.publisher.event(Event(time.time(), "rolled_back", body))
         return f"rolled back in {reverted.seconds:.1f} s"
@@ -148,11 +146,11 @@ class Healings:
             case = Case.from_note(incident, note)
             self._parts.tracker.put(incident)
             self._ledger.adopt(case)
-            if incident.state in (
-                IncidentState.APPROVED,
-                IncidentState.APPLIED,
-                IncidentState.WATCHING,
-            ):
+            if incident.state.ended:
+                self._ledger.remember(incident)
+            elif case.rolling_back and case.applied is not None:
+                self._roll_back_watched(incident, case.applied, case.rolling_back)
+            elif incident.state in IN_FLIGHT:
                 self._recover_patch(incident, case, note)
 
     def _recover_patch(self, incident: Incident, case: Case, note: dict[str, object]) -> None:
@@ -165,9 +163,10 @@ class Healings:
             self._ledger.end(incident.id, IncidentState.DISMISSED, found.text)
         else:
             case.chosen, case.by = None, ""
-            self._ledger.move(
+            again = self._ledger.move(
                 incident.id, IncidentState.PROPOSED, found.text, applied="", activity=found.text
             )
+            self.proposed(again)
 
     # ------------------------------------------------------------ steps
     def _approve(self, incident: Incident, candidate: Candidate, by: str) -> None:
@@ -286,13 +285,10 @@ class Healings:
             self._roll_back_watched(incident, case.applied, outcome.text)
 
     def _roll_back_watched(self, incident: Incident, applied: Applied, why: str) -> None:
-        reverted = revert_patch(
-            applied,
-            self._parts.project,
-            self._parts.source,
-            self._parts.settings,
-            self._parts.vault,
-        )
+        case = self._ledger.case(incident)
+        case.rolling_back = why
+        self._ledger.journal(incident.id)
+        reverted = self._revert(applied)
         text = why if reverted.ok else f"{why}; but the roll-back failed: {reverted.reason}"
         self._policy.note_roll_back(incident.fingerprint, time.time())
         self._closed(incident, text)

@@ -90,12 +90,16 @@ class Ledger:
         incident = self.move(
             incident_id, state, outcome, outcome=outcome, ended_s=time.time(), activity=""
         )
+        self.remember(incident)
+        return incident
+
+    def remember(self, incident: Incident) -> None:
+        """The episode of an incident that has ended; may be told twice, as after a crash."""
         case, service = self.case(incident), self._parts.source.service()
         self._parts.memory.add(episode_of(incident, case, service.name, service.framework))
-        if case.applied is not None and state is IncidentState.HEALED:
+        if case.applied is not None and incident.state is IncidentState.HEALED:
             self._parts.memory.remember_applied(incident.id, case.applied)
         self._parts.memory.forget_state(incident.id)
-        return incident
 
     def _tell(self, incident: Incident) -> None:
         self._parts.publisher.event(incident_event(incident, time.time()))

@@ -93,6 +93,11 @@ class EpisodicMemory:
         found = self._applied.get(Query().episode == episode_id)
         return from_plain(Applied, found["applied"]) if isinstance(found, Document) else None
 
+    def rolled_back(self, episode_id: str, reason: str) -> None:
+        """A healing of the past was taken back: it counts as a failure from now on."""
+        fields_ = {"state": "rolled_back", "reason": reason, "mttr_s": None}
+        self._episodes.update(fields_, Query().id == episode_id)
+
     def similar(
         self, fingerprint: str, bug_type: str = "", exception: str = "", *, limit: int = 5
     ) -> list[Episode]:
