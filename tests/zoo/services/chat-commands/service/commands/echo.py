@@ -1,0 +1,5 @@
+"""Says it again."""
+
+
+def run(words):
+    return " ".join(words)

@@ -1,0 +1,1 @@
+"""RSS in, JSON out."""

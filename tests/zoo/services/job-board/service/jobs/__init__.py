@@ -1,0 +1,1 @@
+"""Jobs for whoever has time."""

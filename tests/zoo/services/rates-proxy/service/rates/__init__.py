@@ -1,0 +1,1 @@
+"""Converts amounts at the upstream's rates."""

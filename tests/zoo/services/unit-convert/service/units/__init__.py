@@ -1,0 +1,1 @@
+"""Families of units, one module each, with UNITS."""
