@@ -1,0 +1,162 @@
+"""How much the monitor and the detector find in a simulated month, and how often they are wrong.
+
+    python tests/benchmarks/detection_month.py healthy|faults [--days 30] [--seed 1] [--verbose]
+
+Prints false incidents, recall and delays by kind of fault, lead times of what runs out, false
+leak alarms, and the CPU of a sample. Metrics only: the probe's occurrences, which would open
+most of these incidents at once, are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+from selfheal_engine.anomaly_detector import AnomalyDetector, IncidentTracker
+from selfheal_engine.config import Settings
+from selfheal_engine.health_monitor import HealthMonitor
+from selfheal_engine.model import Incident
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from detection_service import STEP_S, Fault, Life, simulate
+
+WARM_UP = 200
+GRACE_S = 120.0
+LEAK_APART_S = 6 * 3600.0
+LEADS = {"fast leak": 15, "medium leak": 90, "slow leak": 90, "queue build-up": 2}
+
+
+def watch(life: Life) -> dict[str, object]:
+    """Plays the life; the opened incidents, announcements, false leak alarms, cost, health."""
+    settings = Settings(interval_s=STEP_S)
+    monitor, tracker = HealthMonitor(settings), IncidentTracker()
+    detector = AnomalyDetector(settings)
+    opened: list[tuple[float, Incident]] = []
+    announced: list[tuple[float, str]] = []
+    suspected: list[float] = []
+    known: set[str] = set()
+    ill = 0
+    spent = 0.0
+    open_now = False
+    for row, sample in enumerate(life.samples()):
+        began = time.process_time()
+        alerts = monitor.ingest(sample, in_incident=open_now)
+        assessment = detector.ingest(sample, open_now)
+        monitor.set_anomaly(assessment.score, assessment.metrics)
+        monitor.set_forecasts(assessment.forecasts)
+        alerts += assessment.alerts
+        changed = tracker.observe(sample.time_s, alerts, ())
+        if changed:
+            open_now = any(not i.state.ended for i in tracker.incidents())
+        spent += time.process_time() - began
+        for incident in changed:
+            if incident.id not in known:
+                known.add(incident.id)
+                if row > WARM_UP:
+                    opened.append((sample.time_s, incident))
+        for metric, forecast in assessment.forecasts.items():
+            if forecast.time_to_limit_s < float("inf"):
+                announced.append((sample.time_s, metric))
+        if assessment.leak_suspected:
+            suspected.append(sample.time_s)
+            announced.append((sample.time_s, "memory_usage"))
+        ill += monitor.health().score < 95
+    detector.close()
+    return {
+        "opened": opened,
+        "announced": announced,
+        "suspected": suspected,
+        "ms": 1000 * spent / len(life),
+        "ill": ill / len(life),
+    }
+
+
+def report(life: Life, seen: dict[str, object], verbose: bool) -> dict[str, object]:
+    opened: list[tuple[float, Incident]] = seen["opened"]  # type: ignore[assignment]
+    announced: list[tuple[float, str]] = seen["announced"]  # type: ignore[assignment]
+    false = [(t, i) for t, i in opened if not any(_within(t, f) for f in life.faults)]
+    delays: dict[str, list[float | None]] = defaultdict(list)
+    leads: dict[str, list[float]] = defaultdict(list)
+    for fault in life.faults:
+        times = [t for t, _ in opened if _within(t, fault)]
+        told = [t for t, _ in announced if _within(t, fault) and t <= fault.limit_s]
+        if fault.limit_s < float("inf"):
+            leads[fault.kind].append((fault.limit_s - told[0]) / 60 if told else 0.0)
+            if fault.kind.endswith("leak"):
+                times = sorted(times + told)
+        delays[fault.kind].append(times[0] - fault.start_s if times else None)
+        if verbose and not times:
+            print("missed", fault)
+    if verbose:
+        for t, incident in false:
+            near = [w for at, w in life.events if -300 <= t - at <= 3600]
+            print("false", _clock(t), incident.title, "| after", near[-2:])
+    every = [d for kind in delays.values() for d in kind]
+    found = [d for d in every if d is not None]
+    abrupt = [d for k, ds in delays.items() if not k.endswith("leak") for d in ds if d is not None]
+    return {
+        "samples": len(life),
+        "false_incidents": len(false),
+        "false_leak_alarms": _false_leaks(life, seen["suspected"]),  # type: ignore[arg-type]
+        "faults": len(every),
+        "found": len(found),
+        "median_delay_s": median(found) if found else None,
+        "median_delay_without_leaks_s": median(abrupt) if abrupt else None,
+        "by_kind": {
+            kind: {
+                "found": f"{sum(d is not None for d in ds)}/{len(ds)}",
+                "median_delay_s": median(d for d in ds if d is not None)
+                if any(d is not None for d in ds)
+                else None,
+            }
+            for kind, ds in sorted(delays.items())
+        },
+        "median_lead_min": {k: round(median(v), 1) for k, v in sorted(leads.items())},
+        "ms_per_sample": round(float(seen["ms"]), 3),  # type: ignore[arg-type]
+        "share_below_95_health": round(float(seen["ill"]), 4),  # type: ignore[arg-type]
+    }
+
+
+def _within(time_s: float, fault: Fault) -> bool:
+    return fault.start_s <= time_s <= fault.end_s + GRACE_S
+
+
+def _false_leaks(life: Life, suspected: list[float]) -> int:
+    """Leak alarms while nothing leaks, those less than six hours apart counted once."""
+    number, last = 0, float("-inf")
+    for at in suspected:
+        # what has been running out is let go of only after a while
+        real = any(f.start_s <= at <= f.end_s + 3600 for f in life.faults if "leak" in f.kind)
+        if real:
+            continue
+        if at - last > LEAK_APART_S:
+            number += 1
+        last = at
+    return number
+
+
+def _clock(time_s: float) -> str:
+    return time.strftime("%a %d %H:%M:%S", time.gmtime(time_s))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("healthy", "faults"))
+    parser.add_argument("--days", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", type=int, default=0, help="default: 100 a month")
+    parser.add_argument("--verbose", action="store_true")
+    given = parser.parse_args()
+    number = (given.faults or round(given.days * 100 / 30)) if given.what == "faults" else 0
+    life = simulate(given.days, given.seed, number)
+    print(json.dumps(report(life, watch(life), given.verbose), indent=1))
+
+
+if __name__ == "__main__":
+    main()
