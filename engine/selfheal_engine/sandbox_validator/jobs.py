@@ -15,6 +15,7 @@ from typing import Any
 from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator.limits import Limits
 from selfheal_engine.sandbox_validator.wall import TOOLS, Run, run_walled
+from selfheal_engine.sandbox_validator.warm import WarmServer
 
 Outcome = dict[str, Any]
 
@@ -44,6 +45,9 @@ class Steps:
     """A worker's job: what to compile and import, then what to replay."""
 
     modules: tuple[str, ...] = ()
+    """Must import, or the patch is wrong."""
+    preload: tuple[str, ...] = ()
+    """Imported too, before the replays are forked; a failure shows in the replay."""
     compile: tuple[str, ...] = ()
     steps: tuple[dict[str, Any], ...] = ()
     import_timeout_s: float = 30.0
@@ -58,6 +62,8 @@ class Workshop:
     extra_paths: tuple[Path, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     cancelled: Callable[[], bool] | None = None
+    warm: WarmServer | None = None
+    """Runs jobs faster where there is one; without it each job starts an interpreter."""
 
     def replay(self, job: Steps, files: Mapping[str, bytes]) -> Report:
         """Import the project with `files` in place of its own and replay the steps."""
@@ -65,12 +71,13 @@ class Workshop:
             "root": str(self.project.root.resolve()),
             "import_paths": list(self.project.import_paths),
             "modules": list(job.modules),
+            "preload": list(job.preload),
             "compile": list(job.compile),
             "steps": list(job.steps),
             "import_timeout_s": job.import_timeout_s,
         }
         wall_s = job.import_timeout_s + sum(s.get("timeout_s", 10.0) + 5 for s in job.steps)
-        return self._run("worker.py", body, files, wall_s)
+        return self._run("worker", body, files, wall_s)
 
     def test(self, orders: dict[str, Any], files: Mapping[str, bytes], wall_s: float) -> Report:
         """Run the service's tests as inside/testing.py is told."""
@@ -79,7 +86,7 @@ class Workshop:
             "import_paths": list(self.project.import_paths),
             **orders,
         }
-        return self._run("testing.py", body, files, wall_s)
+        return self._run("testing", body, files, wall_s)
 
     def command(self, argv: Sequence[str], files: Mapping[str, bytes], wall_s: float) -> Run:
         """Run a test command that is no Python runner; only its exit code speaks."""
@@ -89,7 +96,7 @@ class Workshop:
             files=files,
             env=self.env,
             limits=self._limits(wall_s),
-            read_only=self._paths(),
+            read_only=self.paths(),
             cancelled=self.cancelled,
         )
 
@@ -97,19 +104,25 @@ class Workshop:
         self, script: str, body: dict[str, Any], files: Mapping[str, bytes], wall_s: float
     ) -> Report:
         nonce = secrets.token_hex(16)
+        told = {**body, "nonce": nonce}
+        if self.warm is not None:
+            warm = self.warm.run(script, told, files, wall_s)
+            if warm is not None:
+                return report(warm, nonce)
         run = run_walled(
-            [self.project.python, f"{TOOLS}/inside/{script}"],
+            [self.project.python, f"{TOOLS}/inside/{script}.py"],
             project=self.project.root,
             files=files,
-            stdin=json.dumps({**body, "nonce": nonce}).encode(),
+            stdin=json.dumps(told).encode(),
             env=self.env,
             limits=self._limits(wall_s),
-            read_only=self._paths(),
+            read_only=self.paths(),
             cancelled=self.cancelled,
         )
         return report(run, nonce)
 
-    def _paths(self) -> list[Path]:
+    def paths(self) -> list[Path]:
+        """What the sandbox shows besides the project and its interpreter."""
         return [*map(Path, self.project.import_paths), *self.extra_paths]
 
     def _limits(self, wall_s: float) -> Limits:

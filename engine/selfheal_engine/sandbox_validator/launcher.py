@@ -50,7 +50,7 @@ def main(descriptor: int) -> int:
     ended = {
         "stage": "ended",
         "status": status,
-        "changed": changed(spec) if spec["project"] else [],
+        "changed": changed(spec) if spec["overlay"] else [],
         "free": space.f_bavail * space.f_frsize,
         "free_files": space.f_favail,
     }
@@ -73,7 +73,7 @@ def build(spec: dict[str, Any]) -> str:
     else:
         kernel.enter_user_namespace(kernel.CLONE_NEWNS, 0, 0)
         prepare(spec, sources, None)
-    if spec["project"]:
+    if spec["overlay"]:
         overlay()
         write_files(spec["files"])
     return str(spec["bwrap_inside"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator.jobs import Outcome
 
 GOOD_CALLS_AT_MOST = 40
-_TIMEOUT_S = {"stall": 15.0, "growth": 30.0, "interleaving": 20.0}
+_TIMEOUT_S = {"stall": 3.0, "growth": 20.0, "interleaving": 60.0}
+"""Seconds for one replay; a stall's limits run faster inside, so 3 s stand for a minute."""
+DEFAULT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,14 @@ class Fault:
     text: str = ""
 
 
-def step_for(number: int, reproducer: Reproducer, goods: Iterable[GoodCall]) -> dict[str, Any]:
-    """The worker's step for one reproducer."""
+def step_for(
+    number: int,
+    reproducer: Reproducer,
+    goods: Iterable[GoodCall],
+    project: Project,
+    before: Outcome | None = None,
+) -> dict[str, Any]:
+    """The worker's step for one reproducer; `before` is how it ended on the unpatched tree."""
     step: dict[str, Any] = {
         "id": f"reproducer{number}",
         "kind": reproducer.kind,
@@ -40,13 +49,18 @@ def step_for(number: int, reproducer: Reproducer, goods: Iterable[GoodCall]) -> 
         "crash_file": reproducer.crash_file,
         "crash_line": reproducer.crash_line,
         "crash_function": reproducer.crash_function,
-        "timeout_s": _TIMEOUT_S.get(reproducer.kind, 10.0),
+        "timeout_s": _TIMEOUT_S.get(reproducer.kind, DEFAULT_TIMEOUT_S),
         "goods": [
             {"function": good.function, "file": good.file, "arguments": good.arguments}
             for good in goods
             if not good.raised
         ][:GOOD_CALLS_AT_MOST],
     }
+    if reproducer.kind == "statement":
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            step["original"] = project.read(reproducer.crash_file).decode()
+    if reproducer.kind == "growth" and before is not None:
+        step["slopes"] = before.get("slopes", {})
     if reproducer.request is not None:
         step.update(request_step(reproducer.request))
     return step
@@ -106,7 +120,9 @@ def fault(reproducer: Reproducer, outcome: Outcome) -> Fault:
     if ended == "died":
         return Fault(True, True, "the replay ended without saying how")
     if ended == "timeout":
-        return Fault(True, True, "the replay did not come to an end")
+        stall = "it waits for a silent peer without a limit"
+        text = stall if reproducer.kind == "stall" else "the replay did not come to an end"
+        return Fault(True, True, text)
     if ended == "raised":
         text = f"{outcome['exception']}: {outcome.get('message', '')}".rstrip(": ")
         place = (outcome.get("frames") or [["", 0, ""]])[-1]
@@ -129,7 +145,7 @@ def same_fault(reproducer: Reproducer, outcome: Outcome) -> bool:
         return reproducer.kind == "request" and outcome.get("status", 0) >= 500
     if reproducer.exception and not same_name(outcome["exception"], reproducer.exception):
         return False
-    if not reproducer.crash_function:
+    if not reproducer.crash_function or reproducer.kind == "statement":
         return True
     wanted = reproducer.crash_function.rpartition(".")[2]
     return any(

@@ -48,6 +48,8 @@ class TestRun:
     fault: str = ""
     """Why the run as a whole proves nothing: it died, a canary was wrong, records were forged."""
     changed: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    """Modules outside the project that the run had loaded at its end, when asked for."""
     stopped: str = ""
     """The expected test at whose failure the run was stopped."""
 
@@ -97,6 +99,7 @@ def run_tests(
     expected: frozenset[str] = frozenset(),
     only: tuple[str, ...] = (),
     repeat: int = 1,
+    libraries: bool = False,
 ) -> TestRun:
     """Run the tests with `files` in place; a failing expected test stops the run early."""
     if command.runner == "command":
@@ -107,6 +110,7 @@ def run_tests(
         "expected": sorted(expected),
         "only": list(only),
         "repeat": repeat,
+        "libraries": libraries,
     }
     return read(workshop.test(orders, files, wall_s))
 
@@ -153,6 +157,7 @@ def read(report: Report) -> TestRun:
         report.infrastructure or limits,
         fault,
         report.changed,
+        tuple((end or {}).get("libraries", ())),
         stopped,
     )
 

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ from selfheal_engine.sandbox_validator.jobs import Outcome, Report, Steps, Works
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
 from selfheal_engine.sandbox_validator.test_runs import TestCommand, TestRun
 from selfheal_engine.sandbox_validator.wall import level
+from selfheal_engine.sandbox_validator.warm import WarmServer
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Baseline:
     """Good calls that give the same twice: step -> what must stay the same."""
     good_steps: tuple[dict[str, object], ...] = ()
     imports: bool = True
+    libraries: tuple[str, ...] = ()
+    """What the project had loaded besides its own modules when it was imported."""
     command: TestCommand | None = None
     passing: frozenset[str] = frozenset()
     flaky: frozenset[str] = frozenset()
@@ -79,14 +82,16 @@ class SandboxValidator:
         )
         extra = tuple(Path(path).expanduser() for path in settings.sandbox_paths)
         self._workshop = Workshop(project, limits, extra, cancelled=self._stop.is_set)
-        jobs = settings.sandbox_jobs or os.cpu_count() or 1
+        self._jobs = settings.sandbox_jobs or os.cpu_count() or 1
         # sandboxes die with the thread that started them, so the threads live as long as we do
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="sandbox")
+        self._pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="sandbox")
         self._baseline = Baseline()
 
     def close(self) -> None:
         """Stop what still runs; nothing is left behind."""
         self._stop.set()
+        if self._workshop.warm is not None:
+            self._workshop.warm.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     # ------------------------------------------------------------------ the unpatched tree
@@ -98,23 +103,41 @@ class SandboxValidator:
         if self.tier >= 3:
             raise SandboxUnavailableError(f"patches cannot be tried on this machine: {self.note}")
         command = test_runs.command_of(self.project)
-        tests = [self._pool.submit(self._tests, command, {}) for _ in range(2)] if command else []
+        first = self._pool.submit(self._tests, command, libraries=True) if command else None
         found = self._replay_baseline(diagnosis, occurrence)
         found.command = command
-        if tests:
-            _learn_tests(found, *[future.result() for future in tests])
+        cold = first.result() if first else None
+        self._warm_up((*found.libraries, *(cold.libraries if cold else ())))
+        if command and cold:
+            _learn_tests(found, cold, self._pool.submit(self._tests, command).result())
         else:
             found.tests_note = "the project has no tests that were found"
         self._baseline = found
 
+    def _warm_up(self, libraries: Sequence[str]) -> None:
+        """Start the warm server; without it everything works as well, only slower."""
+        if self._workshop.warm is None and not self._stop.is_set():
+            workshop = self._workshop
+            self._workshop.warm = WarmServer(
+                self.project,
+                tuple(dict.fromkeys(libraries)),
+                workshop.limits,
+                self._jobs,
+                workshop.paths(),
+                workshop.env,
+            )
+
     def _replay_baseline(self, diagnosis: Diagnosis, occurrence: Occurrence) -> Baseline:
         goods = replays.good_steps(occurrence, self.project)
         wanted = [r for r in diagnosis.reproducers if r.kind != "test"]
-        steps = [replays.step_for(n, r, occurrence.good_calls) for n, r in enumerate(wanted)]
+        goods_seen = occurrence.good_calls
+        steps = [replays.step_for(n, r, goods_seen, self.project) for n, r in enumerate(wanted)]
         twice = goods + [{**step, "id": str(step["id"]) + "again"} for step in goods]
         report = self._workshop.replay(self._job(steps + twice, ()), {})
         found = Baseline(infrastructure=report.infrastructure)
-        found.imports = report.outcome("imports")["ended"] == "returned"
+        imported = report.outcome("imports")
+        found.imports = imported["ended"] == "returned"
+        found.libraries = tuple(imported.get("libraries", ()))
         shown = []
         for number, reproducer in enumerate(wanted):
             name = "imports" if reproducer.kind == "import" else f"reproducer{number}"
@@ -132,8 +155,9 @@ class SandboxValidator:
         found.good_steps = tuple(s for s in goods if str(s["id"]) in found.goods)
         return found
 
-    def _tests(self, command: TestCommand, files: Mapping[str, bytes]) -> TestRun:
-        return test_runs.run_tests(self._workshop, command, files, self.settings.test_timeout_s)
+    def _tests(self, command: TestCommand, *, libraries: bool = False) -> TestRun:
+        limit = self.settings.test_timeout_s
+        return test_runs.run_tests(self._workshop, command, {}, limit, libraries=libraries)
 
     # ------------------------------------------------------------------ the candidates
     def validate(
@@ -143,7 +167,7 @@ class SandboxValidator:
         occurrence: Occurrence,
         on_verdict: Callable[[Verdict], None],
     ) -> list[Verdict]:
-        """Judge the candidates side by side; `on_verdict` hears each as it comes, in this thread."""
+        """Judge the candidates side by side; `on_verdict` hears each, in this thread."""
         futures = {
             self._pool.submit(self._judge, candidate, diagnosis, occurrence): candidate
             for candidate in candidates
@@ -195,12 +219,11 @@ class SandboxValidator:
     def _replays(self, candidate: Candidate, occurrence: Occurrence) -> Iterable[Check]:
         base = self._baseline
         steps = [
-            replays.step_for(number, reproducer, occurrence.good_calls)
-            for number, reproducer, _ in base.reproducers
-            if reproducer.kind != "import"
+            replays.step_for(number, reproducer, occurrence.good_calls, self.project, before)
+            for number, reproducer, before in base.reproducers
         ]
         files = dict(candidate.files)
-        changed = [path for path in static_checks.python_files(candidate)]
+        changed = list(static_checks.python_files(candidate))
         report = self._workshop.replay(self._job([*steps, *base.good_steps], changed), files)
         if report.infrastructure:
             yield Check("imports", "infrastructure", report.infrastructure)
@@ -214,9 +237,12 @@ class SandboxValidator:
 
     def _job(self, steps: Sequence[dict[str, object]], changed: Sequence[str]) -> Steps:
         modules = [replays.module_of(self.project, path) for path in changed]
-        modules += [str(step["module"]) for step in steps if step.get("module")]
+        modules += [str(step["module"]) for step in steps if step["kind"] == "import"]
+        preload = [str(step["module"]) for step in steps if step.get("module")]
+        preload += [str(step["app"]).partition(":")[0] for step in steps if step.get("app")]
         return Steps(
             modules=tuple(dict.fromkeys(filter(None, modules))),
+            preload=tuple(dict.fromkeys(preload)),
             compile=tuple(changed),
             steps=tuple(step for step in steps if step["kind"] != "import"),
         )

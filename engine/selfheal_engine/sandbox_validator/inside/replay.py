@@ -10,21 +10,29 @@ Runs in a process of its own (see worker.py) with the project's interpreter.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import os
 import sys
 import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+Outcome = dict[str, Any]
+Job = dict[str, Any]
+Step = dict[str, Any]
 
 MESSAGE_AT_MOST = 300
 ITEMS_AT_MOST = 1000
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """The recording says nothing about the code: a name is gone or a stand-in was needed."""
 
 
-def prepare(job):
+def prepare(job: Job) -> Outcome:
     """Put the project on the path and import what the replays need."""
     for path in reversed(job["import_paths"] or [job["root"]]):
         if path in sys.path:
@@ -32,46 +40,62 @@ def prepare(job):
         sys.path.insert(0, path)
     os.chdir(job["root"])
     sys.argv = ["replay"]
+    use_django(job["root"])
     for relative in job.get("compile", []):
         path = os.path.join(job["root"], relative)
         with open(path, "rb") as file:
             compile(file.read(), path, "exec", dont_inherit=True)
     for name in job.get("modules", []):
         importlib.import_module(name)
-    return {"ended": "returned"}
+    for name in job.get("preload", []):
+        # what the replays will want; a failure shows in the replay that needs it
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    return {"ended": "returned", "libraries": libraries(job["root"])}
 
 
-def run(step, job):
+def libraries(root: str) -> list[str]:
+    """Modules loaded now that are not the project's own, in the order of their import."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        own = file.startswith(root + os.sep) and "site-packages" not in file
+        top = name.partition(".")[0]
+        ours = file.startswith(os.path.dirname(os.path.abspath(__file__)))
+        if not file or own or ours or top in ("__main__", "__mp_main__", "conftest"):
+            continue
+        if not file.startswith("/tmp/"):
+            found.append(name)
+    return found
+
+
+def use_django(root: str) -> None:
+    """Name Django's settings, when the project is one and the environment does not say."""
+    manage = os.path.join(root, "manage.py")
+    if "DJANGO_SETTINGS_MODULE" in os.environ or not os.path.exists(manage):
+        return
+    with open(manage, encoding="utf-8") as file:
+        for line in file:
+            parts = line.replace("'", '"').split('"')
+            if "DJANGO_SETTINGS_MODULE" in parts and len(parts) >= 4:
+                os.environ["DJANGO_SETTINGS_MODULE"] = parts[3]
+                with contextlib.suppress(Exception):
+                    importlib.import_module("django").setup()
+                return
+
+
+def run(step: Step, job: Job) -> Outcome:
     """Run one step; exceptions are the caller's to report."""
     kind = step["kind"]
-    if kind == "import":
-        return {"ended": "returned"}
     if kind == "call":
         return call(step, job)
-    if kind == "request":
-        import request
-
-        return request.replay(step, job)
-    if kind == "statement":
-        import statement
-
-        return statement.replay(step, job)
-    if kind == "growth":
-        import growth
-
-        return growth.replay(step, job)
-    if kind == "stall":
-        import stall
-
-        return stall.replay(step, job)
-    if kind == "interleaving":
-        import interleaving
-
-        return interleaving.replay(step, job)
-    return {"ended": "unknown", "why": f"no way to replay a {kind}"}
+    if kind not in ("request", "statement", "growth", "stall", "interleaving"):
+        return {"ended": "unknown", "why": f"no way to replay a {kind}"}
+    outcome: Outcome = importlib.import_module(kind).replay(step, job)
+    return outcome
 
 
-def call(step, job):
+def call(step: Step, job: Job) -> Outcome:
     """Call a function of the project with its recorded arguments."""
     function = resolve(step["module"], step["function"])
     args, kwargs = arguments(step["arguments"], function, step["module"])
@@ -79,8 +103,6 @@ def call(step, job):
     try:
         value = settle(function(*args, **kwargs))
     except BaseException as why:
-        if unusable(why):
-            return {"ended": "unknown", "why": str(why)[:MESSAGE_AT_MOST]}
         outcome = raised(why, job)
         outcome["seconds"] = time.perf_counter() - started
         return outcome
@@ -88,75 +110,84 @@ def call(step, job):
     return {
         "ended": "returned",
         "value": recorded(value),
-        "effects": recorded(args),
+        "effects": recorded([args, kwargs]),
         "seconds": seconds,
     }
 
 
-def resolve(module, qualified):
+def resolve(module: str, qualified: str) -> Callable[..., Any]:
     """The function that a module holds under its qualified name."""
     try:
-        found = importlib.import_module(module)
+        found: Any = importlib.import_module(module)
     except ImportError as why:
-        raise Unusable(f"module {module} cannot be imported: {why}") from None
+        raise UnusableError(f"module {module} cannot be imported: {why}") from None
     for part in qualified.split("."):
         if part == "<locals>":
-            raise Unusable(f"{qualified} exists only inside another function")
+            raise UnusableError(f"{qualified} exists only inside another function")
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise Unusable(f"{module}.{qualified} does not exist") from None
-    return found
+            raise UnusableError(f"{module}.{qualified} does not exist") from None
+    function: Callable[..., Any] = found
+    return function
 
 
-def arguments(text, function, module):
+def arguments(
+    text: str, function: Callable[..., Any], module: str
+) -> tuple[list[Any], dict[str, Any]]:
     """(args, kwargs) of a recording; a bound class method gets no second `cls`."""
     value = decoded(text, module)
-    if isinstance(value, dict):
-        return (), value
-    if (
+    if isinstance(value, dict) and set(value) == {"args", "kwargs"}:
+        args, kwargs = list(value["args"]), dict(value["kwargs"])
+    elif isinstance(value, dict):
+        args, kwargs = [], dict(value)
+    elif (
         isinstance(value, tuple)
         and len(value) == 2
         and isinstance(value[0], (tuple, list))
         and isinstance(value[1], dict)
     ):
         args, kwargs = list(value[0]), dict(value[1])
-    else:
+    elif isinstance(value, (tuple, list)):
         args, kwargs = list(value), {}
+    else:
+        raise UnusableError("the arguments were not recorded")
     if inspect.ismethod(function) and args and args[0] is function.__self__:
         args = args[1:]
-    return tuple(args), kwargs
+    return args, kwargs
 
 
-def decoded(text, module=""):
+def decoded(text: str, module: str = "") -> Any:
     from selfheal_agent import recording
 
+    if not text:
+        raise UnusableError("the arguments were not recorded")
     try:
         return recording.decode(text, {"__main__": module} if module else None)
     except ValueError as why:
-        raise Unusable(str(why)) from None
+        raise UnusableError(str(why)) from None
 
 
-def recorded(value):
+def recorded(value: Any) -> str:
     """The value as text that two runs can be compared by, "" when it cannot be written."""
     from selfheal_agent import recording
 
-    return recording.try_encode(value) or ("null" if value is None else "")
+    return "null" if value is None else recording.try_encode(value)
 
 
-def settle(value):
+def settle(value: Any) -> Any:
     """Wait for coroutines and run generators out, so that their faults show."""
     if inspect.iscoroutine(value):
         return asyncio.run(value)
     if inspect.isasyncgen(value):
         return asyncio.run(_collect(value))
     if inspect.isgenerator(value):
-        return [item for item, _ in zip(value, range(ITEMS_AT_MOST))]  # noqa: B905 - 3.9
+        return [item for item, _ in zip(value, range(ITEMS_AT_MOST))]
     return value
 
 
-async def _collect(generator):
-    found = []
+async def _collect(generator: Any) -> list[Any]:
+    found: list[Any] = []
     async for item in generator:
         found.append(item)
         if len(found) >= ITEMS_AT_MOST:
@@ -164,39 +195,40 @@ async def _collect(generator):
     return found
 
 
-def unusable(why):
-    return isinstance(why, Unusable) or type(why).__name__ == "StandInUsedError"
+def unusable(why: BaseException) -> bool:
+    return isinstance(why, UnusableError) or type(why).__name__ == "StandInUsedError"
 
 
-def raised(why, job):
+def raised(why: BaseException, job: Job) -> Outcome:
     """An exception as a record: its name as the probe writes it, and where it went through."""
     if unusable(why):
-        return {"ended": "unknown", "why": str(why)[:MESSAGE_AT_MOST]}
+        return {"ended": "unknown", "why": text_of(why)}
     return {
         "ended": "raised",
         "exception": exception_name(type(why)),
+        "families": [exception_name(cls) for cls in type(why).__mro__[:-1]],
         "message": text_of(why),
         "frames": frames(why.__traceback__, job["root"]),
     }
 
 
-def exception_name(cls):
+def exception_name(cls: type) -> str:
     module = getattr(cls, "__module__", "builtins")
     if module in ("builtins", "__main__"):
         return cls.__qualname__
     return f"{module}.{cls.__qualname__}"
 
 
-def text_of(why):
+def text_of(why: BaseException) -> str:
     try:
         return str(why)[:MESSAGE_AT_MOST]
     except Exception:  # a message that cannot be made is none
         return ""
 
 
-def frames(traceback, root):
+def frames(traceback: TracebackType | None, root: str) -> list[list[Any]]:
     """[file relative to the project, line, function] of the project's own frames."""
-    found = []
+    found: list[list[Any]] = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
         file = os.path.realpath(code.co_filename)

@@ -12,26 +12,28 @@ import importlib
 import inspect
 import io
 import logging
-import os
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
-import replay as replaying
+if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import replay as replaying
+else:
+    import replay as replaying
 
 BODY_AT_MOST = 1 << 16
 
+Answer = tuple[int, list[tuple[str, str]], bytes]
 
-def replay(step, job):
+
+def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     """Serve the request once; the record holds status, headers, body and logged exceptions."""
     app = load(step["app"])
     caught = Caught(job)
     logging.getLogger().addHandler(caught)
     started = time.perf_counter()
     try:
-        if is_asgi(app):
-            status, headers, body = asyncio.run(asgi(app, step))
-        else:
-            status, headers, body = wsgi(app, step)
+        status, headers, body = serve(app, step)
     except BaseException as why:
         outcome = replaying.raised(why, job)
         outcome["seconds"] = time.perf_counter() - started
@@ -52,26 +54,31 @@ def replay(step, job):
     }
 
 
-def load(path):
+def serve(app: Any, step: replaying.Step) -> Answer:
+    """(status, headers, body) of one request."""
+    return asyncio.run(asgi(app, step)) if is_asgi(app) else wsgi(app, step)
+
+
+def load(path: str) -> Any:
     """The callable that "package.module:name" names; `name()` and `create_app` are called."""
     module_name, _, name = path.partition(":")
     if not module_name:
-        raise replaying.Unusable("the request's application is not known")
+        raise replaying.UnusableError("the request's application is not known")
     try:
         module = importlib.import_module(module_name)
     except ImportError as why:
-        raise replaying.Unusable(f"{module_name} cannot be imported: {why}") from None
+        raise replaying.UnusableError(f"{module_name} cannot be imported: {why}") from None
     name = name or "application"
     factory = name.endswith("()")
-    app = module
+    app: Any = module
     for part in name[:-2].split(".") if factory else name.split("."):
         app = getattr(app, part, None)
         if app is None:
-            raise replaying.Unusable(f"{path} does not exist")
+            raise replaying.UnusableError(f"{path} does not exist")
     return app() if factory else app
 
 
-def is_asgi(app):
+def is_asgi(app: Any) -> bool:
     """A single-callable ASGI 3 application is a coroutine function of three arguments."""
     for target in (app, getattr(app, "__call__", None)):  # noqa: B004 - its kind is wanted
         if target is not None and inspect.iscoroutinefunction(target):
@@ -82,20 +89,20 @@ def is_asgi(app):
 class Caught(logging.Handler):
     """Collects exceptions that the service logged."""
 
-    def __init__(self, job):
+    def __init__(self, job: replaying.Job) -> None:
         super().__init__(logging.DEBUG)
         self.job = job
-        self.records = []
+        self.records: list[replaying.Outcome] = []
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and record.exc_info[1] is not None and len(self.records) < 20:
             self.records.append(replaying.raised(record.exc_info[1], self.job))
 
 
-def wsgi(app, step):
+def wsgi(app: Any, step: replaying.Step) -> Answer:
     """(status, headers, body) of a WSGI application (PEP 3333)."""
     body = base64.b64decode(step["body"])
-    environ = {
+    environ: dict[str, Any] = {
         "REQUEST_METHOD": step["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": step["path"],
@@ -120,9 +127,9 @@ def wsgi(app, step):
             environ[key] = value
         elif key != "CONTENT_LENGTH":
             environ["HTTP_" + key] = value
-    started = {}
+    started: dict[str, Any] = {}
 
-    def start_response(status, headers, exc_info=None):
+    def start_response(status: str, headers: list[Any], exc_info: Any = None) -> Any:
         started["status"] = int(status.split(" ", 1)[0])
         started["headers"] = [(str(n), str(v)) for n, v in headers]
         return lambda chunk: None
@@ -137,12 +144,12 @@ def wsgi(app, step):
     return started.get("status", 0), started.get("headers", []), content
 
 
-async def asgi(app, step):
+async def asgi(app: Any, step: replaying.Step) -> Answer:
     """(status, headers, body) of an ASGI 3 application."""
     sent = [{"type": "http.request", "body": base64.b64decode(step["body"]), "more_body": False}]
-    got = {"status": 0, "headers": [], "body": b""}
+    got: dict[str, Any] = {"status": 0, "headers": [], "body": b""}
     finished = asyncio.Event()
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
@@ -160,13 +167,13 @@ async def asgi(app, step):
     if not any(name == b"host" for name, _ in scope["headers"]):
         scope["headers"].append((b"host", b"localhost"))
 
-    async def receive():
+    async def receive() -> dict[str, Any]:
         if sent:
             return sent.pop()
         await finished.wait()
         return {"type": "http.disconnect"}
 
-    async def send(message):
+    async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             got["status"] = message["status"]
             got["headers"] = [(n.decode(), v.decode()) for n, v in message.get("headers", [])]
@@ -177,17 +184,3 @@ async def asgi(app, step):
 
     await app(scope, receive, send)
     return got["status"], got["headers"], got["body"]
-
-
-def settings_of(root):
-    """Django's settings module, when the project is one and the environment does not say."""
-    if "DJANGO_SETTINGS_MODULE" in os.environ or not os.path.exists(
-        os.path.join(root, "manage.py")
-    ):
-        return
-    with open(os.path.join(root, "manage.py"), encoding="utf-8") as file:
-        for line in file:
-            if "DJANGO_SETTINGS_MODULE" in line and line.count('"') + line.count("'") >= 4:
-                parts = line.replace("'", '"').split('"')
-                os.environ["DJANGO_SETTINGS_MODULE"] = parts[3]
-                return

@@ -20,11 +20,23 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
+if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import kernel, replay
+else:
+    sys.path.insert(0, FOLDER)
+    import kernel
+    import replay
 
-def main():
+Orders = dict[str, Any]
+Say = Callable[..., None]
+
+
+def main() -> None:
     orders = json.loads(sys.stdin.buffer.read().decode())
     out = os.dup(1)
     os.set_inheritable(out, False)
@@ -35,20 +47,15 @@ def main():
     supervise(orders, out)
 
 
-def supervise(orders, out):
+def supervise(orders: Orders, out: int) -> None:
     """Run the tests in a fork and pass on what it says, with the nonce that it does not know."""
-    if FOLDER not in sys.path:
-        sys.path.insert(0, FOLDER)
-    import kernel
-
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     nonce = orders.pop("nonce")
     token = secrets.token_hex(16)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(read)
-        os.close(out)
+        kernel.close_others({write})
         os.setpgid(0, 0)
         code = 1
         try:
@@ -91,7 +98,7 @@ def supervise(orders, out):
     os.write(out, json.dumps({"nonce": nonce, "exit": status}).encode() + b"\n")
 
 
-def run(orders, descriptor, token):
+def run(orders: Orders, descriptor: int, token: str) -> int:
     """In the child: run the tests with the runner that was asked for."""
     root = orders["root"]
     os.chdir(root)
@@ -99,7 +106,7 @@ def run(orders, descriptor, token):
         sys.path.insert(0, path)
     sys.path.insert(0, root)
 
-    def say(**record):
+    def say(**record: Any) -> None:
         record["token"] = token
         content = json.dumps(record).encode() + b"\n"
         while content:
@@ -110,7 +117,15 @@ def run(orders, descriptor, token):
     return run_unittest(orders, say)
 
 
-def canaries():
+def ending(orders: Orders, collected: int, code: int, stopped: str) -> dict[str, Any]:
+    """The last record: without it, the run did not come to its end."""
+    found: dict[str, Any] = {"collected": collected, "code": code, "stopped": stopped}
+    if orders.get("libraries"):
+        found["libraries"] = replay.libraries(orders["root"])
+    return found
+
+
+def canaries() -> dict[str, str]:
     """Source of four tests, fresh every time: names that start with `p` must pass, `f` fail."""
     left, right = secrets.randbelow(1 << 30), secrets.randbelow(1 << 30)
     word = secrets.token_hex(8)
@@ -122,46 +137,50 @@ def canaries():
     }
 
 
-def run_pytest(orders, say):
+def run_pytest(orders: Orders, say: Say) -> int:
     import importlib.util
 
     import pytest
+    from _pytest.assertion.rewrite import AssertionRewritingHook
 
-    last = pytest.hookimpl(trylast=True)  # pytest is only known here
-    PytestPlugin.pytest_collection_modifyitems = last(PytestPlugin.pytest_collection_modifyitems)
+    # a warm process has plugins loaded already; that they are not rewritten costs nothing here
+    setattr(AssertionRewritingHook, "_warn_already_imported", lambda self, name: None)  # noqa: B010
+    hook: Any = PytestPlugin.pytest_collection_modifyitems
+    pytest.hookimpl(trylast=True)(hook)  # marked here, where pytest is known
     plugin = PytestPlugin(orders, say, pytest)
     arguments = list(orders["args"])
     if orders.get("only"):
         arguments = [a for a in arguments if a.startswith("-")] + list(orders["only"])
     arguments += ["-p", "no:cacheprovider", "--maxfail=0"]
+    arguments += ["--continue-on-collection-errors"]
     if importlib.util.find_spec("xdist"):
         arguments += ["-n0"]
     if importlib.util.find_spec("pytest_cov"):
         arguments += ["--no-cov"]
     code = int(pytest.main(arguments, plugins=[plugin]))
-    say(end={"collected": plugin.collected, "code": code, "stopped": plugin.stopped})
+    say(end=ending(orders, plugin.collected, code, plugin.stopped))
     return code
 
 
 class PytestPlugin:
     """Adds the canaries and reports each result; stops at the first regression when asked."""
 
-    def __init__(self, orders, say, pytest):
+    def __init__(self, orders: Orders, say: Say, pytest: Any) -> None:
         self.orders, self.say, self.pytest = orders, say, pytest
         self.expected = set(orders.get("expected", ()))
-        self.names = {}
+        self.names: dict[str, str] = {}
         self.collected = 0
         self.stopped = ""
-        self.seconds = {}
-        self.worst = {}
+        self.seconds: dict[str, float] = {}
+        self.worst: dict[str, Any] = {}
 
-    def pytest_collection_modifyitems(self, session, config, items):
+    def pytest_collection_modifyitems(self, session: Any, config: Any, items: list[Any]) -> None:
         self.collected = len(items)
         repeated = [item for item in items for _ in range(self.orders.get("repeat", 1))]
         first, last = self.make(session, "a"), self.make(session, "z")
         items[:] = [*first, *repeated, *last]
 
-    def make(self, session, mark):
+    def make(self, session: Any, mark: str) -> list[Any]:
         """Canary items of a module outside the project."""
         folder = os.path.join("/tmp", "canary" + secrets.token_hex(8))
         os.mkdir(folder)
@@ -176,12 +195,12 @@ class PytestPlugin:
         try:
             module = self.pytest.Module.from_parent(session, path=pathlib.Path(path))
         except TypeError:  # before pytest 7
-            import py
+            import py  # type: ignore[import-untyped]
 
             module = self.pytest.Module.from_parent(session, fspath=py.path.local(path))
         return list(module.collect())
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: Any) -> None:
         name = report.nodeid.rpartition("::")[2]
         outcome = report.outcome
         if outcome == "passed" and hasattr(report, "wasxfail"):
@@ -207,10 +226,10 @@ class PytestPlugin:
             self.stopped = report.nodeid
             self.session.shouldstop = "a test that passed before does not pass now"
 
-    def pytest_sessionstart(self, session):
+    def pytest_sessionstart(self, session: Any) -> None:
         self.session = session
 
-    def pytest_collectreport(self, report):
+    def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self.say(
                 test=report.nodeid or "collection",
@@ -219,22 +238,22 @@ class PytestPlugin:
                 why=str(report.longrepr)[-600:],
             )
 
-    def reason(self, report):
+    def reason(self, report: Any) -> str:
         crash = getattr(report.longrepr, "reprcrash", None)
         return str(crash.message if crash else report.longrepr or "")[:400]
 
 
-def run_unittest(orders, say):
+def run_unittest(orders: Orders, say: Say) -> int:
     """Run a unittest-based command with its own main, results told by the result class."""
     import runpy
     import unittest
     from unittest import runner
 
     collected = [0]
-    names = {}
+    names: dict[str, str] = {}
     plain_run = runner.TextTestRunner.run
 
-    def run_with_canaries(self, test):
+    def run_with_canaries(self: Any, test: Any) -> Any:
         if not names:
             collected[0] = test.countTestCases()
             suite = unittest.TestSuite([make_canaries(unittest, names), test])
@@ -242,8 +261,8 @@ def run_unittest(orders, say):
             test = suite
         return plain_run(self, test)
 
-    def told(outcome):
-        def add(self, test, *rest):
+    def told(outcome: str) -> Callable[..., None]:
+        def add(self: Any, test: Any, *rest: Any) -> None:
             plain[outcome](self, test, *rest)
             identity = test.id()
             kind = names.get(identity.rpartition(".")[2])
@@ -271,7 +290,7 @@ def run_unittest(orders, say):
     plain = {name: getattr(runner.TextTestResult, name) for name in outcomes}
     for name in outcomes:
         setattr(runner.TextTestResult, name, told(name))
-    runner.TextTestRunner.run = run_with_canaries
+    setattr(runner.TextTestRunner, "run", run_with_canaries)  # noqa: B010
     code = 0
     try:
         if orders["runner"] == "unittest":
@@ -286,14 +305,14 @@ def run_unittest(orders, say):
             runpy.run_path(orders["args"][0], run_name="__main__")
     except SystemExit as why:
         code = why.code if isinstance(why.code, int) else int(why.code is not None)
-    say(end={"collected": collected[0], "code": code, "stopped": ""})
+    say(end=ending(orders, collected[0], code, ""))
     return code
 
 
-def make_canaries(unittest, names):
-    methods = {}
+def make_canaries(unittest: Any, names: dict[str, str]) -> Any:
+    methods: dict[str, Any] = {}
     for name, body in canaries().items():
-        scope = {}
+        scope: dict[str, Any] = {}
         exec(f"def test_{name}(self):\n    {body}\n", scope)
         methods["test_" + name] = scope["test_" + name]
         names["test_" + name] = name[0]

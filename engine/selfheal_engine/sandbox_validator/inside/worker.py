@@ -21,12 +21,24 @@ import select
 import signal
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import kernel, replay
+else:
+    sys.path.insert(0, FOLDER)
+    sys.path.insert(1, os.path.dirname(FOLDER))
+    import kernel
+    import replay
 RECORD_AT_MOST = 4 << 20
 
+Job = dict[str, Any]
+Outcome = dict[str, Any]
 
-def main():
+
+def main() -> None:
     job = json.loads(sys.stdin.buffer.read().decode())
     out = os.dup(1)
     os.set_inheritable(out, False)
@@ -38,15 +50,12 @@ def main():
     supervise(job, out)
 
 
-def supervise(job, out):
+def supervise(job: Job, out: int) -> None:
     """Run every step of the job, each in a process of its own, and pass the records on."""
-    if FOLDER not in sys.path:
-        sys.path.insert(0, FOLDER)
-        sys.path.insert(1, os.path.dirname(FOLDER))
     hide()
     nonce = job.pop("nonce")
 
-    def say(step, outcome):
+    def say(step: str, outcome: Outcome) -> None:
         record = {"nonce": nonce, "step": step, "outcome": outcome}
         write_all(out, json.dumps(record).encode() + b"\n")
 
@@ -54,9 +63,7 @@ def supervise(job, out):
     orders_read, orders_write = os.pipe()
     importer = os.fork()
     if importer == 0:
-        os.close(read)
-        os.close(orders_write)
-        os.close(out)
+        kernel.close_others({write, orders_read})
         os.setpgid(0, 0)
         # the importer never returns into the supervisor's frames
         run_importer(job, write, orders_read)
@@ -90,11 +97,11 @@ def supervise(job, out):
 class Records:
     """Reads the records that replays send, with a limit of time and of size."""
 
-    def __init__(self, descriptor):
+    def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.pending = b""
 
-    def next(self, step, timeout_s):
+    def next(self, step: str, timeout_s: float) -> Outcome:
         """The record of `step`; {"ended": "died"} or {"ended": "timeout"} when none comes."""
         end = time.monotonic() + timeout_s
         while True:
@@ -105,7 +112,8 @@ class Records:
                     record = json.loads(line.decode())
                     if record.get("step") == step and isinstance(record.get("outcome"), dict):
                         record["outcome"].setdefault("ended", "died")
-                        return record["outcome"]
+                        outcome: Outcome = record["outcome"]
+                        return outcome
                 except (ValueError, AttributeError):
                     pass  # not a record: the project's own bytes on a stolen descriptor
                 continue
@@ -119,11 +127,10 @@ class Records:
                 self.pending += chunk
 
 
-def run_importer(job, write, orders):
+def run_importer(job: Job, write: int, orders: int) -> None:
     """Import, report, then fork a replay for every order that comes."""
-    import replay
 
-    def send(step, outcome):
+    def send(step: str, outcome: Outcome) -> None:
         write_all(write, json.dumps({"step": step, "outcome": outcome}).encode() + b"\n")
 
     parent = os.getpid()
@@ -138,10 +145,10 @@ def run_importer(job, write, orders):
     with os.fdopen(orders, "r") as lines:
         for line in lines:
             name = line.strip()
-            send(name, replay_apart(steps[name], job, replay))
+            send(name, replay_apart(steps[name], job))
 
 
-def replay_apart(step, job, replay):
+def replay_apart(step: dict[str, Any], job: Job) -> Outcome:
     """The outcome of one replay in a fork of its own, killed with all it started."""
     read, write = os.pipe()
     started = time.monotonic()
@@ -168,14 +175,12 @@ def replay_apart(step, job, replay):
     return outcome
 
 
-def hide():
+def hide() -> None:
     """Keep our memory and descriptors from processes of the same user (prctl(2), proc(5))."""
-    import kernel
-
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
 
 
-def write_all(descriptor, content):
+def write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
 
