@@ -77,6 +77,9 @@ class SelfhealApp(App[int]):
     ) -> None:
         self._plain_colours = needs_plain_colours(os.environ)
         super().__init__(ansi_color=True if self._plain_colours else None)
+        for theme in OWN_THEMES:
+            self.register_theme(theme)
+        self.set_reactive(SelfhealApp.theme, self._first_theme(settings))
         self.engine = engine
         self.settings = settings
         self.owns_service = owns_service
@@ -91,22 +94,17 @@ class SelfhealApp(App[int]):
         """The time that is looked at, None in the present."""
         self._bell = ProposalBell()
         is_quiet(settings.quiet_hours, 0.0)
-
-    # ------------------------------------------------------------ life
-    def on_load(self) -> None:
-        for theme in OWN_THEMES:
-            self.register_theme(theme)
-        if self._plain_colours:
-            self.theme = "ansi-dark"
-        elif self.settings.theme:
-            if self.settings.theme not in self.available_themes:
-                names = ", ".join(sorted(self.available_themes))
-                raise ConfigError(f"theme: there is no {self.settings.theme!r}; known are {names}")
-            self.theme = self.settings.theme
-        else:
-            self.theme = "selfheal"
         self.set_keymap(self.key_overrides)
 
+    def _first_theme(self, settings: Settings) -> str:
+        if self._plain_colours:
+            return "ansi-dark"
+        if settings.theme and settings.theme not in self.available_themes:
+            names = ", ".join(sorted(self.available_themes))
+            raise ConfigError(f"theme: there is no {settings.theme!r}; known are {names}")
+        return settings.theme or "selfheal"
+
+    # ------------------------------------------------------------ life
     def get_default_screen(self) -> Screen[Any]:
         return Dashboard()
 

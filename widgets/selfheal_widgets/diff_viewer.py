@@ -31,7 +31,8 @@ from selfheal_widgets.diff_model import (
 )
 from selfheal_widgets.highlight import Syntax, lex
 from selfheal_widgets.lines import Line, fit, line, safe, wrap
-from selfheal_widgets.quiet import ROLE_CLASSES, strip_of, style_of
+from selfheal_widgets.quiet import strip_of
+from selfheal_widgets.roles import overlay, style_of
 
 CONTEXT = 3
 MOST_CONTEXT = 10_000
@@ -41,8 +42,6 @@ SPLIT_CELLS = 90
 
 class DiffViewer(ScrollView, can_focus=True):
     """Shows one diff at a time; `show` replaces it."""
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     DEFAULT_CSS = "DiffViewer { width: 1fr; height: 1fr; scrollbar-size: 0 1; }"
 
@@ -249,8 +248,7 @@ class DiffViewer(ScrollView, can_focus=True):
             style = word if any(a <= start < b for a, b in row.changed) else base
             colour = next((name for a, b, name in syntax if a <= start < b), "")
             if colour:
-                front = self.get_component_rich_style(f"role--{colour}", partial=True)
-                style = style + front
+                style += overlay(self, colour)
             out.append(Segment(text[start:end], style))
         return out
 

@@ -14,40 +14,6 @@ from rich.cells import cell_len, set_cell_size
 Span = tuple[str, str]
 Line = tuple[Span, ...]
 
-ROLES = (
-    "text",
-    "strong",
-    "muted",
-    "faint",
-    "accent",
-    "title",
-    "good",
-    "warn",
-    "bad",
-    "alarm",
-    "key",
-    "spark",
-    "tab",
-    "cursor",
-    "idle-cursor",
-    "added",
-    "removed",
-    "added-word",
-    "removed-word",
-    "gutter",
-    "added-gutter",
-    "removed-gutter",
-    "hunk",
-    "filler",
-    "syntax-keyword",
-    "syntax-name",
-    "syntax-string",
-    "syntax-number",
-    "syntax-comment",
-    "syntax-builtin",
-)
-"""Every role a span can have; the style sheet colours each as `.role--<name>`."""
-
 
 def line(*parts: str | Span) -> Line:
     """A line of parts; a bare text has the role "text"."""

@@ -11,31 +11,25 @@ from itertools import zip_longest
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual.events import Resize
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from selfheal_widgets.lines import ROLES, Line, fit, width_of
-
-ROLE_CLASSES = {f"role--{role}" for role in ROLES}
-
-
-def style_of(widget: Widget, role: str) -> Style:
-    """The role's style in this widget, from the style sheet."""
-    return widget.get_component_rich_style(f"role--{role}")
+from selfheal_widgets.lines import Line, fit, width_of
+from selfheal_widgets.roles import overlay
 
 
 def strip_of(widget: Widget, content: Line, width: int, cursor: str = "") -> Strip:
     """`content` as exactly `width` cells; `cursor` names a role laid over the whole line."""
     base = widget.rich_style
-    segments = [Segment(text, style_of(widget, role)) for text, role in content if text]
-    strip = Strip(segments).adjust_cell_length(width, base)
-    if cursor:
-        over = widget.get_component_rich_style(f"role--{cursor}", partial=True)
-        strip = Strip([Segment(text, (style or base) + over) for text, style, _ in strip], width)
-    return strip
+    over = overlay(widget, cursor) if cursor else None
+    segments = []
+    for text, role in content:
+        if text:
+            style = base + overlay(widget, role)
+            segments.append(Segment(text, style if over is None else style + over))
+    return Strip(segments).adjust_cell_length(width, base if over is None else base + over)
 
 
 def changed_cells(old: Line, new: Line) -> int:
@@ -54,8 +48,6 @@ def changed_cells(old: Line, new: Line) -> int:
 
 class QuietLines(Widget):
     """A widget of a few lines. Subclasses build them; `repaint` sends what differs."""
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     DEFAULT_CSS = "QuietLines { height: 1; width: 1fr; }"
 

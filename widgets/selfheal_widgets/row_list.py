@@ -20,7 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from selfheal_widgets.lines import Line, fit, plain
-from selfheal_widgets.quiet import ROLE_CLASSES, strip_of
+from selfheal_widgets.quiet import strip_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,6 @@ class Row:
 
 class RowList(ScrollView, can_focus=True):
     """Subclasses build rows for a width; the list keeps cursor and scroll position."""
-
-    COMPONENT_CLASSES = ROLE_CLASSES
 
     DEFAULT_CSS = """
     RowList { width: 1fr; height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
