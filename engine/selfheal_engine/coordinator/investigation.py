@@ -166,6 +166,10 @@ class Investigations:
         self.progress = message.body.get("progress")
         self._ledger.change(incident.id, activity=message.body["text"])
 
+    def _on_record(self, incident: Incident, message: Message) -> None:
+        if self._running is not None and incident.occurrence is not None:
+            self._running.answer(incident.occurrence)
+
     def _on_diagnosis(self, incident: Incident, message: Message) -> None:
         diagnosis = from_plain(Diagnosis, message.body["diagnosis"])
         if incident.state is IncidentState.OPEN:

@@ -4,7 +4,9 @@ Diagnosis, search and LibCST cost CPU; in the engine's process they would hold t
 interpreter lock while a person presses keys. So each incident's work runs in
 `python -m selfheal_engine.coordinator.proposing`: the job comes in on standard input, and
 messages go out on standard output, one JSON object a line:
-`{"what": "diagnosis" | "activity" | "verdict" | "proposal" | "failed", ...}`.
+`{"what": "diagnosis" | "activity" | "record" | "verdict" | "proposal" | "failed", ...}`.
+"record" is a question: the newest record of the bug comes back on standard input, since more
+good calls have been seen by the time that patches are compared with them.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from selfheal_engine.model import (
 from selfheal_engine.project import Project
 
 Say = Callable[..., None]
+Newest = Callable[[], Occurrence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,11 @@ class Job:
         return Project(Path(self.project_root), self.python, self.tests, self.import_paths)
 
 
-def propose(job: Job, say: Say) -> Proposal:
-    """Diagnose, generate, validate and rank; `say` hears of each step. Raises SelfhealError."""
+def propose(job: Job, say: Say, newest: Newest) -> Proposal:
+    """Diagnose, generate, validate and rank; `say` hears of each step. Raises SelfhealError.
+
+    `newest` gives the bug's record as it is by now.
+    """
     from selfheal_engine.diagnosis import diagnose
     from selfheal_engine.episodic_memory import patch_key
     from selfheal_engine.patch_generator import PatchGenerator
@@ -90,7 +96,7 @@ def propose(job: Job, say: Say) -> Proposal:
                 if patch_key(c.diff) not in gone
             )
         tried, verdicts = _validate(
-            validator, candidates, diagnosis, occurrence, settings.candidates, say
+            validator, candidates, diagnosis, occurrence, settings.candidates, say, newest
         )
     finally:
         validator.close()
@@ -111,6 +117,7 @@ def _validate(
     occurrence: Occurrence,
     wanted: int,
     say: Say,
+    newest: Newest,
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
     """Validate in batches, best first, until enough plausible patches stand or none are left.
 
@@ -132,6 +139,7 @@ def _validate(
 
     say("activity", text="running the tests on the unpatched tree", progress=0.0)
     validator.baseline(diagnosis, occurrence)
+    occurrence = newest()
     while plausible < wanted:
         batch = list(islice(candidates, max(6, 2 * wanted)))
         if not batch:
@@ -164,13 +172,18 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
         stdout.flush()
 
     _warm_up()
-    text = stdin.read()
+    text = stdin.readline()
     if not text:
         return 0  # asked to go before there was a job
+
+    def newest() -> Occurrence:
+        say("record")
+        return from_plain(Occurrence, json.loads(stdin.readline()))
+
     # a library that prints must not corrupt the channel
     sys.stdout = sys.stderr
     try:
-        proposal = propose(from_plain(Job, json.loads(text)), say)
+        proposal = propose(from_plain(Job, json.loads(text)), say, newest)
         say("proposal", proposal=to_plain(proposal))
     except SelfhealError as why:
         say("failed", text=str(why), bug="")

@@ -14,6 +14,7 @@ from typing import Any
 
 from selfheal_engine.codec import to_plain
 from selfheal_engine.coordinator.proposing import Job
+from selfheal_engine.model import Occurrence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class ProposingProcess:
         )
         self._cancelled = False
         self._errors = ""
+        self._job = ""
         self._reader = threading.Thread(target=self._read, name="proposing", daemon=True)
         self._error_reader = threading.Thread(target=self._read_errors, daemon=True)
         self._error_reader.start()
@@ -53,13 +55,12 @@ class ProposingProcess:
     def give(self, job: Job) -> None:
         """Hand over the job; messages begin."""
         self.incident = job.incident.id
+        self._job = json.dumps(to_plain(job)) + "\n"
         self._reader.start()
-        try:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(to_plain(job)))
-            self._process.stdin.close()
-        except OSError:
-            return  # it died: the reader sees the end of its output and says so
+
+    def answer(self, occurrence: Occurrence) -> None:
+        """The record that the process has asked for; it waits for it, so this does not block."""
+        self._write(json.dumps(to_plain(occurrence)) + "\n")
 
     def cancel(self) -> None:
         """End the process and all that it started; no message is delivered after this."""
@@ -77,8 +78,18 @@ class ProposingProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except OSError:
+            return  # it died: the reader sees the end of its output and says so
+
     def _read(self) -> None:
         finished = False
+        # on this thread: a process that still imports lets a long job wait in the pipe
+        self._write(self._job)
         assert self._process.stdout is not None
         for line in self._process.stdout:
             message = self._parse(line)
