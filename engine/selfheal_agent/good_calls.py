@@ -143,7 +143,7 @@ def watch(function: FunctionType) -> bool:
         return False
     if code.co_flags & _SPECIAL or code in _shim_codes or code.co_name.startswith("<"):
         return False
-    watched = Watched(function, function.__qualname__)
+    watched = Watched(function, getattr(code, "co_qualname", function.__qualname__))
     real: dict[Any, Any] = {
         "selfheal begin": watched.begin,
         "selfheal twin": watched.twin,

@@ -219,7 +219,7 @@ class _Encoder:
         names = {f"{type_module_of(base)}.{type_qualname_of(base)}" for base in mro}
         if "enum.Enum" in names:
             name = instance_dict(value).get("_name_")
-            if type(name) is not str:
+            if type(name) is not str or "enum.Flag" in names:
                 return {
                     "$": "flags",
                     "c": _class_path(cls),

@@ -7,7 +7,7 @@ import re
 SCRUBBED = "[scrubbed]"
 
 _SECRET_NAME = re.compile(
-    r"pass(?:w(?:or)?d|phrase|code)?(?:$|_)|passwd|password|pwd|secret|token|api_?key|"
+    r"(?:^|_)pass(?:$|_)|pass(?:wd|word|phrase|code)|(?:^|_)pwd|secret|token(?!s|i[sz])|api_?key|"
     r"access_?key|private_?key|\bauth(?:$|_|orization)|authorization|cookie|session_?id|"
     r"csrf|xsrf|credential|card_?n(?:um|o)|credit_?card|\bcvv|\bcvc|\bssn\b|\biban\b|\bpin\b|"
     r"jwt|signature|encryption_?key|secret_?key|dsn$|otp\b",

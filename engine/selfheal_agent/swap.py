@@ -166,10 +166,17 @@ def named_functions(module: ModuleType, name: str) -> list[FunctionType]:
     return [
         function
         for function in _unwrap(scope.get(last))
-        if function.__qualname__ == name
+        if _defined_as(good_calls.original_code(function), name)
         and function.__module__ == module.__name__
         and not good_calls.is_twin(function)
     ]
+
+
+def _defined_as(code: CodeType, name: str) -> bool:
+    # functools.wraps gives a wrapper the name of what it wraps; its code keeps its own
+    return getattr(code, "co_qualname", None) == name or (
+        not hasattr(code, "co_qualname") and code.co_name == name.rsplit(".", 1)[-1]
+    )
 
 
 def _unwrap(value: Any, depth: int = 6) -> list[FunctionType]:

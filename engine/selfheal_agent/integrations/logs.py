@@ -39,8 +39,12 @@ def _look(record: Any, capture: Capture) -> None:
     if type(exc_info) is tuple and len(exc_info) == 3 and exc_info[1] is not None:
         capture.exception(exc_info[1], "logging", handled=record.levelno < ERROR, tb=exc_info[2])
     elif record.levelno >= ERROR and not _of_a_server(record.name):
-        # inside an except block the traceback is there, even when the call left it out
-        _log_event(record, capture)
+        being_handled = sys.exc_info()[1]
+        if being_handled is not None:
+            # inside an except block the traceback is there, even when the call left it out
+            capture.exception(being_handled, "logging")
+        else:
+            _log_event(record, capture)
 
 
 def _of_a_server(name: object) -> bool:

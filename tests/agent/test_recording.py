@@ -1,0 +1,210 @@
+"""Recordings come back as what they were, and never run the service's code on the way in."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import threading
+import uuid
+from collections import Counter, OrderedDict, defaultdict, deque
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from selfheal_agent.recording import UnrecordableError, decode, encode, is_exact, try_encode
+from selfheal_agent.replaying import StandInUsedError
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = "b"
+
+
+class Permission(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclasses.dataclass
+class Line:
+    sku: str
+    cents: int
+    tags: list[str] = dataclasses.field(default_factory=list)
+
+    def price(self) -> int:
+        return self.cents
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    __slots__ = ("x", "y")
+    x: int
+    y: int
+
+
+class Names(list[str]):
+    def __init__(self, owner: str) -> None:
+        super().__init__()
+        self.owner = owner
+
+
+class Guarded:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.total = 3
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        raise SystemExit("user code ran")
+
+    __getstate__ = __reduce_ex__ = __reduce__  # type: ignore[assignment]
+
+
+SAMPLES: list[Any] = [
+    None,
+    True,
+    -5,
+    1 << 90,
+    2.5,
+    "text\u2603",
+    b"\x00\xff",
+    bytearray(b"ab"),
+    3 + 4j,
+    (1, (2, [3])),
+    {"a": {"$": 1}},
+    {1: "x", (1, 2): None},
+    {1, 2},
+    frozenset({"q"}),
+    range(1, 9, 2),
+    deque([1, 2], maxlen=5),
+    defaultdict(list, {"k": [1]}),
+    OrderedDict(b=1, a=2),
+    Counter("hello"),
+    datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.timezone.utc),
+    datetime.date(2024, 1, 1),
+    datetime.timedelta(days=3),
+    decimal.Decimal("1.10"),
+    uuid.UUID(int=7),
+    Path("/srv/shop"),
+    Colour.BLUE,
+    Permission.READ | Permission.WRITE,
+    Line("GR1", 250, ["new"]),
+    Point(3, 4),
+    len,
+    Line,
+    datetime,
+    ...,
+]
+
+
+@pytest.mark.parametrize("value", SAMPLES, ids=[repr(v)[:30] for v in SAMPLES])
+def test_a_value_comes_back_equal_and_of_the_same_type(value: Any) -> None:
+    again = decode(encode(value))
+    assert type(again) is type(value)
+    assert again == value
+
+
+def test_shared_and_cyclic_references_are_kept() -> None:
+    inner: list[Any] = [1]
+    outer = {"one": inner, "two": inner}
+    inner.append(outer)
+    again = decode(encode(outer))
+    assert again["one"] is again["two"]
+    assert again["one"][1] is again
+
+
+def test_an_object_keeps_its_state_and_gets_a_fresh_lock() -> None:
+    again = decode(encode(Guarded()))
+    assert again.total == 3
+    assert again.lock.acquire(blocking=False)
+
+
+def test_a_subclass_of_list_keeps_elements_and_attributes() -> None:
+    names = Names("joe")
+    names.append("ann")
+    again = decode(encode(names))
+    assert list(again) == ["ann"]
+    assert again.owner == "joe"
+
+
+def test_an_exception_comes_back_with_its_arguments() -> None:
+    again = decode(encode(KeyError("sku", 5)))
+    assert type(again) is KeyError
+    assert again.args == ("sku", 5)
+
+
+def test_a_bound_method_comes_back_bound() -> None:
+    again = decode(encode(Line("a", 7).price))
+    assert again() == 7
+
+
+def test_pickling_hooks_of_the_service_are_not_called() -> None:
+    assert decode(encode(Hostile())).__class__ is Hostile
+
+
+def test_what_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "f").open("w") as stream, pytest.raises(UnrecordableError):
+        encode({"file": stream})
+
+
+def test_a_stand_in_says_what_is_missing_when_it_is_used(tmp_path: Path) -> None:
+    with (tmp_path / "f").open("w") as stream:
+        text = try_encode([1, stream])
+    assert not is_exact(text)
+    again = decode(text)
+    assert again[0] == 1
+    with pytest.raises(StandInUsedError, match="write"):
+        again[1].write("x")
+
+
+def test_a_deep_structure_is_refused_and_not_followed() -> None:
+    deep: list[Any] = []
+    for _ in range(500):
+        deep = [deep]
+    with pytest.raises(UnrecordableError):
+        encode(deep)
+
+
+def test_more_than_256_kb_is_refused() -> None:
+    with pytest.raises(UnrecordableError):
+        encode(["x" * 1000] * 400)
+
+
+def test_a_module_that_ran_as_a_script_can_be_renamed() -> None:
+    text = encode(Line("a", 1)).replace(Line.__module__, "__main__")
+    assert decode(text, {"__main__": Line.__module__}).sku == "a"
+
+
+def test_a_class_that_is_gone_is_a_clear_error() -> None:
+    text = encode(Line("a", 1)).replace('"Line"', '"Removed"')
+    with pytest.raises(ValueError, match="Removed does not exist"):
+        decode(text)
+
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.decimals(allow_nan=False)
+    | st.datetimes(),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text() | st.integers(), inner, max_size=5)
+        | st.tuples(inner, inner)
+        | st.lists(inner, max_size=4).map(deque)
+    ),
+    max_leaves=30,
+)
+
+
+@given(plain)
+def test_every_structure_of_plain_values_comes_back_equal(value: Any) -> None:
+    assert decode(encode(value)) == value
