@@ -122,6 +122,7 @@ def _restore_file(
 ) -> tuple[bytes, bytes]:
     """(content found, content left) of one file. Raises SelfhealError."""
     target = place(project, path)
+    sweep(target.parent)
     now = content_hash(target)
     before = target.read_bytes() if now else b""
     if now == original:
