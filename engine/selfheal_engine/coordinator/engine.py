@@ -212,6 +212,7 @@ class SelfHealingCoordinator:
         try:
             parts = open_parts(self.settings, target, publisher)
             loop = EngineLoop(parts)
+            loop.begin()
         except BaseException as why:  # noqa: BLE001 - raised again in start()
             self._failure = why
             self._opened.set()

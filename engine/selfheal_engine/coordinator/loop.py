@@ -66,8 +66,8 @@ class EngineLoop:
         self.post(lambda: self._stop(reason))
 
     # ------------------------------------------------------------ the thread
-    def run(self) -> str:
-        """Until stopped or until the service ends; returns the reason."""
+    def begin(self) -> None:
+        """Tell of the start, finish what a crash left, publish the first snapshot."""
         service = self._parts.source.service()
         self._parts.publisher.event(
             Event(
@@ -84,6 +84,9 @@ class EngineLoop:
         self.healings.recover()
         self._next_sample_s = time.time() + self._parts.settings.interval_s
         self.overview.publish(time.time())
+
+    def run(self) -> str:
+        """Until stopped or until the service ends; returns the reason."""
         while not self._stopping:
             try:
                 self._turn()
