@@ -146,15 +146,7 @@ class SelfHealingCoordinator:
         return self._publisher.subscribe(subscriber)
 
     def health_report(self) -> HealthReport:
-        snapshot = self.snapshot()
-        return HealthReport(
-            time_s=snapshot.time_s,
-            health=snapshot.health,
-            metrics={state.name: state.reading for state in snapshot.metrics},
-            limits={state.name: state.limits for state in snapshot.metrics},
-            states=snapshot.metrics,
-            open_incidents=sum(not incident.state.ended for incident in snapshot.incidents),
-        )
+        return report_of(self.snapshot())
 
     def healing_stats(self) -> HealingStats:
         """Figures over the whole history: detections, success rate, MTTR, downtime avoided."""
@@ -209,12 +201,15 @@ class SelfHealingCoordinator:
 
     # ------------------------------------------------------------ the thread
     def _run(self, target: Target, publisher: Publisher) -> None:
+        parts: Parts | None = None
         try:
             parts = open_parts(self.settings, target, publisher)
             loop = EngineLoop(parts)
             loop.begin()
         except BaseException as why:  # noqa: BLE001 - raised again in start()
             self._failure = why
+            if parts is not None:
+                parts.close(parts.source.service().started_by_us)
             self._opened.set()
             return
         self._parts, self._loop = parts, loop
@@ -255,6 +250,18 @@ class SelfHealingCoordinator:
     def _unsubscribe_early(self, subscriber: Subscriber) -> None:
         if subscriber in self._early:
             self._early.remove(subscriber)
+
+
+def report_of(snapshot: Snapshot) -> HealthReport:
+    """The health report that a snapshot holds."""
+    return HealthReport(
+        time_s=snapshot.time_s,
+        health=snapshot.health,
+        metrics={state.name: state.reading for state in snapshot.metrics},
+        limits={state.name: state.limits for state in snapshot.metrics},
+        states=snapshot.metrics,
+        open_incidents=sum(not incident.state.ended for incident in snapshot.incidents),
+    )
 
 
 def _pass_failure(done: Future[None], answer: Future[str]) -> None:
