@@ -127,7 +127,8 @@ def _run(python: str, tree: Path, most_s: float) -> tuple[list[str], list[str]]:
     process.wait()
     if not report.is_file():
         return [], ["the tests did not come to an end"]
-    passed, failed = [], []
+    passed: list[str] = []
+    failed: list[str] = []
     for test in ElementTree.parse(report).iter("testcase"):
         name = f"{test.get('classname') or test.get('name')}::{test.get('name')}"
         bad = any(child.tag in ("failure", "error") for child in test)

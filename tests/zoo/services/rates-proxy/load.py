@@ -10,13 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from selfheal_tui.demo.driver import Moment, Request, options, play
 
 chosen = options(sys.argv[1:])
-began = time.monotonic()
 rng = random.Random(chosen.seed)
+first: list[float] = []
 
 
 class Upstream(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        if time.monotonic() - began > chosen.bug_after_s and rng.random() < 0.25:
+        first.append(time.monotonic())
+        if time.monotonic() - first[0] > chosen.bug_after_s and rng.random() < 0.25:
             if rng.random() < 0.3:
                 self.close_connection = True
                 return

@@ -8,16 +8,15 @@ import time
 from selfheal_tui.demo.driver import Moment, Request, options, play
 
 chosen = options(sys.argv[1:])
-began = time.monotonic()
 listener = socket.create_server(("127.0.0.1", chosen.upstream_port), backlog=64)
 silent: list[socket.socket] = []
 
 
 def greet() -> None:
-    count = 0
+    count, began = 0, 0.0
     while True:
         wire, _ = listener.accept()
-        count += 1
+        count, began = count + 1, began or time.monotonic()
         if time.monotonic() - began > chosen.bug_after_s and count % 6 == 0:
             silent.append(wire)
             continue

@@ -1,8 +1,11 @@
 """The board: jobs wait, a worker claims the oldest one."""
 
+import hashlib
 import os
 import threading
 from pathlib import Path
+
+ROUNDS = 40_000
 
 
 class Board:
@@ -27,9 +30,10 @@ class Board:
 
     def _record(self, number, worker):
         """A claim is on disk before the worker hears of it."""
+        seal = hashlib.pbkdf2_hmac("sha256", worker.encode(), str(number).encode(), ROUNDS).hex()
         path = self.folder / f"{number % 64}.claim"
         with path.open("w", encoding="utf-8") as out:
-            out.write(f"{number} {worker}\n")
+            out.write(f"{number} {worker} {seal}\n")
             out.flush()
             os.fsync(out.fileno())
 
