@@ -57,15 +57,8 @@ class SelfhealApp(App[int]):
     COMMANDS: ClassVar[set[Any]] = {ActionCommands}
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-narrow"),
-        (100, "-wide"),
-    ]
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-short"),
-        (30, "-normal"),
-        (46, "-tall"),
-    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-normal"), (46, "-tall")]  # noqa: RUF012
 
     def __init__(
         self,
@@ -80,6 +73,8 @@ class SelfhealApp(App[int]):
         for theme in OWN_THEMES:
             self.register_theme(theme)
         self.set_reactive(SelfhealApp.theme, self._first_theme(settings))
+        self._styled_with = self.get_css_variables()
+        self.stylesheet.set_variables(self._styled_with)
         self.engine = engine
         self.settings = settings
         self.owns_service = owns_service
@@ -87,7 +82,7 @@ class SelfhealApp(App[int]):
         self.setting_sources = dict(sources or _sources_from_command_line())
         self.key_overrides = keymap(settings.keys)
         self.bridge = EngineBridge(engine, self)
-        self.latest: Snapshot | None = None
+        self.latest: Snapshot | None = engine.snapshot()
         """The newest state, whatever is shown."""
         self.frozen: Snapshot | None = None
         self.walked_s: float | None = None
@@ -107,6 +102,17 @@ class SelfhealApp(App[int]):
     # ------------------------------------------------------------ life
     def get_default_screen(self) -> Screen[Any]:
         return Dashboard()
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Restyle everything, unless the variables are the ones already in force.
+
+        Textual asks for this once at the start, when all styles are fresh: it would repaint
+        the whole screen a second time.
+        """
+        variables = self.get_css_variables()
+        if variables != self._styled_with:
+            self._styled_with = variables
+            super().refresh_css(animate)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return role_variables(self.current_theme)

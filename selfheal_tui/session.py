@@ -59,7 +59,7 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
         app.run()
     finally:
         engine.stop(stop_service=app.stop_service if owns_service else False)
-    return _exit_code(engine)
+    return exit_code(engine)
 
 
 def watch_headless(settings: Settings, target: Target, subscriber: Subscriber | None = None) -> int:
@@ -71,7 +71,7 @@ def watch_headless(settings: Settings, target: Target, subscriber: Subscriber | 
     engine.subscribe(PlainPrinter(sys.stdout))
     if subscriber is not None:
         engine.subscribe(subscriber)
-    with _ending_on_signals() as ended:
+    with ending_on_signals() as ended:
         engine.start()
         watchdog = Watchdog()
         engine.subscribe(watchdog)
@@ -80,7 +80,7 @@ def watch_headless(settings: Settings, target: Target, subscriber: Subscriber | 
             continue
         watchdog.stopping()
         engine.stop()
-    return _exit_code(engine)
+    return exit_code(engine)
 
 
 def watch_plain(settings: Settings, target: Target) -> int:
@@ -90,17 +90,23 @@ def watch_plain(settings: Settings, target: Target) -> int:
     engine = SelfHealingCoordinator(settings, target)
     with engine:
         run_plain(engine, settings, sys.stdout)
-    return _exit_code(engine)
+    return exit_code(engine)
 
 
 @contextmanager
-def _ending_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM, SIGINT and SIGHUP set, so that the end is an orderly one."""
+def ending_on_signals(hang_up: bool = True) -> Iterator[threading.Event]:
+    """An event that SIGTERM, SIGINT and SIGHUP set, so that the end is an orderly one.
+
+    Not `hang_up`: SIGHUP, a session that ends, is survived.
+    """
     ended = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: ended.set())
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        for number in (signal.SIGTERM, signal.SIGINT)
     }
+    before[signal.SIGHUP] = signal.signal(
+        signal.SIGHUP, (lambda *_: ended.set()) if hang_up else signal.SIG_IGN
+    )
     try:
         yield ended
     finally:
@@ -108,7 +114,8 @@ def _ending_on_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _exit_code(engine: SelfHealingCoordinator) -> int:
+def exit_code(engine: SelfHealingCoordinator | RemoteEngine) -> int:
+    """1 when the service ended with a failure."""
     activity = engine.snapshot().activity
     return 1 if activity.startswith("the service ended with exit code") else 0
 

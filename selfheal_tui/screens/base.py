@@ -19,6 +19,17 @@ class CockpitScreen(Screen[None]):
 
     scope: ClassVar[str] = ""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # at once, not after the first resize event: one restyling and one full paint less
+        width, height = self.app.size
+        for size, breakpoints in (
+            (width, self.app.HORIZONTAL_BREAKPOINTS),
+            (height, self.app.VERTICAL_BREAKPOINTS),
+        ):
+            reached = [name for least, name in breakpoints or () if size >= least]
+            self.add_class(*reached[-1:])
+
     @property
     def cockpit(self) -> SelfhealApp:
         return cast("SelfhealApp", self.app)

@@ -57,10 +57,16 @@ class HealthGauge(QuietLines):
         super().__init__(id=id)
         self.ascii_only = ascii_only
         self.snapshot: Snapshot | None = None
+        self._way = "▼"
+        """Where the score went when it last moved."""
         self.mode = ""
         """A word about the display itself: "frozen", "14:01:20, 42 s ago"."""
 
     def show(self, snapshot: Snapshot, mode: str = "") -> None:
+        if self.snapshot is not None:
+            step = snapshot.health.score - self.snapshot.health.score
+            if abs(step) >= 0.5:
+                self._way = "▲" if step > 0 else "▼"
         self.snapshot, self.mode = snapshot, mode
         self.repaint()
 
@@ -74,7 +80,7 @@ class HealthGauge(QuietLines):
         if width >= 90:
             health.append((f" {gauge(score, ascii_only=self.ascii_only)}", role))
         if score < WELL:
-            health.append((" ▼", role))
+            health.append((f" {self._way}", role))
         why = causes(snapshot.health)
         right: list[Span] = []
         if self.mode:

@@ -44,8 +44,6 @@ def what_next(incident: Incident, now_s: float) -> Span:
         return (f"healed {took}".strip(), role)
     if state is IncidentState.WATCHING and incident.applied_s:
         return (f"watching {duration(now_s - incident.applied_s)}", role)
-    if state in (IncidentState.OPEN, IncidentState.DIAGNOSED) and incident.activity:
-        return (safe(incident.activity), "muted")
     return (state.value.replace("_", " "), role)
 
 
@@ -90,11 +88,17 @@ class IncidentList(RowList):
             (f"  {often}" if often and live else "", "muted"),
         )
         lines = [spread(left, (what_next(incident, self._now_s),), width)]
-        about = incident.diagnosis.summary if incident.diagnosis else ""
-        if live and about:
-            lines += [
-                line(("  ", "text"), *part) for part in wrap(safe(about), width - 2, "muted")[:2]
-            ]
-        elif incident.outcome:
-            lines.append(line(("  ", "text"), (safe(incident.outcome), "faint")))
+        for text, text_role, most in _below(incident):
+            folded = wrap(safe(text), width - 2, text_role)
+            lines += [line(("  ", "text"), *part) for part in folded[:most]]
         return Row(incident.id, tuple(lines))
+
+
+def _below(incident: Incident) -> list[tuple[str, str, int]]:
+    """Texts under the title, each with its role and the most lines it may take."""
+    if incident.state.ended:
+        return [(incident.outcome, "faint", 1)] if incident.outcome else []
+    out = [(incident.diagnosis.summary, "muted", 2)] if incident.diagnosis else []
+    if incident.activity and incident.state is not IncidentState.PROPOSED:
+        out.append((incident.activity, "accent", 2))
+    return out

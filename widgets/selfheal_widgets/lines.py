@@ -56,9 +56,10 @@ def pad(content: Line, width: int) -> Line:
 
 
 def spread(left: Line, right: Line, width: int, gap: int = 2) -> Line:
-    """`left` and `right` at the two ends; the left gives way, the right is kept whole."""
+    """`left` and `right` at the two ends; the left gives way, down to half of the width."""
     if not right:
         return fit(left, width)
+    right = fit(right, max(width // 2, width - width_of(left) - gap))
     room = width - width_of(right)
     if room <= gap:
         return fit(right, width)

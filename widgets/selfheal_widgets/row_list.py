@@ -102,7 +102,8 @@ class RowList(ScrollView, can_focus=True):
             return
         before = self._drawn
         self._take(self.build(width), width)
-        self.virtual_size = Size(width, len(self._drawn))
+        # never less than the window: growing inside it is then no change of layout
+        self.virtual_size = Size(width, max(len(self._drawn), self.size.height))
         top = self.scroll_offset.y
         dirty = [
             Region(0, at - top, self.size.width, 1)
