@@ -18,6 +18,7 @@ import click
 from selfheal_engine.config import Settings
 from selfheal_engine.coordinator import SelfHealingCoordinator
 from selfheal_engine.coordinator.publishing import Subscriber
+from selfheal_engine.coordinator.remote import RemoteEngine, find_engine
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Target
 
@@ -51,7 +52,7 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
     """The app over the engine, which is opened first: its errors are lines, not screens."""
     from selfheal_tui.app import SelfhealApp
 
-    engine = SelfHealingCoordinator(settings, target)
+    engine = nearest_engine(settings, target)
     engine.start()
     owns_service = bool(target.command)
     app = SelfhealApp(engine, settings, owns_service=owns_service)
@@ -60,6 +61,12 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
     finally:
         engine.stop(stop_service=app.stop_service if owns_service else False)
     return exit_code(engine)
+
+
+def nearest_engine(settings: Settings, target: Target) -> SelfHealingCoordinator | RemoteEngine:
+    """The engine that serves the target already, else one of our own; not started yet."""
+    serving = find_engine(settings, target)
+    return RemoteEngine(serving.path) if serving else SelfHealingCoordinator(settings, target)
 
 
 def watch_headless(settings: Settings, target: Target, subscriber: Subscriber | None = None) -> int:
@@ -87,7 +94,7 @@ def watch_plain(settings: Settings, target: Target) -> int:
     """A terminal that cannot draw: a line of text per event, commands typed as words."""
     from selfheal_tui.plain import run_plain
 
-    engine = SelfHealingCoordinator(settings, target)
+    engine = nearest_engine(settings, target)
     with engine:
         run_plain(engine, settings, sys.stdout)
     return exit_code(engine)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -55,6 +56,7 @@ class RemoteEngine:
         self._snapshot: Snapshot | None = None
         self._arrived = threading.Event()
         self._ended = threading.Event()
+        self._left = False
 
     # ------------------------------------------------------------ life
     def start(self) -> None:
@@ -70,6 +72,7 @@ class RemoteEngine:
 
     def stop(self, stop_service: bool | None = None) -> None:
         """Leave; the engine and the service run on, whatever is asked."""
+        self._left = True
         if self._channel is not None:
             with suppress(OSError):
                 self._channel.shutdown(socket.SHUT_RDWR)
@@ -175,6 +178,8 @@ class RemoteEngine:
             channel.close()
             for number in list(self._answers):
                 self._fail(number)
+            if not self._left:
+                self._tell(Event(time.time(), "stopped", {"reason": "the engine has ended"}))
 
     def _take(self, message: dict[str, Any]) -> None:
         if "snapshot" in message:

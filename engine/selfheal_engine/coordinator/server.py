@@ -73,7 +73,7 @@ class EngineServer:
         with self._lock:
             viewers = list(self._viewers)
         for viewer in viewers:
-            viewer.close()
+            viewer.close(at_once=False)
         self._thread.join(2.0)
 
     def _accept(self) -> None:
@@ -143,12 +143,14 @@ class Viewer:
             self._snapshot = news
             self._changed.notify()
 
-    def close(self) -> None:
+    def close(self, at_once: bool = True) -> None:
+        """Let it go; not `at_once`: when all that waits for it is sent."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        with suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
+        if at_once:
+            with suppress(OSError):
+                self._channel.shutdown(socket.SHUT_RDWR)
         self._gone(self)
 
     def _put(self, message: dict[str, Any] | Event) -> None:
