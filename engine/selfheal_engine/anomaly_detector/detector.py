@@ -10,7 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from selfheal_engine.anomaly_detector.forecast import Forecast, Forecaster, describe_leaks
+from selfheal_engine.anomaly_detector.forecast import (
+    Forecast,
+    Forecaster,
+    Suspicion,
+    describe_leaks,
+)
 from selfheal_engine.anomaly_detector.many_metrics import Multivariate
 from selfheal_engine.anomaly_detector.series import Series
 from selfheal_engine.anomaly_detector.signatures import (
@@ -50,6 +55,7 @@ class AnomalyDetector:
         self._signatures = SignatureMatcher((*catalogue(), *own))
         self._series = Series()
         self._forecaster = Forecaster()
+        self._leak = Suspicion()
         self._joint = Multivariate(len(SCORED))
         self._seen = 0
         self._told_s: dict[str, float] = {}
@@ -61,10 +67,10 @@ class AnomalyDetector:
         self._series.append(sample)
         deploy = sample.counters.get("deploy")
         if deploy is not None and self._deploy is not None and deploy != self._deploy:
-            self._forecaster.restart()
+            self._forecaster.restart(sample.time_s)
         self._deploy = deploy if deploy is not None else self._deploy
         alerts, suspects = self._signatures.match(sample.time_s, self._series)
-        forecasts, leaking = self._forecaster.ingest(sample)
+        forecasts, leaking, growing = self._forecaster.ingest(sample)
         alerts += self._growth_alerts(sample.time_s, forecasts, leaking)
         score, metrics = self._score(sample)
         return Assessment(
@@ -72,7 +78,9 @@ class AnomalyDetector:
             metrics=metrics,
             alerts=tuple(alerts),
             forecasts=forecasts,
-            leak_suspected=bool(leaking) or "leak" in suspects,
+            leak_suspected=self._leak.due(
+                sample.time_s, bool(leaking or growing) or "leak" in suspects
+            ),
             stall_suspected="stall" in suspects or self._stalled(sample),
         )
 

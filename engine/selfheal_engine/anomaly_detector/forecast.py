@@ -1,11 +1,13 @@
 """When will it run out? Time to limit of memory, descriptors, threads, disk, queues, pools.
 
-Each resource is followed at three horizons: the samples of the last minutes for fast leaks,
-one-minute floors for hours, quarter-hour floors for days. A floor is the smallest value of
-its block, so that a garbage collector's sawtooth does not look like growth. The slope is
-Theil and Sen's median of pairwise slopes; it counts when Mann and Kendall's test says so
-with a variance corrected for autocorrelation (Hamed & Rao, J. Hydrology 1998), and when the
-end of the window still rises as the whole does: growth that levels off is a warm-up.
+Each resource is followed at three horizons: the samples of the last minute for what rises
+fast, one-minute floors for hours, quarter-hour floors for days. A floor is the smallest value
+of its block, so that a garbage collector's sawtooth does not look like growth. After a restart
+every horizon is quiet for a while, because caches fill and imports finish, unless the limit
+is near.
+
+Two things are said: forecasts, which are announced, and suspicions, which only make the
+probe look closer and may therefore come early.
 """
 
 from __future__ import annotations
@@ -13,15 +15,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from selfheal_engine.anomaly_detector.growth import Growth, Point, measure_growth, rises_evenly
+from selfheal_engine.anomaly_detector.resources import RESOURCES, Resource
 from selfheal_engine.health_monitor.wording import describe_bytes, describe_duration
 from selfheal_engine.model import Sample
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,110 +41,28 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
-    """Something that fills up: where its level is read and what bounds it."""
+class _Horizon:
+    """Blocks of `seconds` (0: single samples); windows of so many blocks are looked at."""
 
-    key: str
-    metric: str
-    """The metric whose panel shows the forecast."""
-    limit_name: str
-    limit_key: str = ""
-    limit: float = math.inf
-    least_growth: float = 0.0
-    """Smallest growth over a window worth a word, in the resource's unit ..."""
-    least_share: float = 0.05
-    """... and as a share of its level at the start of the window."""
-    warn_s: float = 4 * 3600.0
-    """A limit farther away than this is not announced from the fast horizons."""
-    leak: bool = False
-    """Growth of it may be a leak in the code."""
-    sinks: bool = False
-    """It runs out by going down (free disk)."""
+    seconds: float
+    windows: tuple[int, ...]
+    quiet_s: float
+    """After a restart nothing is announced from it for so long."""
 
 
-RESOURCES = (
-    Resource(
-        "memory_usage",
-        "memory_usage",
-        "memory limit",
-        "memory_limit_bytes",
-        least_growth=24 * 2.0**20,
-        least_share=0.10,
-        leak=True,
-    ),
-    Resource(
-        "descriptors",
-        "memory_usage",
-        "descriptor limit",
-        "descriptors_limit",
-        least_growth=40.0,
-        least_share=0.25,
-        leak=True,
-    ),
-    Resource(
-        "threads",
-        "memory_usage",
-        "thread limit",
-        "threads_limit",
-        1000.0,
-        least_growth=20.0,
-        least_share=0.5,
-        leak=True,
-    ),
-    Resource(
-        "objects",
-        "memory_usage",
-        "",
-        least_growth=50_000.0,
-        least_share=0.25,
-        leak=True,
-    ),
-    Resource(
-        "queue_depth",
-        "queue_depth",
-        "queue limit",
-        "queue_limit",
-        1000.0,
-        least_growth=25.0,
-        least_share=0.5,
-        warn_s=1800.0,
-    ),
-    Resource(
-        "pool_used",
-        "queue_depth",
-        "pool size",
-        "pool_size",
-        least_growth=3.0,
-        least_share=0.3,
-        warn_s=1800.0,
-    ),
-    Resource(
-        "disk_free_bytes",
-        "memory_usage",
-        "disk full",
-        limit=0.0,
-        least_growth=64 * 2.0**20,
-        least_share=0.02,
-        sinks=True,
-    ),
-    Resource(
-        "response_time",
-        "response_time",
-        "latency budget",
-        "latency_budget_ms",
-        least_growth=50.0,
-        least_share=0.5,
-        warn_s=1800.0,
-    ),
+HORIZONS = (
+    _Horizon(0.0, (12,), 120.0),
+    _Horizon(60.0, (12, 30, 60), 900.0),
+    _Horizon(900.0, (16, 32, 64), 3 * 3600.0),
 )
-
-BLOCKS = ((0.0, 24, 20.0), (60.0, 60, 600.0), (900.0, 48, 4 * 3600.0))
-"""(seconds of a block, blocks kept, seconds of history needed) of the three horizons."""
-LEAST_POINTS = 8
-QUIET_AFTER_START_S = (10.0, 900.0, 4 * 3600.0)
-"""After a restart each horizon keeps quiet this long: caches fill, imports finish."""
+EARLY_S, EARLY_SAMPLES, EARLY_MOST = 24.0, 8, 40
+"""Suspicion: a climb over so long, in at least and at most so many samples ..."""
+EARLY_QUIET_S = 10.0
+"""... from so long after a restart."""
 NEAR_S = 600.0
-"""A limit nearer than this is announced even then."""
+"""A limit nearer than this is announced whatever the horizon and however young the process."""
+DROP = 0.25
+"""A level that falls by this share at once was given back by a restart."""
 
 
 class Forecaster:
@@ -153,104 +70,167 @@ class Forecaster:
 
     def __init__(self, resources: tuple[Resource, ...] = RESOURCES) -> None:
         self._tracks = {r.key: _Track(r) for r in resources}
+        self._uptime_s = 0.0
 
-    def ingest(self, sample: Sample) -> tuple[dict[str, Forecast], tuple[str, ...]]:
-        """Forecasts by metric (the nearest limit of each), and the resources that may leak."""
+    def ingest(
+        self, sample: Sample
+    ) -> tuple[dict[str, Forecast], tuple[str, ...], tuple[str, ...]]:
+        """Forecasts by metric (the nearest limit of each), what leaks, what may be about to."""
+        uptime_s = sample.counters.get("uptime_s", math.inf)
+        if uptime_s < self._uptime_s:
+            self.restart(sample.time_s)
+        self._uptime_s = uptime_s if math.isfinite(uptime_s) else 0.0
         nearest: dict[str, Forecast] = {}
-        leaking = []
+        leaking, suspected = [], []
         for key, track in self._tracks.items():
             level = sample.value(key) if key in sample.readings else sample.counters.get(key)
             if level is None:
                 continue
+            track.ingest(sample.time_s, level)
+            if track.resource.leak and track.suspicious():
+                suspected.append(key)
             limit = sample.counters.get(track.resource.limit_key, track.resource.limit)
-            forecast, leak = track.ingest(sample.time_s, level, limit)
-            if leak:
+            forecast = track.forecast(sample.time_s, limit)
+            if track.resource.leak and (forecast is not None or track.grows_for_long):
                 leaking.append(key)
             if forecast is None:
                 continue
             held = nearest.get(forecast.metric)
             if held is None or forecast.time_to_limit_s < held.time_to_limit_s:
                 nearest[forecast.metric] = forecast
-        return nearest, tuple(leaking)
+        return nearest, tuple(leaking), tuple(suspected)
 
-    def restart(self) -> None:
-        """The service was restarted: what was learned of its growth says nothing any more."""
-        self._tracks = {key: _Track(t.resource) for key, t in self._tracks.items()}
+    def restart(self, now_s: float) -> None:
+        """The service was restarted: every horizon is quiet for its while, and starts anew."""
+        for track in self._tracks.values():
+            track.restart(now_s)
 
 
 class _Track:
-    """The three horizons of one resource."""
+    """The horizons of one resource. Heights are levels turned so that the limit is above."""
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
-        self._began_s: float | None = None
-        self._recent: deque[tuple[float, float]] = deque(maxlen=360)
-        self._floors: tuple[deque[tuple[float, float]], ...] = tuple(
-            deque(maxlen=kept) for _, kept, _ in BLOCKS[1:]
+        self._recent: deque[Point] = deque(maxlen=240)
+        self._floors: tuple[deque[Point], ...] = tuple(
+            deque(maxlen=max(h.windows)) for h in HORIZONS[1:]
         )
         self._blocks: list[tuple[int, float]] = [(-1, 0.0)] * len(self._floors)
-        self._found: list[Growth | None] = [None] * len(BLOCKS)
+        self._found: list[Growth | None] = [None] * len(HORIZONS)
+        self._began_s: float | None = None
+        self._highest = -math.inf
+        """Highest level before the window of suspicion, since the restart."""
 
-    def ingest(self, now_s: float, level: float, limit: float) -> tuple[Forecast | None, bool]:
+    @property
+    def grows_for_long(self) -> bool:
+        """Steady growth that the slower horizons see; no limit is needed for that."""
+        return any(g is not None and g.steady for g in self._found[1:])
+
+    def restart(self, now_s: float) -> None:
+        self._began_s = now_s
+        self._recent.clear()
+        for floors in self._floors:
+            floors.clear()
+        self._blocks = [(-1, 0.0)] * len(self._floors)
+        self._found = [None] * len(HORIZONS)
+        self._highest = -math.inf
+
+    def ingest(self, now_s: float, level: float) -> None:
         height = -level if self.resource.sinks else level
+        if self._recent:
+            last_s, last = self._recent[-1]
+            if now_s <= last_s:
+                self._recent.clear()  # the clock was set back
+            elif abs(last) > 0 and last - height > DROP * abs(last):
+                self.restart(now_s)
         if self._began_s is None:
             self._began_s = now_s
+        if len(self._recent) >= EARLY_MOST:
+            self._highest = max(self._highest, self._recent[-EARLY_MOST][1])
         self._recent.append((now_s, height))
-        self._found[0] = self._growth(0, _window(self._recent, 20.0, LEAST_POINTS), now_s)
-        for place, (seconds, _, _) in enumerate(BLOCKS[1:]):
+        self._found[0] = self._growth(0, self._recent, now_s)
+        for place, horizon in enumerate(HORIZONS[1:]):
             block, floor = self._blocks[place]
-            here = int(now_s // seconds)
+            here = int(now_s // horizon.seconds)
             if here == block:
-                self._blocks[place] = (block, min(floor, height))
+                if height < floor:
+                    self._blocks[place] = (block, height)
                 continue
             if block >= 0:
-                self._floors[place].append(((block + 0.5) * seconds, floor))
-                points = list(self._floors[place])
-                self._found[place + 1] = self._growth(place + 1, points, now_s)
+                self._floors[place].append(((block + 0.5) * horizon.seconds, floor))
+                self._found[place + 1] = self._growth(place + 1, self._floors[place], now_s)
             self._blocks[place] = (here, height)
-        growths = [g for g in self._found if g is not None]
-        if not growths:
-            return None, False
-        leak = self.resource.leak and any(g.steady for g in growths)
-        if not math.isfinite(limit):
-            return None, leak
-        return self._nearest(growths, height, -limit if self.resource.sinks else limit), leak
 
-    def _growth(
-        self, horizon: int, points: list[tuple[float, float]], now_s: float
-    ) -> Growth | None:
+    def _growth(self, place: int, points: deque[Point], now_s: float) -> Growth | None:
+        """The growth of the longest window that has one and is steady, else of any."""
         assert self._began_s is not None
-        quiet_until = self._began_s + QUIET_AFTER_START_S[horizon]
-        points = [p for p in points if p[0] >= self._began_s + QUIET_AFTER_START_S[0]]
-        if len(points) < LEAST_POINTS or points[-1][0] - points[0][0] < BLOCKS[horizon][2] * 0.9:
-            return None
-        times = np.array([t for t, _ in points])
-        heights = np.array([h for _, h in points])
-        growth = measure_growth(times, heights)
-        if growth is None or growth.rise < self.resource.least_growth:
-            return None
-        if growth.rise < self.resource.least_share * abs(float(heights[0])):
-            return None
-        return replace(growth, steady=growth.steady and now_s >= quiet_until)
-
-    def _nearest(self, growths: list[Growth], height: float, limit: float) -> Forecast | None:
-        best: Forecast | None = None
-        for growth in growths:
-            left = max(limit - height, 0.0)
-            soonest = left / growth.steepest
-            time_s = left / growth.slope
-            latest = left / growth.flattest if growth.flattest > 0 else math.inf
-            if not growth.steady and time_s > NEAR_S:
+        quiet = now_s - self._began_s < HORIZONS[place].quiet_s
+        best: Growth | None = None
+        for number in reversed(HORIZONS[place].windows):
+            if len(points) < number:
                 continue
-            if time_s > max(self.resource.warn_s, 6 * growth.span_s):
+            if not self._enough(points[-1][1] - points[-number][1], points[-number][1]):
+                continue  # the cheap question first
+            growth = measure_growth(list(points)[-number:])
+            if growth is None or not self._enough(growth.rise, points[-number][1]):
+                continue
+            if growth.steady and not quiet:
+                return growth
+            best = best or growth
+        if best is not None and quiet:
+            best = Growth(
+                best.slope, best.flattest, best.steepest, best.rise, best.span_s, steady=False
+            )
+        return best
+
+    def _enough(self, rise: float, start: float) -> bool:
+        resource = self.resource
+        return rise >= max(resource.least_growth, resource.least_share * abs(start))
+
+    def suspicious(self) -> bool:
+        """A straight climb above everything seen since the restart."""
+        assert self._began_s is not None
+        points: list[Point] = []
+        newest_s = self._recent[-1][0]
+        for point in reversed(self._recent):
+            if point[0] < self._began_s + EARLY_QUIET_S or len(points) >= EARLY_MOST:
+                break
+            if len(points) >= EARLY_SAMPLES and newest_s - point[0] > EARLY_S:
+                break
+            points.append(point)
+        if len(points) < EARLY_SAMPLES or newest_s - points[-1][0] < 0.9 * EARLY_S:
+            return False
+        points.reverse()
+        start, rise = points[0][1], points[-1][1] - points[0][1]
+        resource = self.resource
+        if rise < max(resource.early_growth, resource.early_share * abs(start)):
+            return False
+        return points[-1][1] - 0.5 * rise > self._highest and rises_evenly(points)
+
+    def forecast(self, now_s: float, limit: float) -> Forecast | None:
+        if not math.isfinite(limit):
+            return None
+        height = self._recent[-1][1]
+        left = max((-limit if self.resource.sinks else limit) - height, 0.0)
+        best: Forecast | None = None
+        for place, growth in enumerate(self._found):
+            if growth is None:
+                continue
+            time_s = left / growth.slope
+            if time_s > NEAR_S and (not growth.steady or (place == 0 and self.resource.leak)):
+                continue
+            if not growth.steady and growth.flattest <= 0:
+                continue
+            if time_s > max(self.resource.warn_s, 12 * growth.span_s):
                 continue
             if best is None or time_s < best.time_to_limit_s:
+                latest = left / growth.flattest if growth.flattest > 0 else math.inf
                 best = Forecast(
                     self.resource.metric,
                     self.resource.limit_name,
                     abs(limit),
                     time_s,
-                    soonest,
+                    left / growth.steepest,
                     latest,
                     growth.slope * 60.0,
                     growth.span_s,
@@ -260,97 +240,44 @@ class _Track:
 
     def _words(self, growth: Growth, time_s: float) -> str:
         per_min = growth.slope * 60.0
-        is_bytes = "bytes" in self.resource.key or self.resource.key == "memory_usage"
-        amount = describe_bytes(per_min) if is_bytes else f"{per_min:.3g}"
-        name = self.resource.key.removesuffix("_bytes")
+        amount = describe_bytes(per_min) if self.resource.is_bytes else f"{per_min:.3g}"
         verb = "falls" if self.resource.sinks else "grows"
         return (
-            f"{name} {verb} by {amount} a minute: {self.resource.limit_name} in about "
-            f"{describe_duration(time_s)}"
+            f"{self.resource.name} {verb} by {amount} a minute: {self.resource.limit_name} in "
+            f"about {describe_duration(time_s)}"
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """A significant rise over one window; slopes per second."""
-
-    slope: float
-    flattest: float
-    steepest: float
-    rise: float
-    span_s: float
-    steady: bool
-    """It rises at the end as it did over the whole window."""
-
-
-def measure_growth(times: Floats, heights: Floats) -> Growth | None:
-    """The trend of the points if it is significantly upwards, else None.
-
-    Theil-Sen slope with Sen's (1968) 90 % interval; Kendall's S against its variance under
-    independence, inflated by (1 + r) / (1 - r) with r the lag-1 autocorrelation of the
-    residuals; steady when the median slope of the last third is at least half, and that of
-    the first third at most twice, the slope of the whole.
-    """
-    n = len(times)
-    rows, columns = np.triu_indices(n, 1)
-    spans = times[columns] - times[rows]
-    rises = heights[columns] - heights[rows]
-    slopes = np.sort(rises[spans > 0] / spans[spans > 0])
-    if not len(slopes):
-        return None
-    slope = float(np.median(slopes))
-    if slope <= 0:
-        return None
-    residuals = heights - slope * times
-    residuals = residuals - residuals.mean()
-    power = float(residuals @ residuals)
-    r = float(residuals[1:] @ residuals[:-1]) / power if power > 0 else 0.0
-    inflation = (1 + max(r, 0.0)) / (1 - min(max(r, 0.0), 0.95))
-    spread = math.sqrt(n * (n - 1) * (2 * n + 5) / 18.0 * inflation)
-    if float(np.sign(rises).sum()) / spread < 2.33:
-        return None
-    reach = 1.645 * spread
-    low = slopes[max(0, int((len(slopes) - reach) / 2))]
-    high = slopes[min(len(slopes) - 1, math.ceil((len(slopes) + reach) / 2))]
-    third = n // 3
-    start = _end_slope(times[: third + 1], heights[: third + 1])
-    end = _end_slope(times[-third - 1 :], heights[-third - 1 :])
-    span = float(times[-1] - times[0])
-    return Growth(
-        slope,
-        float(low),
-        max(float(high), slope),
-        slope * span,
-        span,
-        steady=end >= 0.6 * slope and start <= 1.6 * slope,
-    )
-
-
-def _end_slope(times: Floats, heights: Floats) -> float:
-    rows, columns = np.triu_indices(len(times), 1)
-    spans = times[columns] - times[rows]
-    slopes = (heights[columns] - heights[rows])[spans > 0] / spans[spans > 0]
-    return float(np.median(slopes)) if len(slopes) else 0.0
-
-
-def _window(
-    recent: deque[tuple[float, float]], seconds: float, least: int
-) -> list[tuple[float, float]]:
-    """The newest points: as many as cover `seconds`, at least `least`, at most 40."""
-    points: list[tuple[float, float]] = []
-    for point in reversed(recent):
-        if len(points) >= least and points[0][0] - point[0] > seconds:
-            break
-        points.append(point)
-        if len(points) >= 40:
-            break
-    return points[::-1]
-
-
-def describe_leaks(leaking: tuple[str, ...], limits: Mapping[str, Forecast]) -> str:
+def describe_leaks(leaking: tuple[str, ...], forecasts: Mapping[str, Forecast]) -> str:
     """One line for the feed."""
-    for forecast in limits.values():
-        if forecast.metric == "memory_usage":
-            return forecast.text
-    names = {"memory_usage": "memory", "objects": "the number of live objects"}
-    return " and ".join(names.get(k, k) for k in leaking) + " grows steadily: it may be a leak"
+    forecast = forecasts.get("memory_usage")
+    if forecast is not None:
+        return forecast.text
+    names = {r.key: r.name for r in RESOURCES}
+    return " and ".join(names[k] for k in leaking) + " grows steadily: it may be a leak"
+
+
+class Suspicion:
+    """When to look closer: at once, then 1, 2, 4, ... minutes apart while nothing comes of it."""
+
+    FIRST_S, LONGEST_S, FORGET_S = 60.0, 3600.0, 900.0
+
+    def __init__(self) -> None:
+        self._next_s = -math.inf
+        self._wait_s = self.FIRST_S
+        self._seen_s = -math.inf
+
+    def due(self, now_s: float, suspected: bool) -> bool:
+        """True on the ticks that should start a look."""
+        if now_s < self._seen_s:  # the clock was set back
+            self._next_s = self._seen_s = now_s
+        if not suspected:
+            return False
+        if now_s - self._seen_s > self.FORGET_S:
+            self._wait_s = self.FIRST_S
+        self._seen_s = now_s
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._wait_s
+        self._wait_s = min(2 * self._wait_s, self.LONGEST_S)
+        return True

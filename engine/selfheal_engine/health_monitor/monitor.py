@@ -71,7 +71,7 @@ class HealthMonitor:
         self._forecasts: Mapping[str, Forecast] = {}
         self._recovery = Recovery()
         self._health = HealthScore(100.0)
-        self._note = ""
+        self._healed_s = float("-inf")
         self._deploy: float | None = None
         if self._file is not None and self._profiles_file is not None:
             self._rollups.load(self._file)
@@ -111,6 +111,13 @@ class HealthMonitor:
             metric.chart.reset()
             metric.point = None
         return Alert(now_s, "deploy", "info", f"learning what is normal again: {why}")
+
+    def note_healed(self, now_s: float) -> None:
+        """The cause is gone: what it cost stops counting, and only what is seen now counts."""
+        self._healed_s = now_s
+        self._recovery = Recovery()
+        if self._samples:
+            self._health = self._recovery.update(now_s, self._damages(self._samples[-1]))
 
     # ------------------------------------------------------------ state out
     def states(self) -> tuple[MetricState, ...]:
@@ -249,8 +256,9 @@ class HealthMonitor:
     # ------------------------------------------------------------ the score
     def _failed_requests(self, window_s: float) -> tuple[float, float]:
         failed = requests = 0.0
+        since = max(self._samples[-1].time_s - window_s, self._healed_s)
         for sample in reversed(self._samples):
-            if sample.time_s < self._samples[-1].time_s - window_s:
+            if sample.time_s < since:
                 break
             failed += sample.counters.get("errors", 0.0)
             requests += sample.counters.get("requests", 0.0)
