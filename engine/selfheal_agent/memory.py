@@ -31,7 +31,7 @@ MAX_VISITED = 60_000
 MAX_DEPTH = 6
 MAX_ELEMENTS = 40
 """Elements of a container that are walked into."""
-MIN_MORE = 8
+MIN_MORE = 5
 _SIZED = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
 
 
@@ -41,12 +41,13 @@ class MemoryWatch:
     def __init__(self) -> None:
         import tracemalloc
 
+        # containers first: what tracemalloc sees later has then surely been counted there
+        self._sizes = {id(value): len(value) for value, _, _ in held_containers()}
         gc.collect()
         self._ours = not tracemalloc.is_tracing()
         if self._ours:
             tracemalloc.start(6)
         self._before = tracemalloc.take_snapshot()
-        self._sizes = {id(value): len(value) for value, _, _ in held_containers()}
         self._descriptors = descriptors_by_kind()
         self.started = time.monotonic()
 

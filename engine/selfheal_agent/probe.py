@@ -125,8 +125,11 @@ class _Probe:
     def goodbye(self) -> None:
         if self.channel.pid != os.getpid():
             return
-        self.channel.flush(1.0)
-        self.channel.close()
+        try:
+            self.channel.put({"t": "stats", "session": os.getsid(0), **self.stats()})
+            self.channel.flush(1.0)
+        finally:
+            self.channel.close()
 
     # ------------------------------------------------------------ in the channel's thread
     def hello(self) -> dict[str, Any]:

@@ -22,8 +22,11 @@ STALL_MIN_S = 2.0
 """No request counts as stalled before this."""
 STALL_FACTOR = 8.0
 """... nor before this many times the p99 of its own route (or of all requests)."""
+FEW = 5
+FEW_FACTOR = 30.0
+"""With 5 to 19 known requests: this many times the slowest of them, 3 s at least."""
 STALL_UNKNOWN_S = 10.0
-"""Limit for requests of a process that has served fewer than 20."""
+"""Limit for requests of a process that has served fewer than 5."""
 RISK_S = 30.0
 """A lock wait of this length alone makes a risk of 0.9; a cycle is 1."""
 
@@ -117,6 +120,8 @@ class StallWatch:
         route = request.route_of(request.environ) if request.route_of else ""
         totals = self._totals.routes.get(route)
         counts = totals.counts if totals is not None and totals.requests >= 20 else None
+        if counts is None and totals is not None and totals.requests >= FEW:
+            return max(3.0, FEW_FACTOR * histogram.middle_s(max(totals.counts)))
         if counts is None:
             counts = {}
             for other in self._totals.routes.values():

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from selfheal_agent import frames, good_calls, texts
 
 MakeModule = Callable[[str, str], ModuleType]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from selfheal_agent import capture as capturing
 from selfheal_agent.capture import Capture, message_of
 from selfheal_agent.recording import decode
-
 from tests.agent.conftest import MakeModule
 
 
@@ -24,7 +24,7 @@ class Book:
     def crash(self, function: Callable[..., Any], *args: Any) -> BaseException:
         try:
             function(*args)
-        except BaseException as why:
+        except (Exception, SystemExit) as why:  # noqa: BLE001 - what a hook is given
             self.capture.exception(why, "test")
             return why
         raise AssertionError("did not raise")
@@ -63,9 +63,7 @@ def test_arguments_are_recorded_for_replay(make_module: MakeModule, book: Book) 
     }
 
 
-def test_rebound_parameters_are_named_and_not_recorded(
-    make_module: MakeModule, book: Book
-) -> None:
+def test_rebound_parameters_are_named_and_not_recorded(make_module: MakeModule, book: Book) -> None:
     shop = make_module("crash_c", "def f(a, b):\n    a = a + 1\n    return a / b\n")
     book.crash(shop.f, 1, 0)
     frame = capturing.finish(book.records[0])["frames"][-1]
@@ -87,9 +85,10 @@ def test_known_crashes_are_counted_beyond_the_budget(make_module: MakeModule, bo
         book.crash(shop.f)
     assert len(book.records) == capturing.FULL_FIRST
     assert book.capture.total == 500
-    assert sum(r["count"] for r in book.records) + sum(
-        count for _, count in book.capture.unreported()
-    ) == 500
+    assert (
+        sum(r["count"] for r in book.records) + sum(count for _, count in book.capture.unreported())
+        == 500
+    )
     assert book.capture.unreported() == []
 
 
@@ -138,11 +137,11 @@ def test_exits_are_no_crashes(make_module: MakeModule, book: Book) -> None:
 
 
 def test_messages_are_read_without_the_classes_own_code() -> None:
-    class Loud(Exception):
+    class LoudError(Exception):
         def __str__(self) -> str:
             raise SystemExit("user code ran")
 
-    assert message_of(Loud("a", 5)) == "(a, 5)"
+    assert message_of(LoudError("a", 5)) == "(a, 5)"
     assert message_of(KeyError("sku")) == "'sku'"
     assert "No such file" in message_of(OSError(2, "No such file", "x"))
     assert message_of(ValueError("password=hunter22")) == "password=[scrubbed]"
@@ -189,15 +188,15 @@ def test_errors_logged_in_an_except_block_bring_the_exception(
 
 
 def test_hostile_exceptions_do_no_harm(book: Book) -> None:
-    class Hostile(Exception):
+    class HostileError(Exception):
         def __getattribute__(self, name: str) -> Any:
             raise SystemExit("user code ran")
 
         __setattr__ = __repr__ = __str__ = __hash__ = __eq__ = __getattribute__  # type: ignore[assignment]
 
     try:
-        raise Hostile("x")
-    except Hostile as why:
+        raise HostileError("x")
+    except HostileError as why:
         book.capture.exception(why, "test")
         book.capture.exception(why, "again")
     assert len(book.records) == 1

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from selfheal_agent import good_calls
 from selfheal_agent.recording import decode
-
 from tests.agent.conftest import MakeModule
 
 

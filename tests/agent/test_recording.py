@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from selfheal_agent.recording import UnrecordableError, decode, encode, is_exact, try_encode
 from selfheal_agent.replaying import StandInUsedError
 
@@ -85,7 +86,7 @@ SAMPLES: list[Any] = [
     defaultdict(list, {"k": [1]}),
     OrderedDict(b=1, a=2),
     Counter("hello"),
-    datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.timezone.utc),
+    datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC),
     datetime.date(2024, 1, 1),
     datetime.timedelta(days=3),
     decimal.Decimal("1.10"),

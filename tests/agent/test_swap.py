@@ -10,9 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from selfheal_agent import good_calls
 from selfheal_agent.swap import Swapper
-
 from tests.agent.conftest import MakeModule
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
 from selfheal_agent.values import MAX_NODES, picture, picture_all
 

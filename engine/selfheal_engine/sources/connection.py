@@ -27,7 +27,6 @@ class ProbeConnection:
         self.owner = False
         self.taken_by = 0
         self.gone = False
-        self.stats: dict[str, Any] = {}
         self._messages: list[dict[str, Any]] = []
         self._replies: dict[int, dict[str, Any]] = {}
         self._inbox = bytearray()

@@ -22,14 +22,14 @@ class LeakReport:
         self._wait_s = wait_s
         self._number = 0
         self._phase = "start"
-        chosen = sorted(probes.connections, key=lambda c: -int(c.stats.get("requests", 0)))
+        chosen = sorted(probes.connections, key=lambda c: -probes.requests_of(c.pid))
         workers = [c for c in chosen if c.pid != probes.root] or chosen
         self._connection = workers[0] if workers else None
         if self._connection is None:
             self.done = True
             return
         self._number = self._connection.send({"t": "memory_start", "changes": True})
-        self._due = time.monotonic() + wait_s
+        self._due = 0.0
 
     def advance(self, probes: ProbeSet) -> Occurrence | None:
         """Go on as far as possible; the leak once it is found."""
@@ -39,7 +39,11 @@ class LeakReport:
         if connection.gone:
             self.done = True
             return None
-        if self._phase == "start" and time.monotonic() >= self._due:
+        if self._phase == "start" and connection.reply(self._number) is not None:
+            # only now has the first look been taken
+            self._due = time.monotonic() + self._wait_s
+            self._phase = "wait"
+        elif self._phase == "wait" and time.monotonic() >= self._due:
             self._number = connection.send({"t": "memory_report", "changes": True})
             self._phase = "report"
         elif self._phase == "report":

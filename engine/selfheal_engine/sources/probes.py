@@ -123,8 +123,11 @@ class ProbeSet:
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
-        os.close(self._wake_r)
-        os.close(self._wake_w)
+        self._connections.clear()
+        for fd in (self._wake_r, self._wake_w):
+            if fd >= 0:
+                os.close(fd)
+        self._wake_r = self._wake_w = -1
 
     def _drain_wake(self) -> None:
         try:
@@ -176,6 +179,10 @@ class ProbeSet:
         return [m for m in found if m.get("t") != "stats"]
 
     # ------------------------------------------------------------ questions
+    def requests_of(self, pid: int) -> int:
+        """Requests that one process has served, as far as it told."""
+        return int(self._last_stats.get(pid, {}).get("requests", 0))
+
     def ask(
         self, message: dict[str, Any], timeout_s: float, pids: tuple[int, ...] = ()
     ) -> dict[int, dict[str, Any]]:

@@ -18,6 +18,10 @@ import psutil
 from selfheal_engine.model import ProcessInfo, Reading
 
 
+REFRESH_S = 0.5
+"""The tree is not looked for more often than this."""
+
+
 @dataclass(slots=True)
 class _Seen:
     process: psutil.Process
@@ -51,6 +55,7 @@ class ProcessTree:
         self._seen: dict[int, _Seen] = {}
         self._last_s = time.monotonic()
         self._started = 0
+        self._refreshed_s = 0.0
         self.memory_note = ""
         self.refresh()
 
@@ -69,6 +74,7 @@ class ProcessTree:
 
     def refresh(self) -> None:
         """Find the tree's processes anew."""
+        self._refreshed_s = time.monotonic()
         found: dict[int, psutil.Process] = {}
         try:
             root = psutil.Process(self.root)
@@ -115,6 +121,8 @@ class ProcessTree:
 
     def infos(self, with_probe: set[int], pythons: dict[int, str]) -> tuple[ProcessInfo, ...]:
         """What the service screen shows, root first."""
+        if time.monotonic() - self._refreshed_s > REFRESH_S:
+            self.refresh()
         found = []
         for pid, seen in sorted(self._seen.items(), key=lambda item: item[0]):
             found.append(

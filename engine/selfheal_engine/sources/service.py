@@ -366,7 +366,7 @@ class ServiceSource:
         return None
 
     def close(self, stop_service: bool) -> None:
-        """Detach; end the service too when asked."""
+        """Detach; end the service too when asked. Harmless the second time."""
         if stop_service:
             if self._process is not None:
                 launching.stop(self._process)

@@ -1,0 +1,261 @@
+"""Flask under gunicorn gthread: what is caught, measured and swapped while requests go on."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from selfheal_agent.recording import decode
+from selfheal_engine.config import Settings
+from selfheal_engine.model import METRICS, FunctionSwap, Occurrence, Target
+from selfheal_engine.sources import open_source
+from selfheal_engine.sources.discovery import list_services
+from tests.sources.conftest import Running
+
+pytestmark = pytest.mark.e2e
+
+
+def swap_of(path: Path, text: str, *functions: str) -> FunctionSwap:
+    path.write_text(text, encoding="utf-8")
+    return FunctionSwap(str(path), hashlib.sha256(text.encode()).hexdigest(), functions)
+
+
+def test_a_crash_is_caught_once_with_its_place_arguments_and_request(shop: Running) -> None:
+    assert shop.get("/order/2") == 500
+    shop.until(lambda: shop.seen)
+    [occurrence] = shop.seen
+    crash = occurrence.crash
+    assert crash is not None
+    assert (crash.function, crash.line) == ("Cart.total", 13)
+    line = (shop.project / "shop.py").read_text().splitlines()[12]
+    assert line[crash.column : crash.end_column] == 'order["address"]["zip"]'
+    assert decode_order(crash.arguments) == {"address": None}
+    assert occurrence.request is not None
+    assert (occurrence.request.path, occurrence.request.app) == ("/order/2", "shop:app")
+    assert occurrence.request.route == "GET /order/<int:number>"
+    assert occurrence.fingerprint
+    assert [f.function for f in occurrence.frames if f.own] == ["order", "price", "Cart.total"]
+
+
+def decode_order(arguments: str) -> object:
+    import json
+
+    plain = json.loads(arguments)
+    return decode(json.dumps(plain["v"]["args"][1]))
+
+
+def test_every_failed_request_is_counted_whichever_worker_served_it(shop: Running) -> None:
+    threads = [
+        threading.Thread(target=lambda: [shop.get("/order/2") for _ in range(10)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    shop.until(lambda: shop.count() >= 40)
+    assert shop.count() == 40
+    assert len({occurrence.fingerprint for occurrence in shop.seen}) == 1
+    sample = shop.source.sample(time.time())
+    assert sample.counters["requests"] == 40
+    assert sample.counters["errors"] == 40
+    assert shop.source.route_counts()["GET /order/<int:number>"] == (40, 40)
+
+
+def test_a_sample_has_the_seven_metrics_or_says_why_not(shop: Running) -> None:
+    first = shop.source.sample(time.time())
+    assert set(first.readings) == set(METRICS)
+    assert first.readings["response_time"].value is None
+    assert "no requests" in first.readings["response_time"].reason
+    for _ in range(20):
+        shop.get("/")
+    second = shop.source.sample(time.time())
+    assert second.value("response_time") is not None
+    assert second.value("queue_depth") == 0
+    assert second.value("deadlock_risk") == 0
+    assert (second.value("memory_usage") or 0) > 10_000_000
+    assert (second.value("cpu_usage") or 0) >= 0
+    assert second.counters["processes"] == 3
+    assert [stat.route for stat in shop.source.endpoints()] == ["GET /"]
+
+
+def test_a_posted_body_can_be_replayed(shop: Running) -> None:
+    body = b'{"cents": 500, "share": 0, "password": "hunter22"}'
+    assert shop.get("/checkout", body) == 500
+    shop.until(lambda: shop.seen)
+    request = shop.seen[0].request
+    assert request is not None
+    assert request.method == "POST"
+    assert b'"share": 0' in request.body
+    assert b"hunter22" not in request.body
+
+
+def test_good_calls_follow_the_first_crash_and_entry_arguments_the_second(shop: Running) -> None:
+    def finished() -> bool:
+        for number in range(8):
+            shop.get(f"/order/{number}")
+        return any(len(occurrence.good_calls) >= 4 for occurrence in shop.seen)
+
+    shop.until(finished)
+    last = next(o for o in shop.seen if len(o.good_calls) >= 4)
+    totals = [call for call in last.good_calls if call.function == "Cart.total"]
+    assert totals
+    assert decode(totals[0].result) == 5
+
+
+def test_a_swap_heals_every_worker_and_no_request_is_lost(shop: Running) -> None:
+    path = shop.project / "shop.py"
+    old = path.read_text()
+    new = old.replace(
+        'zone = order["address"]["zip"]', 'zone = (order["address"] or {}).get("zip", "")'
+    )
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def traffic() -> None:
+        while not stop.is_set():
+            statuses.append(shop.get("/order/1"))
+
+    threads = [threading.Thread(target=traffic) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(10):
+        swap = swap_of(path, new if turn % 2 == 0 else old, "Cart.total")
+        results = shop.source.swap(swap)
+        assert all(result.ok for result in results), results
+        assert sum(bool(result.swapped) for result in results) == 2
+    assert shop.get("/order/2") == 500
+    shop.source.swap(swap_of(path, new, "Cart.total"))
+    assert [shop.get("/order/2") for _ in range(10)] == [200] * 10
+    shop.source.revert(FunctionSwap(str(path), ""))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200}
+    assert shop.get("/order/2") == 500
+
+
+def test_the_text_of_running_code_survives_a_write_to_its_file(shop: Running) -> None:
+    path = shop.project / "shop.py"
+    shop.source.hold_text(str(path))
+    path.write_text("# a new first line\n" + path.read_text())
+    shop.get("/order/2")
+    shop.until(lambda: shop.seen)
+    crash = shop.seen[0].crash
+    assert crash is not None
+    assert crash.source_line == 'zone = order["address"]["zip"]'
+
+
+def test_workers_that_are_replaced_keep_the_totals_exact(shop: Running) -> None:
+    import os
+    import signal
+
+    for _ in range(5):
+        shop.get("/order/2")
+    shop.until(lambda: shop.count() >= 5)
+    workers = [p.pid for p in shop.source.service().processes if p.role == "worker"]
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    known = set(workers)
+    shop.until(
+        lambda: sum(c.pid not in known for c in shop.source._probes.connections) >= 3, seconds=20
+    )
+    for _ in range(5):
+        shop.get("/order/2")
+    shop.until(lambda: shop.count() >= 10)
+    assert shop.count() == 10
+    assert shop.source.sample(time.time()).counters["requests"] == 10
+
+
+def test_a_request_far_beyond_its_own_distribution_is_reported_while_it_hangs(
+    shop: Running,
+) -> None:
+    for _ in range(60):
+        shop.get("/slow?s=0")
+    hanging = threading.Thread(target=shop.get, args=("/slow?s=8",))
+    hanging.start()
+    shop.until(lambda: any(o.kind == "stall" for o in shop.seen))
+    stall = next(o for o in shop.seen if o.kind == "stall")
+    assert hanging.is_alive()
+    crash = stall.crash
+    assert crash is not None
+    assert crash.function == "slow"
+    assert crash.source_line.startswith("time.sleep")
+    assert stall.durations_s
+    assert max(stall.durations_s) < 1.0
+    hanging.join()
+
+
+def test_a_memory_report_names_the_line_and_the_holder(shop: Running) -> None:
+    stop = threading.Event()
+
+    def traffic() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            shop.get(f"/leak/{number}")
+
+    thread = threading.Thread(target=traffic)
+    thread.start()
+
+    def found() -> bool:
+        shop.source.request_memory_report(1.0)  # again when the first saw too little
+        return any(o.kind == "leak" for o in shop.seen)
+
+    try:
+        shop.until(found)
+    finally:
+        stop.set()
+        thread.join()
+    leak = next(o for o in shop.seen if o.kind == "leak")
+    crash = leak.crash
+    assert crash is not None
+    assert crash.source_line == 'CACHE[number] = "x" * 6000'
+    assert crash.function == "leak"
+    assert leak.growth[0].holder == "shop.CACHE", leak.growth
+    assert leak.growth[0].bytes_grown > 60_000
+
+
+def test_a_second_app_may_look_and_is_told_who_was_first(shop: Running, settings: Settings) -> None:
+    import os
+
+    second = open_source(Target(name="shop"), settings)
+    try:
+        second.poll(0.5)
+        assert str(os.getpid()) in second.read_only()
+        assert shop.source.read_only() == ""
+        path = shop.project / "shop.py"
+        results = second.swap(swap_of(path, path.read_text(), "price"))
+        assert results
+        assert not any(result.ok for result in results)
+        assert "look only" in results[0].reason
+        shop.get("/order/2")
+        shop.until(lambda: shop.seen)
+        seen: list[Occurrence] = []
+        end = time.monotonic() + 10
+        while not seen and time.monotonic() < end:
+            seen = second.poll(0.2)
+        assert seen[0].fingerprint == shop.seen[0].fingerprint
+    finally:
+        second.close(stop_service=False)
+
+
+def test_a_later_app_reads_what_happened_while_nobody_looked(
+    shop: Running, settings: Settings
+) -> None:
+    shop.source.close(stop_service=False)
+    shop.get("/order/2")
+    [service] = list_services(Path(settings.run_dir))
+    assert (service.name, service.taken_by) == ("shop", 0)
+    later = open_source(Target(name="shop"), settings)
+    try:
+        end = time.monotonic() + 10
+        seen: list[Occurrence] = []
+        while not seen and time.monotonic() < end:
+            seen = later.poll(0.2)
+        assert seen[0].exception == "TypeError"
+    finally:
+        later.close(stop_service=True)
