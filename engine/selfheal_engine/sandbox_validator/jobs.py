@@ -35,8 +35,11 @@ class Report:
     def outcome(self, step: str) -> Outcome:
         """How a step ended; {"ended": "died"} when nothing genuine was said about it."""
         for record in self.records:
+            outcome = record.get("outcome") or {"ended": "died"}
             if record.get("step") == step:
-                return dict(record.get("outcome") or {"ended": "died"})
+                return dict(outcome)
+            if step in outcome.get("each", ()):
+                return dict(outcome["each"][step])
         return {"ended": "timeout" if self.timed_out else "died"}
 
 
@@ -51,6 +54,8 @@ class Steps:
     compile: tuple[str, ...] = ()
     steps: tuple[dict[str, Any], ...] = ()
     import_timeout_s: float = 30.0
+    cover: Mapping[str, list[int]] = field(default_factory=dict)
+    """Lines of which it is told whether they ran."""
 
 
 @dataclass(slots=True)
@@ -75,6 +80,7 @@ class Workshop:
             "compile": list(job.compile),
             "steps": list(job.steps),
             "import_timeout_s": job.import_timeout_s,
+            "cover": dict(job.cover),
         }
         wall_s = job.import_timeout_s + sum(s.get("timeout_s", 10.0) + 5 for s in job.steps)
         return self._run("worker", body, files, wall_s)

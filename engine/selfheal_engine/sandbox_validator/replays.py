@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ GOOD_CALLS_AT_MOST = 40
 _TIMEOUT_S = {"stall": 3.0, "growth": 20.0, "interleaving": 60.0}
 """Seconds for one replay; a stall's limits run faster inside, so 3 s stand for a minute."""
 DEFAULT_TIMEOUT_S = 10.0
+BATCH_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,13 @@ def step_for(
     if reproducer.request is not None:
         step.update(request_step(reproducer.request))
     return step
+
+
+def batch(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The steps as one, run one after the other in a single process."""
+    if not steps:
+        return []
+    return [{"id": "goods", "kind": "batch", "calls": list(steps), "timeout_s": BATCH_TIMEOUT_S}]
 
 
 def request_step(request: RequestRecord) -> dict[str, Any]:
@@ -163,14 +171,53 @@ def same_name(one: str, other: str) -> bool:
     return short and one.rpartition(".")[2] == other.rpartition(".")[2]
 
 
-def comparable(outcome: Outcome) -> str:
-    """What of an outcome must be the same in the old and the new code."""
-    kept = {
-        key: outcome.get(key)
-        for key in ("ended", "value", "effects", "exception", "status", "body")
-        if outcome.get(key) is not None
-    }
-    return json.dumps(kept, sort_keys=True)
+_COMPARED = ("ended", "value", "effects", "exception", "status", "type", "body")
+
+
+def leaves(outcome: Outcome) -> dict[str, str]:
+    """An outcome taken apart: path -> leaf, so that two runs can be compared piece by piece."""
+    found: dict[str, str] = {}
+    for key in _COMPARED:
+        if key in outcome:
+            _flatten(key, _parsed(key, outcome[key]), found)
+    return found
+
+
+def _parsed(key: str, value: Any) -> Any:
+    """Recordings are JSON text, response bodies often are."""
+    if key == "body":
+        value = base64.b64decode(value).decode(errors="replace")
+    try:
+        return json.loads(value) if key in ("value", "effects", "body") else value
+    except ValueError:
+        return value
+
+
+def _flatten(path: str, value: Any, found: dict[str, str]) -> None:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            _flatten(f"{path}.{key}", item, found)
+    elif isinstance(value, list) and value:
+        found[f"{path}.length"] = str(len(value))
+        for number, item in enumerate(value):
+            _flatten(f"{path}[{number}]", item, found)
+    else:
+        found[path] = json.dumps(value)
+
+
+def stable(first: Outcome, again: Outcome) -> dict[str, str]:
+    """The leaves that two runs of the same code agree on: times and random ids drop out."""
+    one, two = leaves(first), leaves(again)
+    return {path: leaf for path, leaf in one.items() if two.get(path) == leaf}
+
+
+def difference(wanted: dict[str, str], outcome: Outcome) -> str:
+    """The first stable leaf that this run does not share, in words; "" when all agree."""
+    now = leaves(outcome)
+    for path, leaf in wanted.items():
+        if now.get(path) != leaf:
+            return f"{path} is {now.get(path, 'gone')[:80]}, was {leaf[:80]}"
+    return ""
 
 
 def shape(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class TestRun:
     changed: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     """Modules outside the project that the run had loaded at its end, when asked for."""
+    covered: dict[str, list[int]] = field(default_factory=dict)
+    """Those of the lines asked for that the tests ran."""
     stopped: str = ""
     """The expected test at whose failure the run was stopped."""
 
@@ -100,6 +102,7 @@ def run_tests(
     only: tuple[str, ...] = (),
     repeat: int = 1,
     libraries: bool = False,
+    cover: Mapping[str, list[int]] | None = None,
 ) -> TestRun:
     """Run the tests with `files` in place; a failing expected test stops the run early."""
     if command.runner == "command":
@@ -111,6 +114,7 @@ def run_tests(
         "only": list(only),
         "repeat": repeat,
         "libraries": libraries,
+        "cover": dict(cover or {}),
     }
     return read(workshop.test(orders, files, wall_s))
 
@@ -158,6 +162,7 @@ def read(report: Report) -> TestRun:
         fault,
         report.changed,
         tuple((end or {}).get("libraries", ())),
+        dict((end or {}).get("covered", {})),
         stopped,
     )
 

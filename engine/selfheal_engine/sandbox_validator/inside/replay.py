@@ -18,7 +18,12 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import cover
+else:
+    import cover
 
 Outcome = dict[str, Any]
 Job = dict[str, Any]
@@ -86,13 +91,35 @@ def use_django(root: str) -> None:
 
 def run(step: Step, job: Job) -> Outcome:
     """Run one step; exceptions are the caller's to report."""
+    watch = cover.Cover(job.get("cover") or {}, job["root"])
+    if step["kind"] in ("batch", "call", "request", "statement", "stall"):
+        watch.start()
+    try:
+        outcome = run_kind(step, job)
+    except BaseException as why:
+        outcome = raised(why, job)
+    outcome["covered"] = watch.found()
+    return outcome
+
+
+def run_kind(step: Step, job: Job) -> Outcome:
     kind = step["kind"]
+    if kind == "batch":
+        return {"ended": "returned", "each": {one["id"]: apart(one, job) for one in step["calls"]}}
     if kind == "call":
         return call(step, job)
     if kind not in ("request", "statement", "growth", "stall", "interleaving"):
         return {"ended": "unknown", "why": f"no way to replay a {kind}"}
     outcome: Outcome = importlib.import_module(kind).replay(step, job)
     return outcome
+
+
+def apart(step: Step, job: Job) -> Outcome:
+    """One call of a batch; what it raises is its own outcome."""
+    try:
+        return run_kind(step, job)
+    except BaseException as why:
+        return raised(why, job)
 
 
 def call(step: Step, job: Job) -> Outcome:

@@ -26,14 +26,18 @@ from typing import TYPE_CHECKING, Any
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import kernel, replay
+    from selfheal_engine.sandbox_validator.inside import cover, kernel, replay
 else:
     sys.path.insert(0, FOLDER)
+    import cover
     import kernel
     import replay
 
 Orders = dict[str, Any]
 Say = Callable[..., None]
+
+_cover: list[cover.Cover] = []
+"""The one that watches this process, once it does."""
 
 
 def main() -> None:
@@ -112,6 +116,9 @@ def run(orders: Orders, descriptor: int, token: str) -> int:
         while content:
             content = content[os.write(descriptor, content) :]
 
+    if orders.get("cover"):
+        _cover.append(cover.Cover(orders["cover"], root))
+        _cover[0].start()
     if orders["runner"] == "pytest":
         return run_pytest(orders, say)
     return run_unittest(orders, say)
@@ -120,6 +127,8 @@ def run(orders: Orders, descriptor: int, token: str) -> int:
 def ending(orders: Orders, collected: int, code: int, stopped: str) -> dict[str, Any]:
     """The last record: without it, the run did not come to its end."""
     found: dict[str, Any] = {"collected": collected, "code": code, "stopped": stopped}
+    if _cover:
+        found["covered"] = _cover[0].found()
     if orders.get("libraries"):
         found["libraries"] = replay.libraries(orders["root"])
     return found

@@ -1,0 +1,197 @@
+"""From reports to checks: what each run says about a patch, in a sentence for the person."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterable, Iterator
+
+from selfheal_engine.model import Candidate, Check, Occurrence, Reproducer
+from selfheal_engine.project import Project
+from selfheal_engine.sandbox_validator import replays
+from selfheal_engine.sandbox_validator.baselines import Baseline
+from selfheal_engine.sandbox_validator.jobs import Outcome, Report
+from selfheal_engine.sandbox_validator.static_checks import original, python_files
+from selfheal_engine.sandbox_validator.test_runs import TestRun
+
+_JUDGES_SUFFIXES = (".py", ".ini", ".cfg", ".toml", ".pth")
+
+
+def step_name(number: int, reproducer: Reproducer) -> str:
+    """The record that tells how a reproducer ended; an import is its own."""
+    return "imports" if reproducer.kind == "import" else f"reproducer{number}"
+
+
+def why_not(reproducer: Reproducer, outcome: Outcome) -> str:
+    """Why a reproducer is of no use: the unpatched tree does not show the bug."""
+    seen = replays.fault(reproducer, outcome)
+    text = f"the recorded {reproducer.kind} did not show the bug again"
+    return f"{text} ({seen.text})" if seen.text else text
+
+
+def imports(report: Report, base: Baseline) -> Check:
+    outcome = report.outcome("imports")
+    if outcome["ended"] == "returned":
+        return Check("imports", "passed", "the changed modules compile and import", n=1)
+    if not base.imports and not any(r.kind == "import" for _, r, _ in base.reproducers):
+        return Check("imports", "unknown", "the project did not import before the patch either")
+    seen = replays.fault(Reproducer("import"), outcome)
+    return Check("imports", "failed", f"importing fails: {seen.text}")
+
+
+def reproduced(report: Report, base: Baseline) -> Check:
+    """The verdict of the reproducers: none of them may show any fault now."""
+    if not base.reproducers:
+        why = base.reproducer_note or "nothing was recorded that shows the bug again"
+        return Check("reproducer", "unknown", why)
+    details: list[str] = []
+    failed: list[tuple[Reproducer, Outcome, replays.Fault]] = []
+    known, answered = 0, False
+    for number, reproducer, before in base.reproducers:
+        outcome = report.outcome(step_name(number, reproducer))
+        seen = replays.fault(reproducer, outcome)
+        if not seen.known:
+            details.append(f"{reproducer.kind}: {seen.text}")
+            continue
+        known += 1
+        was = replays.fault(reproducer, before).text
+        details.append(f"{reproducer.kind}: before {was}; after {seen.text or ended(outcome)}")
+        if seen.present:
+            failed.append((reproducer, outcome, seen))
+        elif reproducer.kind == "request":
+            answered = True
+    # an exception that the request turns into a proper answer is the patch's intention
+    blocking = [
+        seen
+        for reproducer, outcome, seen in failed
+        if not answered or replays.same_fault(reproducer, outcome)
+    ]
+    if blocking:
+        return Check("reproducer", "failed", blocking[0].text, known, details=tuple(details))
+    if not known:
+        text = "the recording could not be replayed on the patch"
+        return Check("reproducer", "unknown", text, details=tuple(details))
+    text = "the recorded input showed the bug before and shows none now"
+    return Check("reproducer", "passed", text, known, details=tuple(details))
+
+
+def ended(outcome: Outcome) -> str:
+    if outcome.get("gave_up"):
+        return f"gives up in time ({outcome['gave_up']})"
+    if "status" in outcome:
+        return f"answered with {outcome['status']}"
+    value = str(outcome.get("value", ""))
+    return f"returns {value[:80]}" if value else "no fault"
+
+
+def goods(report: Report, base: Baseline) -> Check:
+    """The calls that went well must go as they went."""
+    differing = []
+    for step in base.good_steps:
+        name = str(step["id"])
+        if name not in base.goods:
+            continue
+        outcome = report.outcome(name)
+        differs = replays.difference(base.goods[name], outcome)
+        if differs:
+            fault = replays.fault(Reproducer("call"), outcome)
+            differing.append(f"{step['function']}: {fault.text or differs}")
+    if differing:
+        text, count = differing[0], len(base.goods)
+        return Check("good_calls", "failed", text, count, details=tuple(differing))
+    text = f"{len(base.goods)} recorded good calls give what they gave before"
+    return Check("good_calls", "passed", text, len(base.goods))
+
+
+def shape(report: Report, base: Baseline, occurrence: Occurrence) -> Check | None:
+    """Whether the failing call now returns the kind of value that good calls return."""
+    for number, reproducer, _ in base.reproducers:
+        outcome = report.outcome(step_name(number, reproducer))
+        value = str(outcome.get("value", ""))
+        if reproducer.kind != "call" or outcome["ended"] != "returned" or not value:
+            continue
+        function = reproducer.functions[0]
+        kinds = {
+            replays.shape(good.result)
+            for good in occurrence.good_calls
+            if good.function == function and good.result and not good.raised
+        }
+        if not kinds:
+            continue
+        now, usual = replays.shape(value), " or ".join(sorted(kinds))
+        if now in kinds:
+            return Check("shape", "passed", f"{function} returns {now}, as good calls do", n=1)
+        text = f"{function} now returns {now} where good calls return {usual}"
+        return Check("shape", "failed", text, n=1)
+    return None
+
+
+def tests(run: TestRun, base: Baseline) -> Check:
+    if run.infrastructure:
+        return Check("tests", "infrastructure", run.infrastructure)
+    if run.fault:
+        return Check("tests", "failed", run.fault)
+    passing = base.tests.passing
+    missing = sorted(passing - run.with_outcome("passed"))
+    meddled = sorted(
+        name for name in set(run.changed) - base.tests.changed if name.endswith(_JUDGES_SUFFIXES)
+    )
+    if meddled:
+        return Check("tests", "failed", f"running the patch changed {meddled[0]}")
+    if missing:
+        first = run.stopped or missing[0]
+        why = run.reasons.get(first, "").splitlines()[:1]
+        text = f"{first} passed before and does not now" + (f": {why[0]}" if why else "")
+        return Check("tests", "failed", text, len(passing), details=tuple(missing[:20]))
+    text = f"{len(passing)} tests pass as before"
+    fixed = base.tests.failing & run.with_outcome("passed")
+    if fixed:
+        text += f"; {len(fixed)} that failed pass now"
+    if base.tests.flaky:
+        text += f"; {len(base.tests.flaky)} flaky ones are left out"
+    return Check(
+        "tests", "passed", text, len(passing), details=tuple(sorted(base.tests.flaky)[:20])
+    )
+
+
+def coverage(wanted: dict[str, list[int]], ran: Iterable[dict[str, list[int]]]) -> Check:
+    """How many of the changed lines a replay or a test has run."""
+    seen = {(path, line) for one in ran for path, lines in one.items() for line in lines}
+    total = sum(len(lines) for lines in wanted.values())
+    hit = sum((path, line) in seen for path, lines in wanted.items() for line in lines)
+    if not total:
+        return Check("coverage", "unknown", "the patch changes no line that runs by itself")
+    text = f"{hit} of {total} changed lines were run"
+    return Check("coverage", "passed" if 2 * hit >= total else "failed", text, n=hit)
+
+
+def changed_lines(candidate: Candidate, project: Project) -> dict[str, list[int]]:
+    """Path -> lines of the new text that the patch added or changed and that begin a statement."""
+    found: dict[str, list[int]] = {}
+    for path, content in python_files(candidate).items():
+        try:
+            tree = ast.parse(content)
+        except (SyntaxError, ValueError):
+            continue
+        added = set(_added(original(project, path), content))
+        found[path] = sorted(added & set(_statements(tree)))
+    return found
+
+
+def _added(before: bytes, after: bytes) -> Iterator[int]:
+    old, new = before.splitlines(), after.splitlines()
+    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    for tag, _, _, start, end in matcher.get_opcodes():
+        if tag != "equal":
+            yield from range(start + 1, end + 1)
+
+
+def _statements(tree: ast.Module) -> Iterator[int]:
+    """First lines of statements that run: neither docstrings nor `global`, nor `try:` itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not isinstance(
+            node, (ast.Global, ast.Nonlocal, ast.Try, ast.FunctionDef, ast.ClassDef)
+        ):
+            is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if not is_text:
+                yield node.lineno
