@@ -1,0 +1,303 @@
+"""Repairs a checkout with failing tests: localize, try many small edits, write the best few."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from selfheal_engine.config import Settings
+from selfheal_engine.diagnosis.source_file import SourceFile, Sources
+from selfheal_engine.diagnosis.spectrum import Scores, TestSpectrum, suspicion
+from selfheal_engine.errors import PatchConflictError, SelfhealError
+from selfheal_engine.model import Candidate, Check, Suspect, Verdict
+from selfheal_engine.patch_generator.conventions import is_test
+from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
+from selfheal_engine.patch_generator.rewriting import RewriteError
+from selfheal_engine.patch_generator.writing import write_candidate
+from selfheal_engine.project import Project, sha256
+from selfheal_engine.repair.quick_text import region_of, spliced
+from selfheal_engine.repair.trials import Runner, TestResult, Trial, runner_of
+
+Say = Callable[[str], None]
+MOST_MUTANTS = 8000
+MOST_LINES = 60
+BATCH = 1500
+ENOUGH_PLAUSIBLE = 40
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What a repair found; candidates best first."""
+
+    candidates: tuple[Candidate, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
+    failing: tuple[str, ...] = ()
+    passing: int = 0
+    tried: int = 0
+    plausible: int = 0
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    """Processor seconds of the sandboxes."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Search:
+    """The state of one repair."""
+
+    runner: Runner
+    sources: Sources
+    results: list[TestResult]
+    failing: list[TestResult]
+    passing: list[TestResult]
+    scores: Scores
+    plausible: list[Mutation] = field(default_factory=list)
+    tried: int = 0
+
+
+def project_of(root: Path, tests: Sequence[str]) -> Project:
+    """The checkout as a project, with the interpreter that its test command names."""
+    if not root.is_dir():
+        raise SelfhealError(f"{root} is no folder: --project names the checkout to repair")
+    return Project(root.resolve(), _python_of(root, tests), tuple(tests))
+
+
+def _python_of(root: Path, tests: Sequence[str]) -> str:
+    words = [word for word in tests if "=" not in word or "/" in word]
+    if words[:1] == ["env"]:
+        words = words[1:]
+    first = words[0] if words else ""
+    name = first.rpartition("/")[2]
+    if name.startswith(("python", "pypy")):
+        if "/" in first:
+            return str((root / first).absolute() if not first.startswith("/") else Path(first))
+        found = shutil.which(first)
+        if found:
+            return found
+    for venv in (".venv", "venv"):
+        python = root / venv / "bin" / "python"
+        if python.exists():
+            return str(python.absolute())
+    return sys.executable
+
+
+def repair_project(
+    root: Path, tests: Sequence[str], failing: Sequence[str], settings: Settings, say: Say
+) -> RepairReport:
+    """Search for patches that make the failing tests pass and keep the others passing.
+
+    `failing` names the tests to repair; empty: all that fail. Raises SelfhealError when the
+    tests cannot be run or none of them fails.
+    """
+    started = time.monotonic()
+    project = project_of(root, tests)
+    runner = runner_of(project, settings)
+    say("running the tests one by one")
+    results = runner.first_run()
+    search = _localized(runner, results, failing)
+    say(f"{len(search.failing)} tests fail, {len(search.passing)} pass")
+    suspects = _suspects(search)
+    _search(search, settings, say)
+    candidates, verdicts = _written(search, settings, say)
+    return RepairReport(
+        candidates,
+        verdicts,
+        suspects,
+        tuple(t.id for t in search.failing),
+        len(search.passing),
+        search.tried,
+        len(search.plausible),
+        time.monotonic() - started,
+        runner.cpu_s,
+    )
+
+
+def _localized(runner: Runner, results: list[TestResult], wanted: Sequence[str]) -> _Search:
+    failing = [t for t in results if t.failed]
+    passing = [t for t in results if t.outcome == "passed"]
+    if wanted:
+        named = [t for t in failing if any(_names(w, t.id) for w in wanted)]
+        if not named:
+            raise SelfhealError(f"{', '.join(wanted)} does not fail: check the test's id")
+        failing = named
+    if not failing:
+        raise SelfhealError("no test fails: there is nothing to repair")
+    spectra = [TestSpectrum(t.id, t.failed, t.lines) for t in [*failing, *passing]]
+    scores = {file: lines for file, lines in suspicion(spectra).items() if not is_test(file)}
+    return _Search(runner, Sources(runner.project), results, failing, passing, scores)
+
+
+def _names(wanted: str, test: str) -> bool:
+    return wanted == test or test.endswith((f"/{wanted}", f"::{wanted}"))
+
+
+def _suspects(search: _Search) -> tuple[Suspect, ...]:
+    ranked = sorted(
+        (
+            (score, file, line)
+            for file, lines in search.scores.items()
+            for line, score in lines.items()
+        ),
+        reverse=True,
+    )
+    found: list[Suspect] = []
+    for score, path, line in ranked[:10]:
+        file = search.sources.get(path)
+        function = file.function_at(line) if file is not None else None
+        name = file.qualified_name(function) if file and function is not None else "<module>"
+        reason = "reached by the failing tests" if score < 0.99 else "reached by failing tests only"
+        found.append(Suspect(path, line, name, round(min(1.0, score), 3), reason))
+    return tuple(found)
+
+
+def _mutations(search: _Search) -> list[Mutation]:
+    """Mutations of the most suspicious lines of all files, heaviest first."""
+    ranked = sorted(
+        (
+            (score, file, line)
+            for file, lines in search.scores.items()
+            for line, score in lines.items()
+            if score > 0
+        ),
+        reverse=True,
+    )[:MOST_LINES]
+    by_file: dict[str, dict[int, float]] = {}
+    for score, path, line in ranked:
+        by_file.setdefault(path, {})[line] = score
+    found: list[Mutation] = []
+    for path, lines in by_file.items():
+        file = search.sources.get(path)
+        if file is not None:
+            found += mutations_of(file, lines)
+    found.sort(key=lambda m: -m.weight)
+    return found[:MOST_MUTANTS]
+
+
+def _search(search: _Search, settings: Settings, say: Say) -> None:
+    mutations = [m for m in _mutations(search) if m.function is not None]
+    tests = [t.id for t in sorted(search.failing, key=lambda t: t.seconds)]
+    tests += [t.id for t in sorted(search.passing, key=lambda t: t.seconds)]
+    limits = _limits(search)
+    budget = settings.search_s * 0.75
+    for start in range(0, len(mutations), BATCH):
+        left = budget - search.runner.cpu_s
+        if left < 1 or len(search.plausible) >= ENOUGH_PLAUSIBLE:
+            return
+        batch = mutations[start : start + BATCH]
+        mutants = [
+            m for m in (_mutant(search, n, mutation) for n, mutation in enumerate(batch)) if m
+        ]
+        say(f"trying {len(mutants)} small edits")
+        for trial in search.runner.try_mutants(mutants, tests, limits, left):
+            search.tried += 1
+            if trial.outcome == "passed":
+                search.plausible.append(batch[trial.id])
+
+
+def _limits(search: _Search) -> dict[str, float]:
+    """Processor seconds for each test on a mutant, from its own time or the passing tests'."""
+    usual = min(max((t.cpu_s for t in search.passing), default=0.01), 1.0)
+    return {
+        t.id: 0.05 + 6 * (t.cpu_s if t.outcome == "passed" else usual)
+        for t in [*search.failing, *search.passing]
+    }
+
+
+def _mutant(search: _Search, number: int, mutation: Mutation) -> dict[str, object] | None:
+    file = search.sources.get(mutation.file)
+    region = region_of(file, mutation.line) if file is not None else None
+    if file is None or region is None:
+        return None
+    part = {
+        "file": mutation.file,
+        "source": spliced(region, mutation.edits),
+        "line": region.first,
+        "annotations": "from __future__ import annotations" in file.text,
+    }
+    return {"id": number, "parts": [part]}
+
+
+def _written(
+    search: _Search, settings: Settings, say: Say
+) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
+    ordered = sorted(search.plausible, key=lambda m: -m.weight)
+    candidates: list[Candidate] = []
+    seen: set[str] = set()
+    for mutation in ordered:
+        try:
+            candidate = write_candidate(
+                search.sources,
+                [(mutation.file, edit) for edit in mutation.edits],
+                strategy="logic_correction",
+                template=mutation.kind,
+                title=_title(search.sources.get(mutation.file), mutation),
+                explanation="Found by trying small edits of the lines that failing tests reach.",
+                confidence=round(min(0.9, mutation.weight), 3),
+            )
+        except RewriteError:
+            continue
+        if candidate.id not in seen:
+            seen.add(candidate.id)
+            candidates.append(candidate)
+        if len(candidates) == settings.candidates:
+            break
+    confirmed = _confirmed(search, candidates)
+    shown = [c for c in candidates if c.id in confirmed]
+    return tuple(shown), tuple(confirmed[c.id] for c in shown)
+
+
+def _confirmed(search: _Search, candidates: Sequence[Candidate]) -> dict[str, Verdict]:
+    """Run all tests on the files as they would be written: the last word before showing."""
+    tests = [t.id for t in [*search.failing, *search.passing]]
+    jobs = [
+        {"id": number, "files": {path: content.decode() for path, content in c.files}}
+        for number, c in enumerate(candidates)
+    ]
+    trials = search.runner.try_mutants([], tests, _limits(search), 30.0, jobs) if jobs else []
+    return {
+        candidates[trial.id].id: _verdict(search, candidates[trial.id], trial)
+        for trial in trials
+        if trial.outcome == "passed"
+    }
+
+
+def _verdict(search: _Search, candidate: Candidate, trial: Trial) -> Verdict:
+    fixed, kept = len(search.failing), len(search.passing)
+    checks = (
+        Check("parses", "passed", "the new files parse", 1),
+        Check("reproducer", "passed", f"{fixed} failing tests pass now", fixed),
+        Check("tests", "passed", f"{kept} other tests pass as before", kept),
+    )
+    return Verdict(
+        candidate.id, checks, min(95, 50 + 4 * (fixed + kept)), True, seconds=trial.seconds
+    )
+
+
+def _title(file: SourceFile | None, mutation: Mutation) -> str:
+    what = mutation.kind.replace("_", " ")
+    text = file.line(mutation.line)[:60] if file is not None else ""
+    return f"{what} in `{text}`"
+
+
+def apply_first(root: Path, report: RepairReport) -> list[str]:
+    """Write the first candidate's files; the paths written.
+
+    Raises PatchConflictError when a file is not what the patch was made for.
+    """
+    first = report.candidates[0]
+    for path, wanted in first.original_hashes:
+        file = root / path
+        if sha256(file.read_bytes()) != wanted:
+            raise PatchConflictError(f"{path} changed while it was repaired: run repair again")
+    for path, content in first.files:
+        target = (root / path).resolve()
+        made = target.with_name(f".{target.name}.selfheal")
+        made.write_bytes(content)
+        shutil.copymode(target, made)
+        made.replace(target)
+    return [path for path, _ in first.files]
