@@ -7,7 +7,14 @@ from functools import cache
 
 from selfheal_engine.patch_generator.rules import Rule
 
-MODULES = ("null_check", "error_handling", "timeout_guard", "memory_leak_fix")
+MODULES = (
+    "null_check",
+    "error_handling",
+    "resource_cleanup",
+    "timeout_guard",
+    "race_condition_fix",
+    "memory_leak_fix",
+)
 
 
 @cache

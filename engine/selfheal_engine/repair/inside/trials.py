@@ -7,8 +7,10 @@ in as JSON on standard input, results go out as JSON lines on the real standard 
 """
 
 import ast
+import copy
 import gc
 import importlib.abc
+import inspect
 import json
 import os
 import resource
@@ -22,6 +24,7 @@ import unittest
 
 FUTURE_ANNOTATIONS = 0x1000000
 LOCALS_PER_FRAME = 24
+SCREENED_TOGETHER = 100
 
 
 class Channel:
@@ -92,6 +95,21 @@ class PytestItems:
             item.session._setupstate.teardown_exact(None)
         return False
 
+    def repeatable(self, name):
+        """A function that runs the test again and again in one process, None where that may lie.
+
+        Only plain functions whose arguments are all parameters: these are copied for each run.
+        """
+        item = self.items[name]
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        wanted = set(getattr(item, "fixturenames", ("?",)))
+        function = getattr(item, "obj", None)
+        plain = isinstance(function, types.FunctionType) and wanted <= set(params) | {"request"}
+        if not plain or function.__code__.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
+            return None
+        names = [n for n in params if n in inspect.signature(function).parameters]
+        return lambda: function(**{n: copy.deepcopy(params[n]) for n in names})
+
 
 class UnittestItems:
     """Tests that the standard loader finds, where pytest is not installed."""
@@ -122,6 +140,9 @@ class UnittestItems:
     def fails(self, name):
         failure = self.run(name)
         return failure is not None and failure[0] == "failed"
+
+    def repeatable(self, name):
+        return None
 
 
 class _Result(unittest.TestResult):
@@ -461,18 +482,83 @@ def running_functions(root):
     return found
 
 
+class Screening:
+    """Runs one quick failing test on many mutants in one process, and tells which ones pass it.
+
+    The first mutant that loops or dies ends the process; those behind it get a new one.
+    """
+
+    def __init__(self, test, mutants, root, running, limit_s):
+        self.test, self.mutants, self.root = test, mutants, root
+        self.running, self.limit_s = running, limit_s
+        self.passed, self.at = [], 0
+
+    def __call__(self):
+        signal.signal(signal.SIGVTALRM, signal.getsignal(signal.SIGUSR1))
+        for self.at, mutant in enumerate(self.mutants):
+            originals = [
+                (f, f.__code__, f.__defaults__, f.__kwdefaults__)
+                for f in {
+                    f
+                    for part in mutant["parts"]
+                    for f in self.running.get(os.path.join(self.root, part["file"]), ())
+                }
+            ]
+            signal.setitimer(signal.ITIMER_VIRTUAL, self.limit_s)
+            try:
+                if place(mutant, self.root, self.running):
+                    self.test()
+                    self.passed.append(mutant["id"])
+            except Exception:  # noqa: BLE001 - whatever it is, the test has failed
+                continue
+            finally:
+                for function, code, defaults, keyword in originals:
+                    function.__code__ = code
+                    function.__defaults__, function.__kwdefaults__ = defaults, keyword
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        return {"outcome": "passed", "passed": self.passed, "at": len(self.mutants)}
+
+    def partial(self):
+        return {"outcome": "timeout", "passed": self.passed, "at": self.at + 1}
+
+
+def screened(items, job, running):
+    """The mutants that pass the quickest failing test; all of them where it cannot be repeated."""
+    test = items.repeatable(job["tests"][0]) if job["tests"] else None
+    if test is None:
+        yield from job["mutants"]
+        return
+    mutants, at = job["mutants"], 0
+    limit = job["limits"].get(job["tests"][0], job["test_limit_s"])
+    while at < len(mutants):
+        batch = mutants[at : at + SCREENED_TOGETHER]
+        work = Screening(test, batch, job["root"], running, limit)
+        wall = 2.0 + 4 * limit + 0.05 * len(batch)
+        answer, _ = in_fork(work, wall, job["memory_bytes"])
+        passed = set(answer.get("passed") or ())
+        # a process that died said nothing: its mutants are tried one by one
+        done = answer.get("at") or len(batch)
+        for mutant in batch[:done]:
+            if "at" not in answer or mutant["id"] in passed:
+                yield mutant
+            else:
+                yield {"id": mutant["id"], "screened": True}
+        at += done
+
+
 def run_mutants(job, items, channel):
     limits = job["limits"]
     running = running_functions(job["root"].rstrip("/") + "/")
     gc.collect()
     gc.freeze()
     started = os.times()
-    for mutant in job["mutants"]:
+    for mutant in screened(items, job, running):
         now = os.times()
-        used = sum(now[:4]) - sum(started[:4])
-        if used > job["cpu_s"]:
-            channel.say(what="stopped", cpu_s=used)
+        if sum(now[:4]) - sum(started[:4]) > job["cpu_s"]:
             return
+        if mutant.get("screened"):
+            channel.say(what="mutant", id=mutant["id"], outcome="failed", seconds=0.0)
+            continue
         tests = [t for t in mutant.get("tests") or job["tests"] if t in items.items]
         limit = sum(limits.get(t, job["test_limit_s"]) for t in tests) + 0.5
         work = MutantRun(items, mutant, tests, job, running)
