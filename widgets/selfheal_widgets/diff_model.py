@@ -176,9 +176,10 @@ def _files(diff: str) -> Iterator[tuple[str, list[_Hunk]]]:
             continue
         header = HEADER.match(text)
         if header:
-            hunks.append(_Hunk(int(header[1]), int(header[3])))
             old_left = int(header[2] or 1)
             new_left = int(header[4] or 1)
+            # an empty side names the line before the hunk
+            hunks.append(_Hunk(int(header[1]) + (not old_left), int(header[3]) + (not new_left)))
         elif text.startswith("--- "):
             if path:
                 yield path, hunks

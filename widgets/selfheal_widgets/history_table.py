@@ -167,6 +167,7 @@ def stats_lines(stats: HealingStats, width: int, *, ascii_only: bool = False) ->
     if stats.downtime_avoided_s:
         times.append(f"downtime avoided {duration(stats.downtime_avoided_s)}")
     out += wrap(" · ".join(times), width, "muted") if times else []
+    longest = max((len(name) for name in stats.by_strategy), default=0)
     full, empty = ("#", ".") if ascii_only else ("█", "░")
     for name, (applied, healed) in sorted(stats.by_strategy.items(), key=lambda kv: -kv[1][0]):
         if not applied:
@@ -175,7 +176,7 @@ def stats_lines(stats: HealingStats, width: int, *, ascii_only: bool = False) ->
         filled = round(healed / applied * cells)
         out.append(
             line(
-                (f"{name:<20}", "muted"),
+                (f"{name:<{longest}} ", "muted"),
                 (full * filled + empty * (cells - filled), "good" if healed == applied else "warn"),
                 (f"  {healed} of {applied} healed", "muted"),
             )
