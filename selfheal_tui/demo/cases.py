@@ -62,11 +62,16 @@ def all_cases() -> tuple[Case, ...]:
     """The bundled cases, then the zoo's, each in the order of the strategies."""
     bundled = [_read(file, bundled=True) for file in sorted(BUNDLED.glob("*/*.toml"))
                if file.name != "history.toml"]  # fmt: skip
-    zoo = [_read(file, bundled=False) for file in sorted(ZOO.glob("*/truth.toml"))]
+    zoo = cases_in(ZOO)
     order = {name: place for place, name in enumerate(STRATEGIES)}
     for cases in (bundled, zoo):
         cases.sort(key=lambda case: (order.get(case.strategy, len(order)), case.name))
     return (*bundled, *zoo)
+
+
+def cases_in(folder: Path) -> list[Case]:
+    """The cases that lie in a folder, one folder each with a `truth.toml`."""
+    return [_read(file, bundled=False) for file in sorted(folder.glob("*/truth.toml"))]
 
 
 def find_case(name: str) -> Case:

@@ -23,7 +23,7 @@ from selfheal_tui.demo.cases import Case, all_cases
 from selfheal_tui.demo.prepare import prepare
 from tests.benchmarks._session import Plain, Played, Under, play_under_the_app, save
 from tests.benchmarks._statistics import percent, wilson
-from tests.zoo.judge import judge_diff
+from tests.zoo.judge import can_judge, judge_diff
 
 PATIENCE_S = 75.0
 """How long after the bug's time a proposal is waited for."""
@@ -86,7 +86,7 @@ def run_case(case: Case, folder: Path, seed: int, bug_after_s: float | None) -> 
 
     played = play_under_the_app(prepared, Under(), enough, most_s, GRACE_S)
     result = read_result(case, played)
-    for candidate in result.shown:
+    for candidate in result.shown if can_judge(case) else []:
         try:
             outcome = judge_diff(case, candidate.diff)
         except ValueError as why:
@@ -230,7 +230,6 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--case", action="append", default=[], help="only this one, repeatable")
     parser.add_argument("--strategy", help="only the cases of this strategy")
-    parser.add_argument("--bundled", action="store_true", help="the demo's cases too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bug-after", type=float, help="seconds of health before the bug")
     parser.add_argument("--json", default="repair", help="name of the result in bench-results")

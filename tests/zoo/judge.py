@@ -62,6 +62,11 @@ def judge_tree(case: Case, tree: Path, python: str = sys.executable, most_s: flo
     )
 
 
+def can_judge(case: Case) -> bool:
+    """The zoo's cases have hidden tests; the demo's own do not."""
+    return (case.folder / "hidden").is_dir()
+
+
 def judge_files(case: Case, files: dict[str, bytes], python: str = sys.executable) -> Outcome:
     """The outcome of the service with some of its files replaced."""
     with copy_of(case) as tree:

@@ -1,4 +1,4 @@
-"""Plays the upstream too: from the bug's time on it fails every fourth call."""
+"""Plays the upstream too: from the bug's time on every fourth call of it fails."""
 
 import json
 import random
@@ -18,9 +18,6 @@ class Upstream(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         first.append(time.monotonic())
         if time.monotonic() - first[0] > chosen.bug_after_s and rng.random() < 0.25:
-            if rng.random() < 0.3:
-                self.close_connection = True
-                return
             self.send_error(503)
             return
         body = json.dumps({"rate": 1.1}).encode()
