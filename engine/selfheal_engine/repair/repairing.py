@@ -23,9 +23,9 @@ from selfheal_engine.repair.quick_text import region_of, spliced
 from selfheal_engine.repair.trials import Runner, TestResult, Trial, runner_of
 
 Say = Callable[[str], None]
-MOST_MUTANTS = 8000
+MOST_MUTANTS = 24_000
 MOST_LINES = 60
-BATCH = 1500
+BATCH = 4000
 ENOUGH_PLAUSIBLE = 40
 
 

@@ -463,7 +463,7 @@ class OneLockOrder(Rule):
                     title=f"take `{second}` before `{first}` here too",
                     weight=1.4 + 0.1 * uses,
                     file=file,
-                    explanation="Who takes two locks in opposite orders waits for the other for ever.",
+                    explanation="Two threads with opposite orders wait for each other for ever.",
                 )
                 break
 

@@ -98,16 +98,25 @@ class PytestItems:
     def repeatable(self, name):
         """A function that runs the test again and again in one process, None where that may lie.
 
-        Only plain functions whose arguments are all parameters: these are copied for each run.
+        Only plain functions whose arguments are all parameters (these are copied for each run),
+        without fixtures that the project itself wants used everywhere.
         """
         item = self.items[name]
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        wanted = set(getattr(item, "fixturenames", ("?",)))
         function = getattr(item, "obj", None)
-        plain = isinstance(function, types.FunctionType) and wanted <= set(params) | {"request"}
-        if not plain or function.__code__.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
+        if not isinstance(function, types.FunctionType):
             return None
-        names = [n for n in params if n in inspect.signature(function).parameters]
+        if function.__code__.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
+            return None
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+        for fixture, definitions in known.items():
+            code = getattr(definitions[-1].func, "__code__", None)
+            own = code is not None and code.co_filename.startswith(str(item.config.rootpath))
+            if own and fixture not in params:
+                return None
+        names = list(inspect.signature(function).parameters)
+        if not set(names) <= set(params):
+            return None
         return lambda: function(**{n: copy.deepcopy(params[n]) for n in names})
 
 
@@ -495,28 +504,30 @@ class Screening:
 
     def __call__(self):
         signal.signal(signal.SIGVTALRM, signal.getsignal(signal.SIGUSR1))
-        for self.at, mutant in enumerate(self.mutants):
-            originals = [
-                (f, f.__code__, f.__defaults__, f.__kwdefaults__)
-                for f in {
-                    f
-                    for part in mutant["parts"]
-                    for f in self.running.get(os.path.join(self.root, part["file"]), ())
-                }
-            ]
+        for at, mutant in enumerate(self.mutants):
+            self.at = at
+            saved = self._functions_of(mutant)
             signal.setitimer(signal.ITIMER_VIRTUAL, self.limit_s)
-            try:
-                if place(mutant, self.root, self.running):
-                    self.test()
-                    self.passed.append(mutant["id"])
-            except Exception:  # noqa: BLE001 - whatever it is, the test has failed
-                continue
-            finally:
-                for function, code, defaults, keyword in originals:
-                    function.__code__ = code
-                    function.__defaults__, function.__kwdefaults__ = defaults, keyword
+            if self._passes(mutant):
+                self.passed.append(mutant["id"])
+            for function, code, defaults, keyword in saved:
+                function.__code__ = code
+                function.__defaults__, function.__kwdefaults__ = defaults, keyword
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         return {"outcome": "passed", "passed": self.passed, "at": len(self.mutants)}
+
+    def _passes(self, mutant):
+        try:
+            placed = place(mutant, self.root, self.running)
+            self.test()
+        except Exception:  # noqa: BLE001 - whatever it is, the test has failed
+            return False
+        return bool(placed)
+
+    def _functions_of(self, mutant):
+        files = {os.path.join(self.root, part["file"]) for part in mutant["parts"]}
+        functions = [f for file in files for f in self.running.get(file, ())]
+        return [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
 
     def partial(self):
         return {"outcome": "timeout", "passed": self.passed, "at": self.at + 1}
