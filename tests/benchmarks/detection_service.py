@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +88,7 @@ def simulate(days: float, seed: int, faults: int = 0) -> Life:
     traffic = _traffic(rng, clock, events)
     deploys = _moments(rng, n, days / 3.5, 0.04)
     recycles = np.union1d(deploys, _moments(rng, n, days * 4, 0.0))
-    for row in deploys:
-        events.append((float(clock[row]), "deploy"))
+    events += [(float(clock[row]), "deploy") for row in deploys]
     batch = _batches(rng, clock, events)
     load = traffic / 40.0
     requests = rng.poisson(traffic * STEP_S).astype(float)
@@ -147,7 +147,7 @@ def simulate(days: float, seed: int, faults: int = 0) -> Life:
             "gc_collections": collections,
             "loop_lag_ms": lag,
             "upstream_ms": upstream,
-            "uptime_s": uptime,
+            "uptime_s": uptime.astype(float),
             "deploy": deploy,
             "cores": np.full(n, 4.0),
         },
@@ -209,7 +209,7 @@ def _memory(
     )
     cache = np.zeros(n)
     edges = np.concatenate([[0], recycles, [n]])
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         size, tau = rng.uniform(60, 160) * mb, rng.uniform(120, 500)
         cache[a:b] = size * (1 - np.exp(-since[a:b] / tau))
     saw = np.zeros(n)
@@ -247,7 +247,7 @@ def _moments(
 def _inject(rng: np.random.Generator, life: Life, number: int) -> None:
     """Faults one after the other with quiet between them, kinds in random order."""
     kinds = [KINDS[i % len(KINDS)] for i in range(number)]
-    rng.shuffle(kinds)  # type: ignore[arg-type]
+    rng.shuffle(kinds)
     lengths = [_length_s(rng, kind) for kind in kinds]
     free = len(life) * STEP_S - DAY_S - sum(lengths)
     gap = free / (number + 1)
@@ -318,7 +318,7 @@ def _leak(rng: np.random.Generator, life: Life, a: int, b: int) -> int | None:
     grown = room * share
     over = np.flatnonzero(life.metrics["memory_usage"][a:b] + grown >= MEMORY_LIMIT)
     limit = a + (int(over[0]) if len(over) else n - 1)
-    grown[limit - a :] = np.linspace(0, 1, n)[: b - limit] * 0  # killed at the limit, restarted
+    grown[limit - a :] = 0.0  # killed at the limit, restarted
     life.metrics["memory_usage"][a:b] += grown
     return limit
 
@@ -338,7 +338,7 @@ def _descriptors(rng: np.random.Generator, life: Life, a: int, b: int) -> int | 
 
 def _queue(rng: np.random.Generator, life: Life, a: int, b: int) -> int | None:
     """Consumers are slower than producers: the queue grows until it refuses work."""
-    rate = QUEUE_LIMIT / (rng.uniform(5, min(20, (b - a) * STEP_S / 60 * 0.9)) * 60 / STEP_S)
+    rate = QUEUE_LIMIT / (rng.uniform(4, min(20, (b - a) * STEP_S / 60 * 0.9)) * 60 / STEP_S)
     grown = np.cumsum(rng.poisson(rate, b - a))
     life.metrics["queue_depth"][a:b] += np.minimum(grown, QUEUE_LIMIT)
     over = np.flatnonzero(grown >= QUEUE_LIMIT)

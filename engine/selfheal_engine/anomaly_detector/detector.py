@@ -7,6 +7,7 @@ the probe. Our own score is never among the inputs.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from selfheal_engine.anomaly_detector.forecast import (
     Suspicion,
     describe_leaks,
 )
-from selfheal_engine.anomaly_detector.many_metrics import Multivariate
+from selfheal_engine.anomaly_detector.joint import JointScore
 from selfheal_engine.anomaly_detector.series import Series
 from selfheal_engine.anomaly_detector.signatures import (
     Signature,
@@ -28,8 +29,8 @@ from selfheal_engine.config import Settings
 from selfheal_engine.model import METRICS, Alert, Sample
 
 WARM_UP = 150
-SCORED = tuple(m for m in METRICS if m != "anomaly_score")
-NOTABLE = 0.6
+NOTABLE, LASTING = 0.6, 5
+"""A score worth a name, and how many of the last eight samples must have it for a line."""
 REPEAT_S = 120.0
 
 
@@ -50,13 +51,21 @@ class Assessment:
 class AnomalyDetector:
     """See the module. `<state_dir>/signatures.toml`, where there is one, adds signatures."""
 
-    def __init__(self, settings: Settings, state_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        state_dir: Path | None = None,
+        *,
+        off: frozenset[str] = frozenset(),
+    ) -> None:
+        """`off` leaves out parts of the joint score, for measuring what each is worth."""
         own = () if state_dir is None else _own_signatures(state_dir / "signatures.toml")
         self._signatures = SignatureMatcher((*catalogue(), *own))
         self._series = Series()
         self._forecaster = Forecaster()
         self._leak = Suspicion()
-        self._joint = Multivariate(len(SCORED))
+        self._joint = JointScore(off)
+        self._strange: deque[float] = deque(maxlen=8)
         self._seen = 0
         self._told_s: dict[str, float] = {}
         self._deploy: float | None = None
@@ -72,7 +81,8 @@ class AnomalyDetector:
         alerts, suspects = self._signatures.match(sample.time_s, self._series)
         forecasts, leaking, growing = self._forecaster.ingest(sample)
         alerts += self._growth_alerts(sample.time_s, forecasts, leaking)
-        score, metrics = self._score(sample)
+        score, metrics = self._score(sample, in_incident)
+        alerts += self._strange_alerts(sample.time_s, score, metrics)
         return Assessment(
             score=score,
             metrics=metrics,
@@ -86,14 +96,23 @@ class AnomalyDetector:
 
     def close(self) -> None:
         """Ends what runs beside the engine."""
+        self._joint.close()
 
-    def _score(self, sample: Sample) -> tuple[float, tuple[str, ...]]:
-        row = [sample.value(m) for m in SCORED]
-        score = self._joint.update(sample.time_s, [float("nan") if v is None else v for v in row])
+    def _score(self, sample: Sample, in_incident: bool) -> tuple[float, tuple[str, ...]]:
+        score, names = self._joint.update(sample, learning=not in_incident)
         if self._seen <= WARM_UP:
             return 0.0, ()
-        order = self._joint.shares.argsort()[::-1][:2]
-        return score, tuple(SCORED[i] for i in order if score >= NOTABLE)
+        return score, names if score >= NOTABLE else ()
+
+    def _strange_alerts(self, now_s: float, score: float, names: tuple[str, ...]) -> list[Alert]:
+        """Strange for most of the last samples: said, but no incident by itself."""
+        self._strange.append(score)
+        if sum(s >= NOTABLE for s in self._strange) < LASTING or not self._due("strange", now_s):
+            return []
+        what = ", ".join(names) or "the metrics together"
+        metrics = tuple(n for n in names if n in METRICS)
+        text = f"unusual behaviour: {what} unlike the recent past"
+        return [Alert(now_s, "forest", "info", text, metrics, score)]
 
     def _growth_alerts(
         self, now_s: float, forecasts: dict[str, Forecast], leaking: tuple[str, ...]

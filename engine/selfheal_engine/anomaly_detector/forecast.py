@@ -51,10 +51,12 @@ class _Horizon:
 
 
 HORIZONS = (
-    _Horizon(0.0, (12,), 120.0),
+    _Horizon(0.0, (36,), 120.0),
     _Horizon(60.0, (12, 30, 60), 900.0),
     _Horizon(900.0, (16, 32, 64), 3 * 3600.0),
 )
+SHORT_WINDOW = (12,)
+"""Samples of the first horizon for what is no leak: a queue rises within a minute."""
 EARLY_S, EARLY_SAMPLES, EARLY_MOST = 24.0, 8, 40
 """Suspicion: a climb over so long, in at least and at most so many samples ..."""
 EARLY_QUIET_S = 10.0
@@ -156,7 +158,7 @@ class _Track:
                 if height < floor:
                     self._blocks[place] = (block, height)
                 continue
-            if block >= 0:
+            if block >= 0 and now_s - self._began_s >= horizon.quiet_s + horizon.seconds:
                 self._floors[place].append(((block + 0.5) * horizon.seconds, floor))
                 self._found[place + 1] = self._growth(place + 1, self._floors[place], now_s)
             self._blocks[place] = (here, height)
@@ -165,8 +167,11 @@ class _Track:
         """The growth of the longest window that has one and is steady, else of any."""
         assert self._began_s is not None
         quiet = now_s - self._began_s < HORIZONS[place].quiet_s
+        windows = HORIZONS[place].windows
+        if place == 0 and not self.resource.leak:
+            windows = SHORT_WINDOW
         best: Growth | None = None
-        for number in reversed(HORIZONS[place].windows):
+        for number in reversed(windows):
             if len(points) < number:
                 continue
             if not self._enough(points[-1][1] - points[-number][1], points[-number][1]):

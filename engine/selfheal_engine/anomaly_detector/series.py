@@ -24,6 +24,7 @@ class Series:
         self._columns: dict[str, int] = {"time_s": 0}
         self._rows: Floats = np.full((2 * KEPT_SAMPLES, 1), np.nan)
         self._end = 0
+        self._spans: dict[tuple[float, int, int], tuple[int, int]] = {}
         self._deploy: float | None = None
         self._deployed_s = float("-inf")
 
@@ -32,6 +33,7 @@ class Series:
 
     def append(self, sample: Sample) -> None:
         """One sample, with what follows from it: clock_jump_s, since_deploy_s, exceptions."""
+        self._spans.clear()
         values: dict[str, float] = {"time_s": sample.time_s}
         for name, reading in sample.readings.items():
             if reading.value is not None and name != "anomaly_score":
@@ -86,9 +88,8 @@ class Series:
         if end - first < least:
             return None
         values = self._rows[first:end, column]
-        missing = np.isnan(values)
-        if missing.any():
-            values = values[~missing]
+        if np.isnan(values.sum()):
+            values = values[~np.isnan(values)]
             if len(values) < least:
                 return None
         return values
@@ -99,6 +100,13 @@ class Series:
         return end - first
 
     def _span(self, seconds: float, least: int, skip: int) -> tuple[int, int]:
+        key = (seconds, least, skip)
+        span = self._spans.get(key)
+        if span is None:
+            span = self._spans[key] = self._find_span(seconds, least, skip)
+        return span
+
+    def _find_span(self, seconds: float, least: int, skip: int) -> tuple[int, int]:
         oldest = max(0, self._end - KEPT_SAMPLES)
         end = self._end - skip
         if end <= oldest:

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -33,8 +34,8 @@ class ChartPoint:
     """The persistence rule holds downwards."""
     shifted: bool
     """EWMA and CUSUM agree on a small lasting shift upwards."""
-    rule: str
-    """The strongest rule that fired, in words."""
+    level: float
+    """EWMA of z, each sample bounded at 6 sigma: where the metric stands, noise taken out."""
 
 
 class ControlChart:
@@ -50,6 +51,12 @@ class ControlChart:
         self._ewma = self._cusum = 0.0
         self._steps = 0
 
+    def rule(self, point: ChartPoint | None) -> str:
+        """The rule that fired on the newest sample, in words."""
+        if point is None:
+            return ""
+        return describe_rule(tuple(self._recent), shifted=point.shifted, level=point.level)
+
     def update(self, z: float) -> ChartPoint:
         """One sample in; z may be anything finite."""
         self._recent.append(z)
@@ -58,24 +65,31 @@ class ControlChart:
         self._ewma += EWMA_WEIGHT * (bounded - self._ewma)
         self._cusum = min(max(0.0, self._cusum + bounded - CUSUM_SLACK), 4 * CUSUM_DECISION)
         needed, window = PERSISTENCE
-        last = list(self._recent)[-window:]
-        above, below = sum(x > 3 for x in last), sum(x < -3 for x in last)
+        above = below = 0
+        for x in islice(reversed(self._recent), window):
+            above += x > 3
+            below += x < -3
         shifted = self._ewma > ewma_limit(self._steps) and self._cusum > CUSUM_DECISION
-        if above >= needed:
-            rule = f"{above} of {len(last)} samples beyond 3 sigma"
-        elif below >= needed:
-            rule = f"{below} of {len(last)} samples below 3 sigma"
-        elif shifted:
-            rule = f"small lasting shift of about {self._ewma:.1f} sigma (EWMA and CUSUM)"
-        else:
-            rule = nelson_rule(tuple(self._recent))
-        return ChartPoint(z, z > 3, above >= needed, below >= needed, shifted, rule)
+        return ChartPoint(z, z > 3, above >= needed, below >= needed, shifted, self._ewma)
+
+
+def describe_rule(z: tuple[float, ...], *, shifted: bool, level: float) -> str:
+    """The strongest rule that fired on the newest samples, in words; "" when none did."""
+    needed, window = PERSISTENCE
+    last = z[-window:]
+    for sign, words in ((1, "beyond"), (-1, "below")):
+        number = sum(sign * x > 3 for x in last)
+        if number >= needed:
+            return f"{number} of {len(last)} samples {words} 3 sigma"
+    if shifted:
+        return f"small lasting shift of about {level:.1f} sigma (EWMA and CUSUM)"
+    return nelson_rule(z)
 
 
 def ewma_limit(steps: int) -> float:
     """Upper EWMA limit in sigmas after `steps` samples (Lucas & Saccucci 1990)."""
     share = EWMA_WEIGHT / (2 - EWMA_WEIGHT)
-    return EWMA_WIDTH * math.sqrt(share * (1 - (1 - EWMA_WEIGHT) ** (2 * min(steps, 200))))
+    return EWMA_WIDTH * math.sqrt(share * (1 - (1 - EWMA_WEIGHT) ** (2 * min(steps, 50))))
 
 
 def nelson_rule(z: tuple[float, ...]) -> str:

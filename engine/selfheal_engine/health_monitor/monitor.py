@@ -19,6 +19,7 @@ from selfheal_engine.health_monitor import state_file
 from selfheal_engine.health_monitor.baseline import Baseline
 from selfheal_engine.health_monitor.control_chart import ChartPoint, ControlChart
 from selfheal_engine.health_monitor.health_score import Recovery, Vital, damages
+from selfheal_engine.health_monitor.load import Load
 from selfheal_engine.health_monitor.profile import HourProfile
 from selfheal_engine.health_monitor.rollups import Rollups, Table, Times
 from selfheal_engine.health_monitor.transforms import RULES, from_chart, to_chart
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 HISTORY = 720
 """Samples of each metric in the snapshot: one hour at 5 s."""
 ALERT_EVERY_S = 60.0
+STANDING, STANDING_ALONE = 2.2, 2.8
+"""EWMA in sigmas that an alert wants beside the persistence rule, and without it. On independent
+normal samples 2.2 is 6.6 of the EWMA's own sigmas: once in 10^10."""
+LEAST_FACTOR = 1.4
+"""Smallest rise of latency or queue over its centre worth an alert, as a factor."""
 FAILED_SHARE, FAILED_LEAST = 0.05, 3.0
 """Failing requests that are bad whatever the service is used to: share, and number in 30 s."""
 
@@ -69,6 +75,7 @@ class HealthMonitor:
         }
         self._samples: deque[Sample] = deque(maxlen=HISTORY)
         self._forecasts: Mapping[str, Forecast] = {}
+        self._load = Load()
         self._recovery = Recovery()
         self._health = HealthScore(100.0)
         self._healed_s = float("-inf")
@@ -84,6 +91,7 @@ class HealthMonitor:
         self._samples.append(sample)
         self._rollups.append(sample.time_s, [sample.value(m) for m in METRICS])
         alerts = self._follow_deploys(sample)
+        self._load.update(sample, learning=not in_incident)
         harmed = self._chart(sample)
         adopted = self._learn(sample, in_incident=in_incident, harmed=harmed)
         alerts += self._static_alerts(sample) + self._chart_alerts(sample) + adopted
@@ -204,9 +212,9 @@ class HealthMonitor:
             value, point = sample.value(name), metric.point
             if value is None or point is None or name == "anomaly_score":
                 continue
+            standing = point.level >= (STANDING if point.beyond else STANDING_ALONE)
             down = point.below and troubled and name in ("cpu_usage", "response_time")
-            if not (point.beyond and self._matters(name, value)) and not down:
-                metric.told_s = float("-inf") if not point.nominated else metric.told_s
+            if not (standing and self._matters(name, value)) and not down:
                 continue
             if sample.time_s - metric.told_s < ALERT_EVERY_S:
                 continue
@@ -215,7 +223,7 @@ class HealthMonitor:
             text = (
                 f"{name} {describe_value(name, value)}, usually "
                 f"{describe_value(name, from_chart(metric.baseline.rule, metric.center))} "
-                f"({point.rule})"
+                f"({metric.chart.rule(point)})"
             )
             severity: Severity = "warning" if harms else "info"
             strength = min(1.0, abs(point.z) / 10)
@@ -248,10 +256,20 @@ class HealthMonitor:
         return point is not None and point.beyond
 
     def _matters(self, name: str, value: float) -> bool:
-        """The rise over the centre is large enough to be worth a line."""
+        """The rise over the centre is large enough, and more than the load explains.
+
+        Under L times the usual requests, latency may rise L times and a queue L * L times: the
+        busy end of any queueing model, and much more than a service with room does.
+        """
         metric = self._metrics[name]
         rule = metric.baseline.rule
-        return value - from_chart(rule, metric.center) >= rule.least_effect
+        center = from_chart(rule, metric.center)
+        ratio = self._load.ratio
+        if name == "response_time" and value < max(LEAST_FACTOR, ratio) * center:
+            return False
+        if name == "queue_depth" and value < ratio * ratio * (center + 1.0):
+            return False
+        return value - center >= rule.least_effect
 
     # ------------------------------------------------------------ the score
     def _failed_requests(self, window_s: float) -> tuple[float, float]:
@@ -312,7 +330,7 @@ class HealthMonitor:
             history=history,
             limits=self._limits(name),
             beyond_limits=self._beyond(name),
-            rule=metric.point.rule if metric.point is not None else "",
+            rule=metric.chart.rule(metric.point),
             trend_per_min=self._trend(history),
             time_to_limit_s=forecast.time_to_limit_s if forecast is not None else None,
             limit_name=forecast.limit_name if forecast is not None else "",
