@@ -244,6 +244,8 @@ class GoodCall:
     raised: str = ""
     time_s: float = 0.0
     duration_s: float = 0.0
+    request: RequestRecord | None = None
+    """Set for a whole HTTP exchange: `result` then records {"status": int, "body": bytes}."""
 
 
 @dataclass(frozen=True, slots=True)
