@@ -146,7 +146,7 @@ def _moved(edit: Edit, by: int) -> Edit:
 
 
 def _rewrite(region: str, edits: Sequence[Edit], indent: str) -> str:
-    """One region's new text, in the form without added parentheses where that means the same."""
+    """One region's new text, with as few added parentheses as keep its meaning."""
     try:
         expected = ast.dump(edited_tree(region, edits))
     except (SyntaxError, LookupError, ValueError) as why:
@@ -155,7 +155,7 @@ def _rewrite(region: str, edits: Sequence[Edit], indent: str) -> str:
     config = cst.PartialParserConfig(default_indent=indent)
     try:
         wrapper = MetadataWrapper(cst.parse_module(region + newline, config), unsafe_skip_copy=True)
-        for parenthesize in (False, True):
+        for parenthesize in (0, 1, 2):
             module = wrapper.module.visit(_Writer(wrapper, edits, parenthesize))
             text = module.code
             try:
@@ -177,6 +177,7 @@ class _Writer(cst.CSTTransformer):
     def __init__(self, wrapper: MetadataWrapper, edits: Sequence[Edit], parenthesize: bool) -> None:
         super().__init__()
         self.config = wrapper.module.config_for_parsing
+        # 0: nowhere, 1: around the original inside the new, 2: around the new as well
         self.parenthesize = parenthesize
         self.expressions: dict[cst.CSTNode, Edit] = {}
         self.blocks: dict[cst.CSTNode, list[tuple[int, int, Edit]]] = {}
@@ -220,13 +221,14 @@ class _Writer(cst.CSTTransformer):
         bare = old.with_changes(lpar=(), rpar=()) if getattr(old, "lpar", ()) else old
         if isinstance(new, cst.Name) and new.value == EXPR:
             return old
-        replaced = new.visit(_Substitute(bare if not _loose(bare) else _parenthesized(bare)))
+        inner = _parenthesized(bare) if self.parenthesize else bare
+        replaced = new.visit(_Substitute(inner))
         assert isinstance(replaced, cst.BaseExpression)
         if getattr(old, "lpar", ()):
             if isinstance(old, cst.Tuple | cst.GeneratorExp) and not _loose(replaced):
                 return replaced
             return replaced.with_changes(lpar=old.lpar, rpar=old.rpar)
-        return _parenthesized(replaced) if self.parenthesize else replaced
+        return _parenthesized(replaced) if self.parenthesize > 1 else replaced
 
     def _block(self, block: cst.CSTNode, edits: list[tuple[int, int, Edit]]) -> cst.CSTNode:
         if isinstance(block, cst.SimpleStatementSuite):

@@ -109,7 +109,7 @@ class Runner:
             "tests": list(tests),
             "limits": dict(limits),
             "test_limit_s": max(limits.values(), default=1.0),
-            "limit_s": min(30.0, 5.0 + sum(limits.get(t, 1.0) for t in tests)),
+            "limit_s": min(120.0, 20.0 + 4 * sum(limits.get(t, 1.0) for t in tests)),
             "cpu_s": cpu_s,
         }
         messages = self._run(job, cpu_s * 3 + 30)
