@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from selfheal_engine.anomaly_detector import IncidentTracker
 from selfheal_engine.anomaly_detector.incidents import MUTED_S, QUIET_S
 from selfheal_engine.model import Alert, Frame, Incident, IncidentState, Occurrence, Severity

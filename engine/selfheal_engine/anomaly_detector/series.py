@@ -44,7 +44,7 @@ class Series:
                 exceptions += value
             else:
                 values[name] = value
-        values["exceptions"] = exceptions
+        values.setdefault("exceptions", exceptions)
         if self._end:
             passed = sample.time_s - float(self._rows[self._end - 1, 0])
             values["clock_jump_s"] = passed - sample.interval_s

@@ -10,7 +10,9 @@ series (or a quotient `a/b` of two) and a measure of it:
     ratio      level over what was usual (the median of the ten minutes before)
     rise       level minus what was usual
     floors     how many of five equal blocks of `over_s` have a higher floor than the one before
-    swing      largest minus smallest value of the last `over_s` seconds
+    peak       largest value of the last `over_s` seconds
+    climb      last floor over the first of those five, minus one
+    burst      newest sample over the mean of the two minutes before
     step       absolute value of the newest sample
 
 Conditions on what was usual cannot hold before there is a past of a dozen samples.
@@ -18,12 +20,12 @@ Conditions on what was usual cannot hold before there is a past of a dozen sampl
 
 from __future__ import annotations
 
-import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +35,7 @@ from selfheal_engine.anomaly_detector.series import Series
 from selfheal_engine.errors import ConfigError
 from selfheal_engine.model import Alert, Severity
 
-MEASURES = ("level", "least", "total", "ratio", "rise", "floors", "swing", "step")
+MEASURES = ("level", "least", "total", "ratio", "rise", "peak", "floors", "climb", "burst", "step")
 USUAL_S, USUAL_LEAST = 600.0, 12
 REPEAT_S = 60.0
 
@@ -120,7 +122,9 @@ def measure(condition: Condition, series: Series, usual: dict[str, float | None]
     if kind == "step":
         newest = series.window(top, 0.0, 1)
         return None if newest is None else abs(float(newest[-1]))
-    least = 10 if kind == "floors" else 3
+    if kind == "burst":
+        return _burst(top, series)
+    least = 10 if kind in ("floors", "climb") else 3
     values = series.window(top, condition.over_s, least)
     if values is None:
         return None
@@ -128,11 +132,13 @@ def measure(condition: Condition, series: Series, usual: dict[str, float | None]
         return float(values.min())
     if kind == "total":
         return float(values.sum())
-    if kind == "swing":
-        return float(values.max() - values.min())
-    if kind == "floors":
+    if kind == "peak":
+        return float(values.max())
+    if kind in ("floors", "climb"):
         floors = [float(block.min()) for block in np.array_split(values, 5)]
-        return float(sum(b > a for a, b in itertools.pairwise(floors)))
+        if kind == "climb":
+            return floors[-1] / max(floors[0], 1e-9) - 1.0
+        return float(sum(b > 1.02 * a for a, b in pairwise(floors)))
     level = _median(values)
     if kind == "level":
         return level
@@ -154,6 +160,14 @@ def _usual(
             before = series.window(name, USUAL_S, USUAL_LEAST, skip=skip)
         usual[key] = None if before is None else _median(before)
     return usual[key]
+
+
+def _burst(name: str, series: Series) -> float | None:
+    newest = series.window(name, 0.0, 1)
+    before = series.window(name, 120.0, 6, skip=1)
+    if newest is None or before is None:
+        return None
+    return float(newest[-1]) / max(float(before.mean()), 1e-9)
 
 
 def _quotient(condition: Condition, series: Series, top: str, bottom: str) -> float | None:
