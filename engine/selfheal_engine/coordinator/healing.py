@@ -18,6 +18,7 @@ from selfheal_engine.healer import (
     Reverted,
     Watch,
     apply_patch,
+    changed_since,
     continue_rollout,
     rebase_patch,
     recover,
@@ -73,6 +74,7 @@ class Healings:
         if self._watched is not None:
             routes = self._parts.source.route_counts()
             self._watched.watch.sample(sample, health, routes, now_s)
+            self._end_if_replaced(self._watched)
 
     def advance(self, now_s: float) -> None:
         """Decide the watch; when none is left, apply the next approved patch."""
@@ -275,6 +277,7 @@ class Healings:
         elif outcome.kind == "healed":
             self._watched = None
             ended = self._ledger.end(incident.id, IncidentState.HEALED, outcome.text)
+            self._parts.monitor.note_healed(now_s)
             mttr_s = round(ended.ended_s - ended.first_seen_s, 3)
             body = {"incident": incident.id, "mttr_s": mttr_s, "text": outcome.text}
             self._parts.publisher.event(Event(ended.ended_s, "healed", body))
@@ -283,6 +286,15 @@ class Healings:
             self._ledger.end(incident.id, IncidentState.DISMISSED, outcome.text)
         else:
             self._roll_back_watched(incident, case.applied, outcome.text)
+
+    def _end_if_replaced(self, watched: Watched) -> None:
+        """A deploy, or an edit, went over the patch: there is nothing left to judge."""
+        case = self._ledger.case(self._ledger.incident(watched.incident))
+        changed = changed_since(case.applied, self._parts.project) if case.applied else ""
+        if changed:
+            self._watched = None
+            text = f"{changed} was changed while the patch was watched: what runs now is not it"
+            self._ledger.end(watched.incident, IncidentState.DISMISSED, text)
 
     def _roll_back_watched(self, incident: Incident, applied: Applied, why: str) -> None:
         case = self._ledger.case(incident)

@@ -13,7 +13,7 @@ from selfheal_engine.codec import from_plain
 from selfheal_engine.coordinator.cases import Case
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
-from selfheal_engine.coordinator.proposing import Job
+from selfheal_engine.coordinator.proposing import Job, Workplace
 from selfheal_engine.coordinator.workers import Message, ProposingProcess
 from selfheal_engine.events import (
     candidate_event,
@@ -64,7 +64,7 @@ class Investigations:
         if self._running is not None or self._parts.source.read_only():
             return
         if self._spare is None and self._wanted():
-            self._spare = ProposingProcess(self._deliver)
+            self._spare = self._process()
         if self._edits:
             incident_id, edited = self._edits.pop(0)
             self._start(self._ledger.incident(incident_id), now_s, edited)
@@ -131,26 +131,32 @@ class Investigations:
         proven = incident.proposal is not None and incident.proposal.candidates
         return not proven and case.tried_record not in ("", _record_id(occurrence))
 
+    def _process(self) -> ProposingProcess:
+        project = self._parts.project
+        workplace = Workplace(
+            project_root=str(project.root),
+            python=project.python,
+            tests=project.tests,
+            import_paths=project.import_paths,
+            settings=self._parts.settings,
+        )
+        return ProposingProcess(workplace, self._deliver)
+
     def _start(self, incident: Incident, now_s: float, edited: Candidate | None) -> None:
-        parts, project = self._parts, self._parts.project
+        parts = self._parts
         case = self._ledger.case(incident)
         if edited is None:
             case.attempts += 1
             case.tried_record = _record_id(incident.occurrence)
         job = Job(
             incident=incident,
-            project_root=str(project.root),
-            python=project.python,
-            tests=project.tests,
-            import_paths=project.import_paths,
-            settings=parts.settings,
             priors=parts.memory.priors(),
             rejected=parts.memory.rejected(incident.fingerprint),
             traffic_share=_share(incident.occurrence, parts.source.route_counts()),
             edited=edited,
         )
         self._editing, self._started_s, self.progress = edited, now_s, 0.0
-        self._running = self._spare or ProposingProcess(self._deliver)
+        self._running = self._spare or self._process()
         self._spare = None
         self._running.give(job)
         activity = "proving the changed patch" if edited else "finding the cause"

@@ -9,6 +9,7 @@ from selfheal_engine.anomaly_detector import AnomalyDetector, IncidentTracker
 from selfheal_engine.config import Settings
 from selfheal_engine.coordinator.publishing import Publisher
 from selfheal_engine.episodic_memory import EpisodicMemory
+from selfheal_engine.healer.vault import forget_old
 from selfheal_engine.health_monitor import HealthMonitor
 from selfheal_engine.model import Target
 from selfheal_engine.project import Project
@@ -34,7 +35,7 @@ class Parts:
     @property
     def vault(self) -> Path:
         """Where the originals of patched files are kept."""
-        return self.settings.state_path() / "originals"
+        return vault_of(self.settings)
 
     def close(self, stop_service: bool) -> None:
         self.detector.close()
@@ -52,6 +53,7 @@ def open_parts(settings: Settings, target: Target, publisher: Publisher) -> Part
         memory.close()
         raise
     memory.for_service(source.service().name)
+    _forget_old(settings, memory)
     folder = settings.state_path() / "services" / source.service().name
     return Parts(
         settings=settings,
@@ -62,3 +64,16 @@ def open_parts(settings: Settings, target: Target, publisher: Publisher) -> Part
         memory=memory,
         publisher=publisher,
     )
+
+
+def vault_of(settings: Settings) -> Path:
+    """Folder of the originals of patched files."""
+    return settings.state_path() / "originals"
+
+
+def _forget_old(settings: Settings, memory: EpisodicMemory) -> None:
+    """Retention: episodes and originals older than the setting; what they taught stays."""
+    if settings.history_days:
+        age_s = settings.history_days * 86400
+        memory.prune(older_than_s=age_s)
+        forget_old(vault_of(settings), age_s, memory.kept_originals())

@@ -2,8 +2,9 @@
 
 Diagnosis, search and LibCST cost CPU; in the engine's process they would hold the
 interpreter lock while a person presses keys. So each incident's work runs in
-`python -m selfheal_engine.coordinator.proposing`: the job comes in on standard input, and
-messages go out on standard output, one JSON object a line:
+`python -m selfheal_engine.coordinator.proposing`: the workplace comes in on standard input as
+soon as an incident opens, the job when its record has settled, and messages go out on standard
+output, one JSON object a line:
 `{"what": "diagnosis" | "activity" | "record" | "verdict" | "proposal" | "failed", ...}`.
 "record" is a question: the newest record of the bug comes back on standard input, since more
 good calls have been seen by the time that patches are compared with them.
@@ -17,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -34,21 +36,31 @@ from selfheal_engine.model import (
     Verdict,
 )
 from selfheal_engine.project import Project
+from selfheal_engine.sandbox_validator import SandboxValidator
 
 Say = Callable[..., None]
 Newest = Callable[[], Occurrence]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What the process is given."""
+class Workplace:
+    """The first line that the process is given: enough to get ready before there is a job."""
 
-    incident: Incident
     project_root: str
     python: str
     tests: tuple[str, ...]
     import_paths: tuple[str, ...]
     settings: Settings
+
+    def project(self) -> Project:
+        return Project(Path(self.project_root), self.python, self.tests, self.import_paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The second line: the incident, as soon as its record has settled."""
+
+    incident: Incident
     priors: dict[str, tuple[float, float]]
     """Beta posterior (successes, failures) by "strategy/template" and coarser keys."""
     rejected: tuple[str, ...] = ()
@@ -58,48 +70,49 @@ class Job:
     edited: Candidate | None = None
     """Validate just this one: a person changed it by hand."""
 
-    def project(self) -> Project:
-        return Project(Path(self.project_root), self.python, self.tests, self.import_paths)
 
-
-def propose(job: Job, say: Say, newest: Newest) -> Proposal:
+def propose(
+    job: Job,
+    workplace: Workplace,
+    validator: SandboxValidator,
+    ready: Future[None],
+    say: Say,
+    newest: Newest,
+) -> Proposal:
     """Diagnose, generate, validate and rank; `say` hears of each step. Raises SelfhealError.
 
-    `newest` gives the bug's record as it is by now.
+    `ready` ends when the validator knows the unpatched tree; `newest` gives the bug's record
+    as it is by now.
     """
     from selfheal_engine.diagnosis import diagnose
     from selfheal_engine.episodic_memory import patch_key
     from selfheal_engine.patch_generator import PatchGenerator
     from selfheal_engine.patch_generator.ranking import rank, tier
-    from selfheal_engine.sandbox_validator import SandboxValidator
 
-    incident, project, settings = job.incident, job.project(), job.settings
+    incident, project, settings = job.incident, workplace.project(), workplace.settings
     occurrence = incident.occurrence
     if occurrence is None:
         raise SelfhealError("nothing was recorded that could be diagnosed")
     say("activity", text="finding the cause", progress=0.0)
     diagnosis = diagnose(occurrence, project, incident)
     say("diagnosis", diagnosis=to_plain(diagnosis))
-
-    validator = SandboxValidator(project, settings)
-    try:
-        if job.edited is not None:
-            candidates: Iterator[Candidate] = iter((job.edited,))
-        else:
-            generator = PatchGenerator(project, settings, priors=job.priors)
-            limit = max(24, settings.candidates * 5)
-            generated = generator.generate(occurrence, diagnosis, limit)
-            gone = {patch_key(diff) for diff in job.rejected}
-            candidates = (
-                replace(c, impact=c.impact or job.traffic_share)
-                for c in generated
-                if patch_key(c.diff) not in gone
-            )
-        tried, verdicts = _validate(
-            validator, candidates, diagnosis, occurrence, settings.candidates, say, newest
+    if job.edited is not None:
+        candidates: Iterator[Candidate] = iter((job.edited,))
+    else:
+        generator = PatchGenerator(project, settings, priors=job.priors)
+        limit = max(24, settings.candidates * 5)
+        gone = {patch_key(diff) for diff in job.rejected}
+        candidates = (
+            replace(c, impact=c.impact or job.traffic_share)
+            for c in generator.generate(occurrence, diagnosis, limit)
+            if patch_key(c.diff) not in gone
         )
-    finally:
-        validator.close()
+    say("activity", text="running the tests on the unpatched tree", progress=0.0)
+    ready.result()
+    validator.baseline(diagnosis, occurrence)
+    tried, verdicts = _validate(
+        validator, candidates, diagnosis, newest(), settings.candidates, say
+    )
     shown, judged = rank(tried, verdicts, job.priors, limit=settings.candidates)
     return Proposal(
         incident=incident.id,
@@ -111,13 +124,12 @@ def propose(job: Job, say: Say, newest: Newest) -> Proposal:
 
 
 def _validate(
-    validator: Any,
+    validator: SandboxValidator,
     candidates: Iterator[Candidate],
     diagnosis: Diagnosis,
     occurrence: Occurrence,
     wanted: int,
     say: Say,
-    newest: Newest,
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
     """Validate in batches, best first, until enough plausible patches stand or none are left.
 
@@ -137,9 +149,6 @@ def _validate(
             progress=len(verdicts) / max(1, len(tried)),
         )
 
-    say("activity", text="running the tests on the unpatched tree", progress=0.0)
-    validator.baseline(diagnosis, occurrence)
-    occurrence = newest()
     while plausible < wanted:
         batch = list(islice(candidates, max(6, 2 * wanted)))
         if not batch:
@@ -157,11 +166,10 @@ def _validate(
     return tuple(judged), tuple(by_id[candidate.id] for candidate in judged)
 
 
-def _warm_up() -> None:
-    """Import what every job needs while the incident's record still settles."""
+def _import_all() -> None:
+    """What every job needs, loaded before there is one."""
     import selfheal_engine.diagnosis
-    import selfheal_engine.patch_generator
-    import selfheal_engine.sandbox_validator  # noqa: F401
+    import selfheal_engine.patch_generator  # noqa: F401
 
 
 def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
@@ -171,24 +179,31 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
         stdout.write(json.dumps({"what": what, **body}) + "\n")
         stdout.flush()
 
-    _warm_up()
-    text = stdin.readline()
-    if not text:
-        return 0  # asked to go before there was a job
-
     def newest() -> Occurrence:
         say("record")
         return from_plain(Occurrence, json.loads(stdin.readline()))
 
     # a library that prints must not corrupt the channel
     sys.stdout = sys.stderr
+    workplace = from_plain(Workplace, json.loads(stdin.readline()))
+    validator = SandboxValidator(workplace.project(), workplace.settings)
     try:
-        proposal = propose(from_plain(Job, json.loads(text)), say, newest)
+        with ThreadPoolExecutor(1) as beside:
+            # while the record settles: the service's tests on the unpatched tree, our imports
+            ready = beside.submit(validator.prepare)
+            _import_all()
+            text = stdin.readline()
+            if not text:
+                return 0  # asked to go before there was a job
+            job = from_plain(Job, json.loads(text))
+            proposal = propose(job, workplace, validator, ready, say, newest)
         say("proposal", proposal=to_plain(proposal))
     except SelfhealError as why:
         say("failed", text=str(why), bug="")
     except Exception as why:  # noqa: BLE001 - the engine shows it and goes on
         say("failed", text=f"{type(why).__name__}: {why}", bug=traceback.format_exc())
+    finally:
+        validator.close()
     return 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfheal_engine.codec import to_plain
-from selfheal_engine.coordinator.proposing import Job
+from selfheal_engine.coordinator.proposing import Job, Workplace
 from selfheal_engine.model import Occurrence
 
 
@@ -33,7 +33,7 @@ class ProposingProcess:
     there is none any more. Exactly one of the two always comes, also when the process dies.
     """
 
-    def __init__(self, deliver: Callable[[Message], None]) -> None:
+    def __init__(self, workplace: Workplace, deliver: Callable[[Message], None]) -> None:
         self.incident = ""
         self._deliver = deliver
         self._process = subprocess.Popen(
@@ -51,6 +51,7 @@ class ProposingProcess:
         self._reader = threading.Thread(target=self._read, name="proposing", daemon=True)
         self._error_reader = threading.Thread(target=self._read_errors, daemon=True)
         self._error_reader.start()
+        self._write(json.dumps(to_plain(workplace)) + "\n")
 
     def give(self, job: Job) -> None:
         """Hand over the job; messages begin."""
