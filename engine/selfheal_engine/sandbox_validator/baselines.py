@@ -54,6 +54,8 @@ class Baseline:
     """Good calls that end well twice: step -> the leaves that must stay the same."""
     good_steps: tuple[dict[str, Any], ...] = ()
     """All of them, since what one writes the next may read."""
+    batch: Outcome = field(default_factory=dict)
+    """How the batch of good calls ended, and how long it took."""
     imports: bool = True
     libraries: tuple[str, ...] = ()
     """What the project had loaded besides its own modules when it was imported."""

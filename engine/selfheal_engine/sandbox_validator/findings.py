@@ -39,15 +39,21 @@ def imports(report: Report, base: Baseline) -> Check:
     return Check("imports", "failed", f"importing fails: {seen.text}")
 
 
-def reproduced(report: Report, base: Baseline) -> Check:
-    """The verdict of the reproducers: none of them may show any fault now."""
-    if not base.reproducers:
+def reproduced(report: Report, base: Baseline) -> Check | None:
+    """The verdict of the replays: none of them may show any fault now.
+
+    None when the bug is known by failing tests alone: these speak later.
+    """
+    replayed = [one for one in base.reproducers if one[1].kind != "test"]
+    if base.reproducers and not replayed:
+        return None
+    if not replayed:
         why = base.reproducer_note or "nothing was recorded that shows the bug again"
         return Check("reproducer", "unknown", why)
     details: list[str] = []
     failed: list[tuple[Reproducer, Outcome, replays.Fault]] = []
     known, answered = 0, False
-    for number, reproducer, before in base.reproducers:
+    for number, reproducer, before in replayed:
         outcome = report.outcome(step_name(number, reproducer))
         seen = replays.fault(reproducer, outcome)
         if not seen.known:
@@ -126,32 +132,42 @@ def shape(report: Report, base: Baseline, occurrence: Occurrence) -> Check | Non
     return None
 
 
-def tests(run: TestRun, base: Baseline) -> Check:
+def tests(run: TestRun, base: Baseline, confirmed: frozenset[str]) -> Check:
+    """What the service's own tests say; `confirmed` failed again whenever they were retried."""
     if run.infrastructure:
         return Check("tests", "infrastructure", run.infrastructure)
     if run.fault:
         return Check("tests", "failed", run.fault)
     passing = base.tests.passing
-    missing = sorted(passing - run.with_outcome("passed"))
     meddled = sorted(
         name for name in set(run.changed) - base.tests.changed if name.endswith(_JUDGES_SUFFIXES)
     )
     if meddled:
         return Check("tests", "failed", f"running the patch changed {meddled[0]}")
-    if missing:
-        first = run.stopped or missing[0]
+    if confirmed:
+        first = min(confirmed)
         why = run.reasons.get(first, "").splitlines()[:1]
         text = f"{first} passed before and does not now" + (f": {why[0]}" if why else "")
-        return Check("tests", "failed", text, len(passing), details=tuple(missing[:20]))
+        return Check("tests", "failed", text, len(passing), details=tuple(sorted(confirmed)[:20]))
     text = f"{len(passing)} tests pass as before"
     fixed = base.tests.failing & run.with_outcome("passed")
     if fixed:
         text += f"; {len(fixed)} that failed pass now"
-    if base.tests.flaky:
-        text += f"; {len(base.tests.flaky)} flaky ones are left out"
-    return Check(
-        "tests", "passed", text, len(passing), details=tuple(sorted(base.tests.flaky)[:20])
-    )
+    flaky = base.tests.flaky
+    if flaky:
+        text += f"; {len(flaky)} flaky ones are left out"
+    return Check("tests", "passed", text, len(passing), details=tuple(sorted(flaky)[:20]))
+
+
+def healed_tests(run: TestRun, base: Baseline) -> Check | None:
+    """Failing tests that were to be repaired: the reproducer of a bug that has no recording."""
+    wanted = [r.test for _, r, _ in base.reproducers if r.kind == "test"]
+    if not wanted:
+        return None
+    left = [name for name in wanted if run.outcomes.get(name) != "passed"]
+    if left:
+        return Check("reproducer", "failed", f"{left[0]} still fails", len(wanted))
+    return Check("reproducer", "passed", f"{wanted[0]} failed before and passes now", len(wanted))
 
 
 def coverage(wanted: dict[str, list[int]], ran: Iterable[dict[str, list[int]]]) -> Check:

@@ -16,8 +16,8 @@ from selfheal_engine.sandbox_validator.jobs import Outcome
 GOOD_CALLS_AT_MOST = 40
 _TIMEOUT_S = {"stall": 3.0, "growth": 20.0, "interleaving": 60.0}
 """Seconds for one replay; a stall's limits run faster inside, so 3 s stand for a minute."""
-DEFAULT_TIMEOUT_S = 10.0
-BATCH_TIMEOUT_S = 20.0
+DEFAULT_TIMEOUT_S = 15.0
+SHORTEST_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def step_for(
         "crash_file": reproducer.crash_file,
         "crash_line": reproducer.crash_line,
         "crash_function": reproducer.crash_function,
-        "timeout_s": _TIMEOUT_S.get(reproducer.kind, DEFAULT_TIMEOUT_S),
+        "timeout_s": _TIMEOUT_S.get(reproducer.kind) or patience(before),
         "goods": [
             {"function": good.function, "file": good.file, "arguments": good.arguments}
             for good in goods
@@ -67,11 +67,18 @@ def step_for(
     return step
 
 
-def batch(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def batch(steps: Sequence[dict[str, Any]], before: Outcome | None) -> list[dict[str, Any]]:
     """The steps as one, run one after the other in a single process."""
     if not steps:
         return []
-    return [{"id": "goods", "kind": "batch", "calls": list(steps), "timeout_s": BATCH_TIMEOUT_S}]
+    limit = patience(before)
+    return [{"id": "goods", "kind": "batch", "calls": list(steps), "timeout_s": limit}]
+
+
+def patience(before: Outcome | None) -> float:
+    """Seconds for a replay: twenty times what the unpatched tree took, within bounds."""
+    seconds = float((before or {}).get("seconds", DEFAULT_TIMEOUT_S))
+    return min(DEFAULT_TIMEOUT_S, max(SHORTEST_TIMEOUT_S, 20 * seconds))
 
 
 def request_step(request: RequestRecord) -> dict[str, Any]:

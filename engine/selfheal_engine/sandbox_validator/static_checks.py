@@ -72,7 +72,10 @@ reaches for one of these is refused: no bug fix of ours needs it, and forging a 
 
 _MEDDLING_CALLS = frozenset({"exec", "eval", "compile", "__import__", "exit", "quit", "breakpoint"})
 _MEDDLING_NAMES = frozenset({"__builtins__", "__loader__", "__spec__"})
-_COMPARISONS = frozenset({"__eq__", "__ne__", "__instancecheck__", "__subclasscheck__", "__bool__"})
+_INTROSPECTION = frozenset({"__subclasses__", "__globals__", "f_back", "tb_frame", "__code__"})
+_COMPARISONS = frozenset(
+    {"__eq__", "__ne__", "__instancecheck__", "__subclasscheck__", "__bool__", "__class__"}
+)
 
 
 def parses(candidate: Candidate) -> Check:
@@ -166,7 +169,7 @@ def _reaches(content: bytes) -> set[str]:
             top = names.get(base, "")
             if node.attr in _MEDDLING.get(top, ()):
                 found.add(f"{top}.{node.attr}")
-            if node.attr in ("__subclasses__", "__globals__", "f_back", "tb_frame", "__code__"):
+            if node.attr in _INTROSPECTION | _COMPARISONS:
                 found.add(node.attr)
         elif isinstance(node, ast.Name) and node.id in _MEDDLING_NAMES:
             found.add(node.id)
@@ -179,6 +182,8 @@ def _reaches(content: bytes) -> set[str]:
             found.add(f"a new {node.name}")
         elif isinstance(node, ast.Raise):
             found |= _meddling_raise(node)
+        elif isinstance(node, ast.Constant) and node.value in _COMPARISONS:
+            found.add(f"{node.value} by name")
     return found
 
 

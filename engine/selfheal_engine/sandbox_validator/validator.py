@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ from selfheal_engine.sandbox_validator.warm import WarmServer
 RETRIES = 6
 """How often a test that newly fails is run again: with 10 % random failures, six in a row are
 one in a million, so a flaky test never rejects a good patch."""
-ROUNDS = 8
-"""Most tests that may turn out flaky while one candidate is judged."""
+ROUNDS = 3
+"""Most times that a run is begun again because moody tests ended it early."""
 
 Lines = dict[str, list[int]]
 
@@ -161,6 +162,7 @@ class SandboxValidator:
                 note = findings.why_not(reproducer, outcome)
                 found.reproducer_note = found.reproducer_note or note
         found.reproducers = tuple(shown)
+        found.batch = report.outcome("goods")
         for name in (str(step["id"]) for step in goods):
             outcome = report.outcome(name)
             twin_outcome = again.outcome(name) if again else outcome
@@ -232,7 +234,7 @@ class SandboxValidator:
         ran: list[Lines] = []
         wanted = findings.changed_lines(candidate, self.project)
         yield from self._replays(candidate, occurrence, wanted, ran)
-        yield self._own_tests(candidate, wanted, ran)
+        yield from self._own_tests(candidate, wanted, ran)
         yield findings.coverage(wanted, ran)
 
     def _replays(
@@ -252,7 +254,9 @@ class SandboxValidator:
             return
         ran += [r["outcome"].get("covered", {}) for r in report.records if "outcome" in r]
         yield findings.imports(report, base)
-        yield findings.reproduced(report, base)
+        reproduced = findings.reproduced(report, base)
+        if reproduced is not None:
+            yield reproduced
         if base.goods:
             yield findings.goods(report, base)
         elif occurrence.good_calls:
@@ -277,49 +281,55 @@ class SandboxValidator:
             modules=tuple(dict.fromkeys(filter(None, modules))),
             preload=tuple(dict.fromkeys(preload)),
             compile=tuple(changed),
-            steps=(*replays.batch(goods), *run),
+            steps=(*replays.batch(goods, self._baseline.batch), *run),
             cover=cover or {},
         )
 
-    def _own_tests(self, candidate: Candidate, wanted: Lines, ran: list[Lines]) -> Check:
+    def _own_tests(self, candidate: Candidate, wanted: Lines, ran: list[Lines]) -> Iterator[Check]:
         base = self._baseline
-        if base.command is None or not (base.tests.passing or base.tests.failing):
-            why = base.tests.note or "no test passed before the patch"
-            return Check("tests", "skipped", why)
+        command, known = base.command, base.tests
+        if command is None or not (known.passing or known.failing):
+            why = known.note or "no test passed before the patch"
+            yield Check("tests", "skipped", why)
+            return
         started = time.monotonic()
         files = dict(candidate.files)
         if findings.coverage(wanted, ran).status == "passed":
             wanted = {}  # watching lines costs time, and the replays have run them
-        for _ in range(ROUNDS):  # each round may find one more test to be flaky
-            run = self._run_tests(
-                base.command, files=files, expected=base.tests.passing, cover=wanted
-            )
-            check = findings.tests(run, base)
-            if not run.stopped or check.status != "failed":
+        run = self._run_tests(command, files=files, expected=known.passing, cover=wanted)
+        confirmed: frozenset[str] = frozenset()
+        for _ in range(ROUNDS):
+            missing = known.passing - run.with_outcome("passed")
+            if run.fault or run.infrastructure or not missing:
                 break
-            if not self._is_flaky(run.stopped, base.command, files):
-                break
+            confirmed = self._confirmed(missing, command, files)
+            if confirmed or not run.stopped:
+                break  # else it ended early over moody tests: the rest is still to be run
+            run = self._run_tests(command, files=files, expected=known.passing, cover=wanted)
         ran.append(run.covered)
-        if check.status == "passed" and (unhealed := self._still_failing(run)):
-            check = Check("tests", "failed", f"{unhealed} still fails", check.n)
-        seconds = time.monotonic() - started
-        return Check(check.name, check.status, check.text, check.n, seconds, check.details)
+        check = findings.tests(run, base, confirmed)
+        yield replace(check, seconds=time.monotonic() - started)
+        healed = findings.healed_tests(run, base)
+        if healed is not None:
+            yield healed
 
-    def _still_failing(self, run: TestRun) -> str:
-        """The failing test that was to be repaired, "" when it passes or there is none."""
-        wanted = [r.test for _, r, _ in self._baseline.reproducers if r.kind == "test"]
-        return next((name for name in wanted if run.outcomes.get(name) != "passed"), "")
-
-    def _is_flaky(self, test: str, command: TestCommand, files: dict[str, bytes]) -> bool:
-        """Whether a test that failed now passes when it is tried again; quarantined then."""
-        again = self._run_tests(command, files=files, only=(test,), repeat=RETRIES)
-        if again.outcomes.get(test) not in ("mixed", "passed"):
-            return False
-        with self._lock:
-            tests = self._baseline.tests
-            tests.passing -= {test}
-            tests.flaky |= {test}
-        return True
+    def _confirmed(
+        self, missing: frozenset[str], command: TestCommand, files: dict[str, bytes]
+    ) -> frozenset[str]:
+        """Those that fail however often they are tried; the others are quarantined."""
+        if command.runner != "pytest":
+            again = self._run_tests(command, files=files)
+            moody = missing & again.with_outcome("passed")
+        else:
+            only = tuple(sorted(missing))
+            again = self._run_tests(command, files=files, only=only, repeat=RETRIES)
+            moody = missing & (again.with_outcome("passed") | again.with_outcome("mixed"))
+        if moody:
+            with self._lock:
+                tests = self._baseline.tests
+                tests.passing -= moody
+                tests.flaky |= moody
+        return missing - moody
 
 
 def _same_goods(candidate: Candidate, checks: Sequence[Check]) -> bool:

@@ -36,6 +36,9 @@ else:
 Orders = dict[str, Any]
 Say = Callable[..., None]
 
+ENOUGH = 10
+"""Regressions after which a run is ended: no patch survives so many."""
+
 _cover: list[cover.Cover] = []
 """The one that watches this process, once it does."""
 
@@ -120,6 +123,12 @@ def run(orders: Orders, descriptor: int, token: str) -> int:
         _cover.append(cover.Cover(orders["cover"], root))
         _cover[0].start()
     if orders["runner"] == "pytest":
+        for _ in range(orders.get("repeat", 1) - 1):
+            again = os.fork()  # a fresh session each time: an item cannot be run twice in one
+            if again == 0:
+                run_pytest(orders, without_end(say))
+                os._exit(0)
+            os.waitpid(again, 0)
         return run_pytest(orders, say)
     return run_unittest(orders, say)
 
@@ -132,6 +141,16 @@ def ending(orders: Orders, collected: int, code: int, stopped: str) -> dict[str,
     if orders.get("libraries"):
         found["libraries"] = replay.libraries(orders["root"])
     return found
+
+
+def without_end(say: Say) -> Say:
+    """Passes on everything but the last record, which only the last session may give."""
+
+    def say_unless_end(**record: Any) -> None:
+        if "end" not in record:
+            say(**record)
+
+    return say_unless_end
 
 
 def canaries() -> dict[str, str]:
@@ -154,17 +173,20 @@ def run_pytest(orders: Orders, say: Say) -> int:
 
     # a warm process has plugins loaded already; that they are not rewritten costs nothing here
     setattr(AssertionRewritingHook, "_warn_already_imported", lambda self, name: None)  # noqa: B010
-    hook: Any = PytestPlugin.pytest_collection_modifyitems
-    pytest.hookimpl(trylast=True)(hook)  # marked here, where pytest is known
+    # marked here, where pytest is known
+    last: Any = PytestPlugin.pytest_collection_modifyitems
+    pytest.hookimpl(trylast=True)(last)
+    first: Any = PytestPlugin.pytest_configure
+    pytest.hookimpl(tryfirst=True)(first)
     plugin = PytestPlugin(orders, say, pytest)
     arguments = list(orders["args"])
     if orders.get("only"):
-        arguments = [a for a in arguments if a.startswith("-")] + list(orders["only"])
+        # instead of the files and folders that the command names; options keep their values
+        arguments = [a for a in arguments if not os.path.exists(a.partition("::")[0])]
+        arguments += orders["only"]
     arguments += ["-p", "no:cacheprovider", "--maxfail=0"]
     arguments += ["--continue-on-collection-errors"]
-    if importlib.util.find_spec("xdist"):
-        arguments += ["-n0"]
-    if importlib.util.find_spec("pytest_cov"):
+    if importlib.util.find_spec("pytest_cov") and "no:cov" not in arguments:
         arguments += ["--no-cov"]
     code = int(pytest.main(arguments, plugins=[plugin]))
     say(end=ending(orders, plugin.collected, code, plugin.stopped))
@@ -180,14 +202,21 @@ class PytestPlugin:
         self.names: dict[str, str] = {}
         self.collected = 0
         self.stopped = ""
+        self.missed = 0
         self.seconds: dict[str, float] = {}
         self.worst: dict[str, Any] = {}
 
+    def pytest_configure(self, config: Any) -> None:
+        """One process: results, canaries and coverage all come from this one."""
+        if hasattr(config.option, "numprocesses"):
+            config.option.numprocesses = None
+            config.option.dist = "no"
+            config.option.tx = []
+
     def pytest_collection_modifyitems(self, session: Any, config: Any, items: list[Any]) -> None:
         self.collected = len(items)
-        repeated = [item for item in items for _ in range(self.orders.get("repeat", 1))]
         first, last = self.make(session, "a"), self.make(session, "z")
-        items[:] = [*first, *repeated, *last]
+        items[:] = [*first, *items, *last]
 
     def make(self, session: Any, mark: str) -> list[Any]:
         """Canary items of a module outside the project."""
@@ -232,8 +261,10 @@ class PytestPlugin:
             why=why,
         )
         if outcome != "passed" and report.nodeid in self.expected:
-            self.stopped = report.nodeid
-            self.session.shouldstop = "a test that passed before does not pass now"
+            self.missed += 1
+            if self.missed > ENOUGH + len(self.expected) // 4:
+                self.stopped = report.nodeid
+                self.session.shouldstop = "many tests that passed before do not pass now"
 
     def pytest_sessionstart(self, session: Any) -> None:
         self.session = session
