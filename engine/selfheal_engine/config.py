@@ -45,6 +45,7 @@ class Settings:
     watch_s: float = _setting(60.0, "seconds a healing is watched at most before it counts")
     canary: bool = _setting(True, "swap one worker first, compare, then the rest")
     applies_per_hour: int = _setting(6, "most automatic applies an hour")
+    history_days: float = _setting(365.0, "days an episode is kept; 0: for ever")
     maintenance: bool = _setting(False, "watch and propose only; apply nothing, even when asked")
     candidates: int = _setting(5, "most patches shown for one incident (3-5)")
     search_s: float = _setting(60.0, "CPU seconds for the search for patches of one incident")

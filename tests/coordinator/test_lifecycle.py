@@ -207,3 +207,15 @@ def test_a_turn_that_fails_is_told_and_survived(bench: Bench) -> None:
     assert bench.loop.run() == "done"
     errors = [v for v in bench.told if isinstance(v, Event) and v.kind == "error"]
     assert "what a bug" in str(errors[0].body["text"])
+
+
+def test_a_deploy_over_a_watched_patch_ends_the_watch(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, watch_s=60.0)
+    incident = bench.open()
+    bench.approve(incident)
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.WATCHING)
+    bench.file.write_bytes(b"def total(order):\n    return 0\n")
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.DISMISSED)
+    assert "shop.py was changed" in bench.loop.ledger.incident(incident.id).outcome
+    bench.loop.close()
+    bench.parts.close(stop_service=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from selfheal_engine.errors import PatchConflictError, SelfhealError
 from selfheal_engine.healer import (
     Applied,
     apply_patch,
+    changed_since,
     continue_rollout,
     recover,
     revert_patch,
@@ -197,6 +199,24 @@ def test_a_damaged_original_is_said(apply, revert, candidate, root, vault) -> No
     assert not reverted.ok
     assert "damaged" in reverted.reason
     assert (root / "shop.py").read_bytes() == MENDED
+
+
+def test_a_deploy_over_the_patch_is_noticed(apply, candidate, project, root) -> None:
+    applied = apply(candidate())
+    assert changed_since(applied, project) == ""
+    (root / "shop.py").write_bytes(b"deployed\n")
+    assert changed_since(applied, project) == "shop.py"
+    assert changed_since(replace(applied, way="file"), project) == ""
+
+
+def test_originals_are_kept_while_needed_and_then_for_their_time(apply, candidate, vault) -> None:
+    needed = dict(apply(candidate()).originals)["shop.py"]
+    for kept in vault.glob("??/*"):
+        os.utime(kept, (1.0, 1.0))
+    young = vault_.keep(vault, b"young")
+    assert vault_.forget_old(vault, 1000.0, {needed}) == 1
+    assert vault_.fetch(vault, needed) == BROKEN
+    assert vault_.fetch(vault, young) == b"young"
 
 
 # ---------------------------------------------------------------- after a crash

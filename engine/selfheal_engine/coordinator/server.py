@@ -169,6 +169,8 @@ class Viewer:
         except OSError:
             self.close()
         finally:
+            with suppress(OSError):  # closing alone would not wake the thread that reads
+                self._channel.shutdown(socket.SHUT_RDWR)
             self._channel.close()
 
     def _next(self) -> dict[str, Any] | None:

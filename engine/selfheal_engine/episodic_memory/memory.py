@@ -93,6 +93,15 @@ class EpisodicMemory:
         found = self._applied.get(Query().episode == episode_id)
         return from_plain(Applied, found["applied"]) if isinstance(found, Document) else None
 
+    def kept_originals(self) -> set[str]:
+        """Hashes of every original that a roll-back from the history would need."""
+        return {
+            str(digest)
+            for document in self._applied
+            for field in ("originals", "patched")
+            for _, digest in document["applied"][field]
+        }
+
     def rolled_back(self, episode_id: str, reason: str) -> None:
         """A healing of the past was taken back: it counts as a failure from now on."""
         fields_ = {"state": "rolled_back", "reason": reason, "mttr_s": None}

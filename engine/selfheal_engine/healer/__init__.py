@@ -5,7 +5,7 @@ from selfheal_engine.healer.apply import apply_patch, continue_rollout
 from selfheal_engine.healer.export import export_patch
 from selfheal_engine.healer.files import write_new_file
 from selfheal_engine.healer.rebase import rebase_patch
-from selfheal_engine.healer.revert import recover, revert_patch
+from selfheal_engine.healer.revert import changed_since, recover, revert_patch
 from selfheal_engine.healer.watch import Outcome, Watch
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Reverted",
     "Watch",
     "apply_patch",
+    "changed_since",
     "continue_rollout",
     "export_patch",
     "rebase_patch",

@@ -72,6 +72,19 @@ def revert_patch(
     return Reverted(not problems, brought.processes, "; ".join(problems), seconds)
 
 
+def changed_since(applied: Applied, project: Project) -> str:
+    """The first of the patch's files that is not its text any more, "" when all are.
+
+    Somebody edited it or a deploy went over it: what runs then is not what was approved.
+    """
+    if applied.way in ("file", "export") or (applied.way == "git" and not applied.processes):
+        return ""
+    for path, patched in applied.patched:
+        if content_hash(place(project, path)) != patched:
+            return path
+    return ""
+
+
 def recover(
     incident: Incident,
     note: dict[str, Any],

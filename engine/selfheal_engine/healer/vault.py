@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
+from collections.abc import Container
 from pathlib import Path
 
 from selfheal_engine.errors import SelfhealError
@@ -16,6 +18,7 @@ def keep(vault: Path, content: bytes) -> str:
     digest = sha256(content)
     path = _path(vault, digest)
     if path.exists():
+        os.utime(path)  # used again: `forget_old` counts from now
         return digest
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,6 +46,17 @@ def fetch(vault: Path, digest: str) -> bytes:
     if sha256(content) != digest:
         raise SelfhealError(f"the kept original {digest[:12]} in {vault} is damaged")
     return content
+
+
+def forget_old(vault: Path, older_than_s: float, kept: Container[str]) -> int:
+    """Remove what was stored longer ago and is not among the hashes `kept`; how many went."""
+    gone = 0
+    limit_s = time.time() - older_than_s
+    for path in vault.glob("??/*"):
+        if path.name not in kept and path.stat().st_mtime < limit_s:
+            path.unlink(missing_ok=True)
+            gone += 1
+    return gone
 
 
 def _path(vault: Path, digest: str) -> Path:
