@@ -57,6 +57,11 @@ class Capture:
         self._second = 0
         self._in_second = 0
         self.total = 0
+        self.outside = 0
+        """Exceptions that no request was served by."""
+        self.handled = 0
+        self.threads_died = 0
+        self.log_records = 0
         self.beyond = 0
         """Exceptions of new kinds that were only counted, because the budget was spent."""
 
@@ -89,6 +94,10 @@ class Capture:
         _set(exc, _MARK, os.getpid())
         tb = tb or _get_traceback(exc)
         self.total += 1
+        self.handled += handled
+        self.threads_died += kind == "thread_death"
+        if not handled and not requests.serving():
+            self.outside += 1
         key = _key(type(exc), tb)
         known = self._kinds.get(key)
         if known is None:

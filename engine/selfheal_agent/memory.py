@@ -81,7 +81,8 @@ class MemoryWatch:
         """(file, line) that put the newest element in -> (holder, type, elements, bytes)."""
         grown = []
         for value, name, file in held_containers():
-            more = len(value) - self._sizes.get(id(value), len(value))
+            # one that was not there is judged by where its newest elements came from
+            more = len(value) - self._sizes.get(id(value), 0)
             if more >= MIN_MORE:
                 grown.append((more, name, file, value))
         grown.sort(key=lambda item: -item[0])
@@ -89,8 +90,10 @@ class MemoryWatch:
         for more, name, file, value in grown[:20]:
             newest = list(_newest(value))
             size = int(more * sum(map(sys.getsizeof, newest)) / max(1, len(newest)))
-            place = next((p for item in newest if (p := _place(tracemalloc, item))), (file, 0))
-            found.setdefault(place, (name, qualified_type(type(value)), more, size))
+            place = next((p for item in newest if (p := _place(tracemalloc, item))), None)
+            if place is None and id(value) not in self._sizes:
+                continue
+            found.setdefault(place or (file, 0), (name, qualified_type(type(value)), more, size))
         return found
 
     def _grown_descriptors(self) -> list[dict[str, Any]]:

@@ -227,7 +227,7 @@ class _Probe:
         return {"ok": True, "watched": count}
 
     def stats(self) -> dict[str, Any]:
-        from selfheal_agent import queues
+        from selfheal_agent import queues, stalls
         from selfheal_agent.notes import notes
 
         self.totals.collect()
@@ -237,15 +237,28 @@ class _Probe:
             "time_s": time.time(),
             **self.totals.plain(),
             "exceptions": self.capture.total,
+            "outside": self.capture.outside,
+            "totals": {
+                "handled_errors": self.capture.handled,
+                "log_records": self.capture.log_records,
+                "threads_died": self.capture.threads_died,
+                "gc_collections": _collections(),
+            },
+            "levels": {"objects": sys.getallocatedblocks(), **queues.pools(), **self._waits()},
+            "worst": {"loop_lag_ms": stalls.loop_lag_ms(), "oldest_stall_s": stalls.oldest_s()},
             "counts": [[key, count] for key, count in self.capture.counts().items()],
             "queue_depth": waiting,
             "queues": by_kind,
             "deadlock_risk": self._stalls.risk if self._stalls is not None else 0.0,
             "drops": self.channel.dropped + self.capture.beyond,
             "notes": [*notes, self.channel.problem] if self.channel.problem else list(notes),
-            "gc_collections": _collections(),
             "framework": self.hello()["framework"],
         }
+
+    def _waits(self) -> dict[str, float]:
+        watch = self._stalls
+        waits = watch.lock_waits if watch is not None else ()
+        return {"lock_waiters": len(waits), "stalled_threads": watch.stalled if watch else 0}
 
     def _threads(self) -> list[dict[str, Any]]:
         from selfheal_agent import frames

@@ -38,6 +38,19 @@ def depth() -> tuple[int, dict[str, int]]:
     return sum(by_kind.values()), by_kind
 
 
+def pools() -> dict[str, float]:
+    """Threads of the executors and how many of them are at work."""
+    size = used = 0
+    for executor in list(_executors):
+        state = executor.__dict__
+        threads = state.get("_threads")
+        idle = getattr(state.get("_idle_semaphore"), "_value", None)
+        if type(threads) is set and type(idle) is int:
+            size += int(state.get("_max_workers") or len(threads))
+            used += max(0, len(threads) - idle)
+    return {"pool_size": size, "pool_used": used} if size else {}
+
+
 def forget() -> None:
     """In a forked child: the parent's queues are not ours."""
     _queues.clear()

@@ -82,6 +82,11 @@ def task_key() -> int:
     return get_ident()
 
 
+def serving() -> bool:
+    """Whether the running thread or task is serving a request."""
+    return bool(in_flight) and (task_key() in in_flight or get_ident() in in_flight)
+
+
 def watch_asyncio(asyncio_tasks: Any) -> None:
     """From now on requests are kept by task where a loop runs."""
     global _current_task

@@ -40,6 +40,7 @@ class StallWatch:
         self._stood: dict[int, tuple[int, int, float]] = {}
         self.risk = 0.0
         self.lock_waits: list[Wait] = []
+        self.stalled = 0
 
     def look(self) -> None:
         """One look, by the probe's thread, once a second."""
@@ -106,11 +107,15 @@ class StallWatch:
 
     def _look_at_requests(self, live: dict[int, FrameType]) -> None:
         now = requests.clock()
+        self.stalled = 0
         for request in list(requests.in_flight.values()):
             running = now - request.started
-            if running < STALL_MIN_S or request.stall_told:
+            if running < STALL_MIN_S:
                 continue
             frame = live.get(request.thread)
+            self.stalled += request.stall_told
+            if request.stall_told:
+                continue
             if frame is None or running < self._limit_s(request):
                 continue
             request.stall_told = True
@@ -157,6 +162,23 @@ class StallWatch:
             },
             key,
         )
+
+
+def oldest_s() -> float:
+    """Age of the oldest request in flight."""
+    now = requests.clock()
+    return max(
+        (now - request.started for request in list(requests.in_flight.values())), default=0.0
+    )
+
+
+def loop_lag_ms() -> float:
+    """How late the event loop runs its callbacks; 0 where no loop is watched."""
+    return 1000.0 * max((lag for lag in loop_lags.values()), default=0.0)
+
+
+loop_lags: dict[int, float] = {}
+"""Seconds by loop; written by the asyncio integration."""
 
 
 def _durations(totals: requests.RouteTotals | None) -> list[float]:

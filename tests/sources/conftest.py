@@ -21,6 +21,7 @@ from selfheal_engine.sources import ServiceSource, open_source
 GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 
 SHOP = """
+    import os
     import time
     from flask import Flask, jsonify, request
 
@@ -68,6 +69,9 @@ SHOP = """
     def leak(number):
         CACHE[number] = "x" * 6000
         return "kept"
+
+
+    open(f"{os.getpid()}.loaded", "w").close()
 """
 
 
@@ -158,4 +162,5 @@ def shop(start: Start) -> Running:
     arguments = "-w 2 -k gthread --threads 4 --chdir {project} -b 127.0.0.1:{port} shop:app"
     service = start({"shop.py": SHOP}, GUNICORN, *arguments.split())
     service.until(lambda: service.probes() == 3)
+    service.until(lambda: len(list(service.project.glob("*.loaded"))) == 2)
     return service

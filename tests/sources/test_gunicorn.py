@@ -30,8 +30,8 @@ def test_a_crash_is_caught_once_with_its_place_arguments_and_request(shop: Runni
     [occurrence] = shop.seen
     crash = occurrence.crash
     assert crash is not None
-    assert (crash.function, crash.line) == ("Cart.total", 13)
-    line = (shop.project / "shop.py").read_text().splitlines()[12]
+    assert (crash.function, crash.line) == ("Cart.total", 14)
+    line = (shop.project / "shop.py").read_text().splitlines()[13]
     assert line[crash.column : crash.end_column] == 'order["address"]["zip"]'
     assert decode_order(crash.arguments) == {"address": None}
     assert occurrence.request is not None
@@ -50,7 +50,8 @@ def decode_order(arguments: str) -> object:
 
 def test_every_failed_request_is_counted_whichever_worker_served_it(shop: Running) -> None:
     threads = [
-        threading.Thread(target=lambda: [shop.get("/order/2") for _ in range(10)]) for _ in range(4)
+        threading.Thread(target=lambda: [shop.get("/order/2") for _ in range(10)], daemon=True)
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -119,7 +120,7 @@ def test_a_swap_heals_every_worker_and_no_request_is_lost(shop: Running) -> None
         while not stop.is_set():
             statuses.append(shop.get("/order/1"))
 
-    threads = [threading.Thread(target=traffic) for _ in range(3)]
+    threads = [threading.Thread(target=traffic, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     for turn in range(10):
@@ -175,7 +176,7 @@ def test_a_request_far_beyond_its_own_distribution_is_reported_while_it_hangs(
 ) -> None:
     for _ in range(60):
         shop.get("/slow?s=0")
-    hanging = threading.Thread(target=shop.get, args=("/slow?s=8",))
+    hanging = threading.Thread(target=shop.get, args=("/slow?s=8",), daemon=True)
     hanging.start()
     shop.until(lambda: any(o.kind == "stall" for o in shop.seen))
     stall = next(o for o in shop.seen if o.kind == "stall")
@@ -198,7 +199,7 @@ def test_a_memory_report_names_the_line_and_the_holder(shop: Running) -> None:
             number += 1
             shop.get(f"/leak/{number}")
 
-    thread = threading.Thread(target=traffic)
+    thread = threading.Thread(target=traffic, daemon=True)
     thread.start()
 
     def found() -> bool:

@@ -26,6 +26,7 @@ def _patch(logging: ModuleType, capture: Capture) -> None:
 
     def handle(self: Any, record: Any) -> Any:
         # before the record is handled: a handler may drop exc_info or end the process
+        capture.log_records += 1
         if record.exc_info or record.levelno >= ERROR:
             _look(record, capture)
         return original(self, record)

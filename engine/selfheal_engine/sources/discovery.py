@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from selfheal_engine.sources import procfs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ def list_services(run_dir: Path) -> list[DiscoveredService]:
     """One entry for each service: processes of one name and family belong together."""
     cards = read_cards(run_dir)
     pids = {card.pid for card in cards}
-    roots = [card for card in cards if not _ancestors(card.pid) & (pids - {card.pid})]
+    roots = [card for card in cards if not procfs.ancestors(card.pid) & (pids - {card.pid})]
     found = []
     for root in roots:
         members = [
-            card for card in cards if card.pid == root.pid or root.pid in _ancestors(card.pid)
+            card for card in cards if card.pid == root.pid or root.pid in procfs.ancestors(card.pid)
         ]
         found.append(
             DiscoveredService(
@@ -92,7 +92,7 @@ def family(cards: list[Card], root: int) -> list[Card]:
     return [
         card
         for card in cards
-        if card.pid == root or _session(card.pid) == root or root in _ancestors(card.pid)
+        if card.pid == root or _session(card.pid) == root or root in procfs.ancestors(card.pid)
     ]
 
 
@@ -117,14 +117,8 @@ def _read_card(path: Path) -> Card | None:
 
 
 def _alive(card: Card) -> bool:
-    try:
-        process = psutil.Process(card.pid)
-        return bool(
-            process.status() != psutil.STATUS_ZOMBIE
-            and process.create_time() <= card.started_s + 5.0
-        )
-    except psutil.Error:
-        return False
+    stat = procfs.read_stat(card.pid)
+    return stat is not None and stat.running and stat.started_s <= card.started_s + 5.0
 
 
 def _remove(card: Card) -> None:
@@ -133,13 +127,6 @@ def _remove(card: Card) -> None:
             path.unlink()
         except OSError:
             continue
-
-
-def _ancestors(pid: int) -> set[int]:
-    try:
-        return {parent.pid for parent in psutil.Process(pid).parents()}
-    except psutil.Error:
-        return set()
 
 
 def _session(pid: int) -> int:

@@ -11,10 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 from selfheal_agent.launch import environment
 from selfheal_engine.errors import TargetError
+from selfheal_engine.sources import procfs
 from selfheal_engine.sources.discovery import family, read_cards
 from selfheal_engine.sources.process_tree import listens
 
@@ -141,8 +140,8 @@ def stop(process: subprocess.Popen[bytes], grace_s: float = 5.0) -> None:
         _signal_group(process.pid, 9)
         for pid in pids:
             try:
-                psutil.Process(pid).kill()
-            except psutil.Error:
+                os.kill(pid, 9)
+            except OSError:
                 continue
     try:
         process.wait(2.0)
@@ -158,28 +157,16 @@ def _signal_group(group: int, number: int) -> None:
 
 
 def _running(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
+    stat = procfs.read_stat(pid)
+    return stat is not None and stat.running
 
 
 def _pids(root: int) -> list[int]:
-    try:
-        return [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
-    except psutil.Error:
-        return [root]
+    return [root, *procfs.descendants(root)]
 
 
 def _any_python(root: int) -> bool:
-    for pid in _pids(root):
-        try:
-            names = (psutil.Process(pid).name(), os.path.basename(psutil.Process(pid).exe()))
-        except psutil.Error:
-            continue
-        if any(name.startswith(("python", "pypy", "uwsgi")) for name in names):
-            return True
-    return False
+    return any(_program(pid).startswith(("python", "pypy", "uwsgi")) for pid in _pids(root))
 
 
 def _tail(log: Path, at: int) -> str:
@@ -230,12 +217,17 @@ def find_program(command: Sequence[str]) -> str:
 
 def interpreter_of(pid: int) -> str:
     """The Python that a process runs, through its virtual environment; ours when unknown."""
+    first = procfs.command(pid).split(" ")[0]
+    if os.path.isabs(first) and os.path.basename(first).startswith("python"):
+        return first
+    if _program(pid).startswith("python"):
+        return os.readlink(f"/proc/{pid}/exe")
+    return sys.executable
+
+
+def _program(pid: int) -> str:
+    """Name of the file that a process runs."""
     try:
-        process = psutil.Process(pid)
-        first = (process.cmdline() or [""])[0]
-        if os.path.isabs(first) and os.path.basename(first).startswith("python"):
-            return str(first)
-        exe: str = process.exe()
-        return exe if os.path.basename(exe).startswith("python") else sys.executable
-    except psutil.Error:
-        return sys.executable
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""

@@ -14,6 +14,8 @@ from selfheal_engine.sources.connection import ProbeConnection, ask_all
 from selfheal_engine.sources.discovery import Card, family, read_cards
 
 RESCAN_S = 0.4
+FORCED_SCAN_S = 3.0
+"""The folder is read this often even when its time of change says nothing new."""
 
 
 class RouteCounts:
@@ -47,6 +49,8 @@ class ProbeSet:
         self.notes: dict[str, None] = {}
         self._connections: dict[int, ProbeConnection] = {}
         self._refused: dict[Path, float] = {}
+        self._folder_seen = -1
+        self._forced_scan = 0.0
         self._last_stats: dict[int, dict[str, Any]] = {}
         self._ended = 0
         """Processes that ended and were not replaced yet."""
@@ -68,12 +72,19 @@ class ProbeSet:
     def scan(self) -> None:
         """Connect to probes that are new."""
         self._next_scan = time.monotonic() + RESCAN_S
+        now = self._folder_changed()
+        unchanged = now == self._folder_seen and not self._refused
+        if unchanged and time.monotonic() < self._forced_scan:
+            return
+        self._forced_scan = time.monotonic() + FORCED_SCAN_S
+        self._folder_seen = now
+        self._refused = {p: s for p, s in self._refused.items() if s > time.monotonic()}
         cards = family(read_cards(self.run_dir), self.root)
         for card in cards:
             known = self._connections.get(card.pid)
             if known is not None and not known.gone:
                 continue
-            if self._refused.get(card.socket, 0.0) > time.monotonic():
+            if card.socket in self._refused:
                 continue
             try:
                 self._connections[card.pid] = ProbeConnection(card.socket)
@@ -86,6 +97,12 @@ class ProbeSet:
             except OSError as why:
                 self._refused[card.socket] = time.monotonic() + 2.0
                 self.notes[str(why)] = None
+
+    def _folder_changed(self) -> int:
+        try:
+            return self.run_dir.stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def wake(self) -> None:
         """Thread-safe: let `wait` return now."""
