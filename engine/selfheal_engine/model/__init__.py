@@ -1,0 +1,103 @@
+"""Everything that crosses a thread, a process or a socket, as frozen dataclasses.
+
+The rooms of the engine, the widgets and outside scripts share these words and no others.
+Times are Unix seconds (`time_s`), durations end in `_s`, sizes in `_bytes`; sequences are
+tuples, so that a value published by the engine thread can be read from any other.
+"""
+
+from selfheal_engine.model.caught import (
+    Frame,
+    GoodCall,
+    Growth,
+    Occurrence,
+    RequestRecord,
+    Value,
+    WaitingThread,
+)
+from selfheal_engine.model.concluded import (
+    Candidate,
+    Check,
+    CheckStatus,
+    Diagnosis,
+    Proposal,
+    Remark,
+    Reproducer,
+    ReproducerKind,
+    Suspect,
+    Verdict,
+)
+from selfheal_engine.model.incident import Episode, HealingStats, Incident, IncidentState, Step
+from selfheal_engine.model.measured import (
+    Alert,
+    ControlLimits,
+    HealthCause,
+    HealthScore,
+    MetricState,
+    Reading,
+    Sample,
+)
+from selfheal_engine.model.published import Event, Snapshot
+from selfheal_engine.model.service import (
+    EndpointStat,
+    FunctionSwap,
+    ProcessInfo,
+    ServiceInfo,
+    SwapResult,
+    Target,
+)
+from selfheal_engine.model.vocabulary import (
+    METRICS,
+    STRATEGIES,
+    UNITS,
+    Level,
+    OccurrenceKind,
+    Risk,
+    Severity,
+)
+
+__all__ = [
+    "METRICS",
+    "STRATEGIES",
+    "UNITS",
+    "Alert",
+    "Candidate",
+    "Check",
+    "CheckStatus",
+    "ControlLimits",
+    "Diagnosis",
+    "EndpointStat",
+    "Episode",
+    "Event",
+    "Frame",
+    "FunctionSwap",
+    "GoodCall",
+    "Growth",
+    "HealingStats",
+    "HealthCause",
+    "HealthScore",
+    "Incident",
+    "IncidentState",
+    "Level",
+    "MetricState",
+    "Occurrence",
+    "OccurrenceKind",
+    "ProcessInfo",
+    "Proposal",
+    "Reading",
+    "Remark",
+    "Reproducer",
+    "ReproducerKind",
+    "RequestRecord",
+    "Risk",
+    "Sample",
+    "ServiceInfo",
+    "Severity",
+    "Snapshot",
+    "Step",
+    "Suspect",
+    "SwapResult",
+    "Target",
+    "Value",
+    "Verdict",
+    "WaitingThread",
+]
