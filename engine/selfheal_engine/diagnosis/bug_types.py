@@ -135,6 +135,8 @@ def _by_exception(
         cast("resource_cleanup", 5, "a limited resource ran out")
     elif name in ("ResourceWarning",) or "unclosed" in message:
         cast("resource_cleanup", 5, "something was never closed")
+    elif name in ("Empty", "Full", "PoolError") and _in_pool(occurrence):
+        cast("resource_cleanup", 4, "nothing is left in a pool: something was not given back")
     elif name == "MemoryError":
         cast("memory_leak_fix", 4, "memory ran out")
     elif name == "RecursionError":
@@ -191,6 +193,13 @@ def _exhausted(name: str, message: str) -> bool:
         "too many connections",
     )
     return any(word in message.lower() for word in words) or name in ("PoolTimeout", "PoolError")
+
+
+def _in_pool(occurrence: Occurrence) -> bool:
+    """The failing function hands out what it expects to get back."""
+    words = ("pool", "borrow", "acquire", "checkout", "lease", "getconn")
+    own = [f for f in occurrence.frames if f.own][-2:]
+    return any(w in f"{f.function} {f.file} {f.source_line}".lower() for f in own for w in words)
 
 
 def _is_upstream(occurrence: Occurrence) -> bool:

@@ -10,7 +10,7 @@ import ast
 import builtins
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.conventions import Answer, Conventions, ErrorClass
@@ -54,11 +54,37 @@ def refusals(
     `message` is a short text for the client; `about` are words that help to choose among the
     project's error classes.
     """
-    if conventions.is_handler(file, function):
-        yield from _donated(conventions, file, function, statuses, message)
-    yield from _own_errors(conventions, file, statuses, message, about)
-    if conventions.is_handler(file, function):
-        yield from _idioms(conventions, file, statuses, message)
+    handler = conventions.is_handler(file, function)
+    found = [
+        *_donated(conventions, file, function, statuses, message, handler),
+        *_raised(conventions, file, function, message),
+        *_own_errors(conventions, file, statuses, message, about),
+    ]
+    if handler:
+        found += _idioms(conventions, file, statuses, message)
+    seen: set[str] = set()
+    for rank, refusal in enumerate(sorted(found, key=lambda r: -r.weight)):
+        if refusal.code not in seen:
+            seen.add(refusal.code)
+            # one way to say no is enough; the next ones only if it does not hold
+            yield replace(refusal, weight=refusal.weight * (1.0, 0.7, 0.5)[min(rank, 2)])
+        if len(seen) == 3:
+            return
+
+
+def _raised(
+    conventions: Conventions, file: SourceFile, function: Function | None, message: str
+) -> Iterator[Refusal]:
+    """The project's error as this function, or this file, raises it elsewhere."""
+    known = conventions.raised_in(file)
+    inside = [a for a in known if file.function_of(a.statement) is function]
+    for rank, answer in enumerate([*inside, *(a for a in known if a not in inside)][:2]):
+        code = _with_message(answer, message, conventions, file)
+        if code is None:
+            continue
+        name = code.removeprefix("raise ").partition("(")[0]
+        weight = (1.55 if answer in inside else 1.15) - 0.1 * rank
+        yield Refusal(code, (), answer.status, f"raise {name}", weight)
 
 
 def _donated(
@@ -67,8 +93,10 @@ def _donated(
     function: Function | None,
     statuses: Sequence[int],
     message: str,
+    handler: bool,
 ) -> Iterator[Refusal]:
-    available = {id(a.statement): a for a in conventions.answers(file)}.values()
+    answers = [a for a in conventions.answers(file) if handler or a.raises]
+    available = {id(a.statement): a for a in answers}.values()
 
     def nearness(answer: Answer) -> tuple[bool, bool]:
         inside = answer.file is file and file.function_of(answer.statement) is function
@@ -83,7 +111,7 @@ def _donated(
             imports = _imports_for(answer, file)
             if imports is None:
                 continue
-            weight = 1.5 - 0.15 * rank + 0.1 * sum(nearness(answer))
+            weight = 1.4 - 0.15 * rank + 0.15 * sum(nearness(answer))
             yield Refusal(code, imports, status, f"answer {status}", weight)
             break
 

@@ -121,15 +121,15 @@ class Conventions:
         fitting = [e for e in self.error_classes if e.status == status and e.required <= 1]
         return max(fitting, key=lambda e: _likeness(e.name, words), default=None)
 
-    def raised_in(self, file: SourceFile) -> list[ast.Raise]:
-        """`raise Project(...)` statements of a file, for their way of saying it."""
-        names = {e.name for e in self.error_classes}
+    def raised_in(self, file: SourceFile) -> list[Answer]:
+        """`raise OwnError(...)` statements of a file, for their way of saying it."""
+        known = {e.name: e for e in self.error_classes}
         return [
-            node
+            Answer(known[called_name(node.exc)].status or 0, node, file, True)
             for node in ast.walk(file.tree)
             if isinstance(node, ast.Raise)
             and isinstance(node.exc, ast.Call)
-            and called_name(node.exc) in names
+            and called_name(node.exc) in known
         ]
 
     # ------------------------------------------------------------ answers
@@ -272,11 +272,15 @@ class Conventions:
         annotated = _annotated_nothing(function)
         if annotated is not None:
             found.insert(0, annotated) if not found else found.append(annotated)
-        for node in returns:
-            guess = _empty_of(node.value)
-            if guess:
-                found.append(guess)
+        found += [guess for guess in map(_empty_of, (r.value for r in returns)) if guess]
+        if any(isinstance(r.value, ast.Dict) and r.value.keys for r in returns):
+            # callers count on its keys: an empty one only moves the failure to them
+            found = [value for value in found if value != "{}" or self._returns_empty(returns)]
         return list(dict.fromkeys(found))
+
+    @staticmethod
+    def _returns_empty(returns: list[ast.Return]) -> bool:
+        return any(isinstance(r.value, ast.Dict) and not r.value.keys for r in returns)
 
 
 def is_test(path: str) -> bool:
@@ -339,8 +343,12 @@ def _status_of(node: ast.stmt) -> int | None:
     if name in ("HttpResponseNotFound", "HTTPNotFound", "NotFound"):
         return 404
     for keyword in call.keywords:
-        if keyword.arg in ("status_code", "status"):
+        if keyword.arg in ("status_code", "status", "code"):
             return _number(keyword.value)
+    if isinstance(node, ast.Raise):
+        for argument in call.args[:2]:
+            if isinstance(argument, ast.Constant) and type(argument.value) is int:
+                return argument.value if 400 <= argument.value < 600 else None
     if name in ("HTTPException", "HTTPError") and call.args:
         return _number(call.args[0])
     return None
@@ -370,7 +378,7 @@ def _empty_of(node: ast.expr | None) -> str:
     """The empty value of the same type as a returned expression, where it can be told."""
     if isinstance(node, ast.List | ast.ListComp):
         return "[]"
-    if isinstance(node, ast.Dict | ast.DictComp):
+    if isinstance(node, ast.DictComp) or (isinstance(node, ast.Dict) and not node.keys):
         return "{}"
     if isinstance(node, ast.Set | ast.SetComp):
         return "set()"

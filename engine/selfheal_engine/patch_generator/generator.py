@@ -15,8 +15,8 @@ from selfheal_engine.diagnosis.diagnosing import Findings, examine
 from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.errors import SelfhealError
-from selfheal_engine.model import Candidate, Diagnosis, Occurrence
-from selfheal_engine.patch_generator.conventions import Conventions
+from selfheal_engine.model import Candidate, Diagnosis, Frame, Occurrence
+from selfheal_engine.patch_generator.conventions import Conventions, is_test
 from selfheal_engine.patch_generator.priors import Priors, prior_of
 from selfheal_engine.patch_generator.rewriting import RewriteError
 from selfheal_engine.patch_generator.rules import Draft, Rule, Scene
@@ -72,13 +72,16 @@ class PatchGenerator:
         found: list[Scored] = []
         for scene in self._scenes(occurrence, findings):
             for rule in all_rules():
-                if occurrence.kind not in rule.kinds:
+                if occurrence.kind not in rule.kinds or (scene.placeless and not rule.searches):
                     continue
                 share = 0.35 + 0.65 * types.get(rule.strategy, 0.0)
                 where = DEPTH_WEIGHT[scene.depth]
                 prior = prior_of(rule.strategy, rule.name, self.priors)
+                same: dict[int, int] = {}
                 for draft in rule.drafts(scene):
-                    score = prior * draft.weight * share * where
+                    # the second idea of a rule for the same line waits for other rules' first
+                    again = same[draft.line] = same.get(draft.line, -1) + 1
+                    score = prior * draft.weight * share * where * 0.8**again
                     confidence = min(0.95, prior * min(1.4, draft.weight) * (0.6 + 0.4 * share))
                     found.append(Scored(rule, draft, score, confidence))
         found.sort(key=lambda s: -s.score)
@@ -87,6 +90,7 @@ class PatchGenerator:
     def _scenes(self, occurrence: Occurrence, findings: Findings) -> Iterator[Scene]:
         """The crash's scene, then its callers' with the argument that carried the bad value."""
         if findings.failure is None:
+            yield from self._placeless(occurrence, findings)
             return
         yield Scene(occurrence, findings, self.sources, findings.failure, self.conventions)
         own = findings.own_frames
@@ -94,6 +98,19 @@ class PatchGenerator:
             failure = self._caller_failure(findings, depth, occurrence)
             if failure is not None:
                 yield Scene(occurrence, findings, self.sources, failure, self.conventions, depth)
+
+    def _placeless(self, occurrence: Occurrence, findings: Findings) -> Iterator[Scene]:
+        """No own frame was seen: rules that look through the whole project still can."""
+        for file in self.sources.all():
+            if file.tree.body and not is_test(file.path):
+                first = file.tree.body[0]
+                path = str(self.project.root / file.path)
+                frame = Frame(path, first.lineno, "<module>", own=True)
+                failure = Failure(file, frame, first, first, None)
+                yield Scene(
+                    occurrence, findings, self.sources, failure, self.conventions, placeless=True
+                )
+                return
 
     def _caller_failure(
         self, findings: Findings, depth: int, occurrence: Occurrence
@@ -132,7 +149,8 @@ class PatchGenerator:
             return None
         except SelfhealError:
             return None
-        return replace(candidate, impact=_impact(occurrence))
+        cluster = f"{rule.strategy}/{rule.name}:{draft.edits[0][0]}:{draft.line}"
+        return replace(candidate, impact=_impact(occurrence), cluster=cluster)
 
 
 def _first_sentence(rule: Rule) -> str:

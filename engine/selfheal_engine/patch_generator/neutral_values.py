@@ -48,10 +48,8 @@ def by_use(file: SourceFile, node: ast.AST) -> str:
             return "[]"
         return ""
     if isinstance(parent, ast.Subscript) and parent.value is node:
-        key = parent.slice
-        if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            return "{}"
-        return "[]" if isinstance(key, ast.Slice) else ""
+        # an empty mapping or list would only raise KeyError or IndexError here
+        return "[]" if isinstance(parent.slice, ast.Slice) else ""
     if isinstance(parent, ast.For | ast.AsyncFor | ast.comprehension) and parent.iter is node:
         return "()" if isinstance(node, ast.Constant) else "[]"
     if isinstance(parent, ast.BinOp):

@@ -11,6 +11,7 @@ from selfheal_engine.patch_generator.priors import Priors, prior_of
 
 HIGH_SAFETY = 80
 HIGH_CONFIDENCE = 0.5
+FEWEST_SHOWN = 3
 
 
 def rank(
@@ -23,12 +24,12 @@ def rank(
     shown: list[Candidate] = []
     clusters: set[str] = set()
     for candidate in ordered:
-        if candidate.cluster and candidate.cluster in clusters:
-            continue
-        clusters.add(candidate.cluster)
-        shown.append(candidate)
-        if len(shown) == limit:
-            break
+        if candidate.cluster not in clusters or not candidate.cluster:
+            clusters.add(candidate.cluster)
+            shown.append(candidate)
+    # a second patch of one behaviour only where too few ideas stand beside it
+    rest = [c for c in ordered if c not in shown]
+    shown = shown[:limit] + rest[: max(0, min(limit, FEWEST_SHOWN) - len(shown))]
     return tuple(shown), tuple(by_id[c.id] for c in shown)
 
 

@@ -174,7 +174,7 @@ Block = cst.Module | cst.IndentedBlock | cst.SimpleStatementSuite
 class _Writer(cst.CSTTransformer):
     """Makes all edits of one region in one pass; targets are found by position."""
 
-    def __init__(self, wrapper: MetadataWrapper, edits: Sequence[Edit], parenthesize: bool) -> None:
+    def __init__(self, wrapper: MetadataWrapper, edits: Sequence[Edit], parenthesize: int) -> None:
         super().__init__()
         self.config = wrapper.module.config_for_parsing
         # 0: nowhere, 1: around the original inside the new, 2: around the new as well

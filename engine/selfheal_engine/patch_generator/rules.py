@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
@@ -49,7 +49,8 @@ class Scene:
     conventions: Conventions
     depth: int = 0
     """0 at the crash, 1 in its caller, ..."""
-    caches: dict[str, object] = field(default_factory=dict)
+    placeless: bool = False
+    """Nothing of the project was on the stack: the failure's place is a stand-in."""
 
     @property
     def file(self) -> SourceFile:
@@ -144,6 +145,8 @@ class Rule:
     examples: ClassVar[tuple[Example, ...]] = ()
     kinds: ClassVar[frozenset[str]] = frozenset({"exception", "thread_death", "log"})
     """The occurrence kinds the rule has something to say about."""
+    searches: ClassVar[bool] = False
+    """Looks through the whole project, so that it needs no place to start from."""
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         """Every patch this rule sees, best first."""

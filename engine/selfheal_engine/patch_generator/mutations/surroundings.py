@@ -50,18 +50,30 @@ def surroundings_of(file: SourceFile, function: Function | None) -> Surroundings
         for name in parameters(function):
             found.names.append(name)
             found.first_line[name] = function.lineno
-        for outer in file.ancestors(function):
-            if isinstance(outer, Function):
-                for name in parameters(outer):
-                    if name not in found.names:
-                        found.names.append(name)
-                        found.first_line[name] = 0
     for node in ast.walk(root):
         _look_at(node, found)
+    if function is not None:
+        _add_outer(file, function, found)
     own = [n.name for n in file.tree.body if isinstance(n, Function | ast.ClassDef)]
     found.functions += [n for n in own if n not in found.functions]
     found.names = [n for n in found.names if n not in ("self", "cls") or n in found.attributes]
     return found
+
+
+def _add_outer(file: SourceFile, function: Function, found: Surroundings) -> None:
+    """What the functions around a nested one bind can be used in it, from its first line on."""
+    for outer in file.ancestors(function):
+        if not isinstance(outer, Function):
+            continue
+        seen = Surroundings(file, outer, names=parameters(outer))
+        for node in ast.walk(outer):
+            if file.function_of(node) is outer:
+                _look_at(node, seen)
+        for name in seen.names:
+            if name not in found.first_line:
+                found.names.append(name)
+                found.first_line[name] = 0
+        found.kinds = {**seen.kinds, **found.kinds}
 
 
 def _look_at(node: ast.AST, found: Surroundings) -> None:

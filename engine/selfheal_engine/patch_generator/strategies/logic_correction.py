@@ -144,13 +144,13 @@ class GuardEmpty(Rule):
         Example(
             before="""
                 def f(rows=(1, 2), at=5):
-                    return {'row': rows[at]}
+                    return [rows[at]]
                 """,
             after="""
                 def f(rows=(1, 2), at=5):
                     if at >= len(rows):
-                        return {}
-                    return {'row': rows[at]}
+                        return []
+                    return [rows[at]]
                 """,
         ),
         Example(

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from selfheal_engine.diagnosis.origin import called_name
+from selfheal_engine.diagnosis.origin import called_name, parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.conventions import is_test
 from selfheal_engine.patch_generator.edits import (
@@ -190,6 +190,7 @@ class OpenInWith(Rule):
     name = "open_in_with"
     strategy = STRATEGY
     kinds = KINDS
+    searches = True
     examples = (
         Example(
             before="""
@@ -318,10 +319,27 @@ def _trailing(file: SourceFile, statement: ast.stmt) -> str:
     return f"  {rest.strip()}" if rest.strip().startswith("#") else ""
 
 
-def _dedented(file: SourceFile, statements: tuple[ast.stmt, ...]) -> str:
+def _own_manager(scene: Scene, opening: Opening) -> str:
+    """A context manager of the project that takes the same thing and gives it back."""
+    owner = opening.call.func.value if isinstance(opening.call.func, ast.Attribute) else None
+    for file in _files(scene):
+        for function in file.functions.values():
+            managed = any("contextmanager" in file.segment(d) for d in function.decorator_list)
+            calls = {called_name(n) for n in ast.walk(function) if isinstance(n, ast.Call)}
+            if managed and opening.opener in calls and len(parameters(function)) <= 1:
+                method = file.class_of(function) is not None
+                prefix = f"{opening.file.segment(owner)}." if owner is not None and method else ""
+                return f"{prefix}{function.name}()"
+    return ""
+
+
+def _dedented(
+    file: SourceFile, statements: tuple[ast.stmt, ...], without: set[int] | None = None
+) -> str:
     """The statements' own lines moved to the left margin, comments between them included."""
     first, last = statements[0], statements[-1]
-    lines = file.lines[first.lineno - 1 : last.end_lineno]
+    numbers = range(first.lineno, (last.end_lineno or first.lineno) + 1)
+    lines = [file.lines[n - 1] for n in numbers if n not in (without or ())]
     margin = first.col_offset
     return "".join(line[margin:] if line.strip() else "\n" for line in lines)
 
@@ -332,6 +350,7 @@ class GiveBack(Rule):
     name = "give_back"
     strategy = STRATEGY
     kinds = KINDS
+    searches = True
     examples = (
         Example(
             before="""
@@ -392,12 +411,20 @@ class GiveBack(Rule):
         if not run:
             return None
         covered = [*run, *[s for s in opening.rest[len(run) : used] if s in given]]
-        body = _dedented(opening.file, tuple(run))
+        # what is given back on some ways out already must not be given back twice
+        gone = {line for g in given for line in range(g.lineno, (g.end_lineno or 0) + 1)}
+        body = _dedented(opening.file, tuple(run), gone)
         code = f"try:\n{indented(body)}finally:\n    {back}\n"
         edits = [replace_statements(covered, code)]
-        inner = [g for g in given if _within(g, run)]
-        if inner:
-            return None  # given back on some ways out: moving those needs the person's eye
+        own = _own_manager(scene, opening)
+        if own:
+            code = f"with {own} as {opening.name}:\n{indented(body)}"
+            return scene.draft(
+                replace_statements([opening.statement, *covered], code),
+                title=f"borrow `{opening.name}` with `{own}`, which gives it back",
+                weight=1.8 * _nearness(scene, opening),
+                file=opening.file,
+            )
         imports = [add_import("import shutil")] if "shutil.rmtree" in back else []
         return scene.draft(
             *edits,
@@ -448,6 +475,7 @@ class ReadInWith(Rule):
     name = "read_in_with"
     strategy = STRATEGY
     kinds = KINDS
+    searches = True
     examples = (
         Example(
             before="""
