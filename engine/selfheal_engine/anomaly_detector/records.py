@@ -8,6 +8,7 @@ of values costs some hundred numbers at most, however the values fall.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 BLOCK = 50
@@ -18,53 +19,61 @@ WINDOW = 8000
 class RangeRecord:
     """`update(value) -> excess`: distance beyond the window's range, over that range; 0 inside."""
 
-    __slots__ = ("_blocks", "_filled", "_high", "_highs", "_low", "_lows", "_number", "_seen")
+    __slots__ = (
+        "_block_high",
+        "_block_low",
+        "_blocks",
+        "_filled",
+        "_high",
+        "_highs",
+        "_low",
+        "_lows",
+        "_number",
+        "_seen",
+    )
 
     def __init__(self, window: int = WINDOW) -> None:
         self._blocks = max(1, window // BLOCK)
-        # (number of the block, its extreme), monotonic: the front is the window's extreme
+        # (number of the block, its extreme), monotonic: the front is the extreme of them all
         self._highs: deque[tuple[int, float]] = deque()
         self._lows: deque[tuple[int, float]] = deque()
         self._number = self._filled = self._seen = 0
-        self._high = self._low = 0.0
+        self._high = self._block_high = -math.inf
+        self._low = self._block_low = math.inf
 
     def update(self, value: float) -> float:
         """The first few values, and a range of zero that stays, are no record."""
         excess = 0.0
-        if self._seen:
-            high = self._high if self._filled else value
-            low = self._low if self._filled else value
-            if self._highs:
-                high = max(high, self._highs[0][1]) if self._filled else self._highs[0][1]
-                low = min(low, self._lows[0][1]) if self._filled else self._lows[0][1]
-            if self._seen > 5 and (value > high or value < low):
+        high, low = self._high, self._low
+        if value > high or value < low:
+            if self._seen > 5:
                 spread = high - low
                 beyond = value - high if value > high else low - value
                 excess = beyond / spread if spread > 0 else 1.0
+            self._high, self._low = max(high, value), min(low, value)
+        if value > self._block_high:
+            self._block_high = value
+        if value < self._block_low:
+            self._block_low = value
         self._seen += 1
-        self._take(value)
+        self._filled += 1
+        if self._filled == BLOCK:
+            self._close_block()
         return excess
 
-    def _take(self, value: float) -> None:
-        if not self._filled:
-            self._high = self._low = value
-        elif value > self._high:
-            self._high = value
-        elif value < self._low:
-            self._low = value
-        self._filled += 1
-        if self._filled < BLOCK:
-            return
+    def _close_block(self) -> None:
         oldest = self._number - self._blocks
         for extremes, extreme, sign in (
-            (self._highs, self._high, 1.0),
-            (self._lows, self._low, -1.0),
+            (self._highs, self._block_high, 1.0),
+            (self._lows, self._block_low, -1.0),
         ):
             while extremes and extremes[0][0] <= oldest:
                 extremes.popleft()
             while extremes and sign * extremes[-1][1] <= sign * extreme:
                 extremes.pop()
             extremes.append((self._number, extreme))
+        self._high, self._low = self._highs[0][1], self._lows[0][1]
+        self._block_high, self._block_low = -math.inf, math.inf
         self._number += 1
         self._filled = 0
 

@@ -295,13 +295,19 @@ class HealthMonitor:
         )
 
     def _vital(self, name: str, sample: Sample) -> Vital:
-        limits = self._limits(name)
         value = sample.value(name)
         if name == "anomaly_score" and value is None and len(self._samples) > 1:
             value = self._samples[-2].value(name)  # the newest is filled in after the charts
-        if limits is None:
+        metric = self._metrics[name]
+        if metric.point is None:
             return Vital(value)
-        return Vital(value, limits.center, limits.upper, self._beyond(name))
+        upper = metric.center + 3.0 * metric.baseline.sigma
+        return Vital(
+            value,
+            from_chart(metric.baseline.rule, metric.center),
+            from_chart(metric.baseline.rule, upper),
+            metric.point.beyond,
+        )
 
     # ------------------------------------------------------------ panels
     def _limits(self, name: str) -> ControlLimits | None:
