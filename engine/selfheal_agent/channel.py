@@ -147,6 +147,7 @@ class Channel:
     # ------------------------------------------------------------ the thread
     def _run(self) -> None:
         _block_signals()
+        _preload()
         next_tick = _clock() + 0.2
         with self.busy:
             self._listen()
@@ -416,6 +417,28 @@ class _short_path:  # noqa: N801 - reads as a function
     def __exit__(self, *_: object) -> None:
         if self._fd >= 0:
             os.close(self._fd)
+
+
+def _preload() -> None:
+    """Import what is needed later now: then there may be no descriptor left to read it with."""
+    import base64  # noqa: F401
+    import dis  # noqa: F401
+    import json  # noqa: F401
+
+    from selfheal_agent import (  # noqa: F401
+        descriptors,
+        frames,
+        good_calls,
+        locks,
+        queues,
+        recording,
+        requests,
+        scrub,
+        stalls,
+        swap,
+        swapping,
+        texts,
+    )
 
 
 def _block_signals() -> None:

@@ -32,11 +32,16 @@ MAX_DEPTH = 6
 MAX_ELEMENTS = 40
 """Elements of a container that are walked into."""
 MIN_MORE = 5
+STEADY = 0.3
+"""The second half must grow by at least this share of the first."""
 _SIZED = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
 
 
 class MemoryWatch:
-    """One report in the making: the first look now, the second in `report`."""
+    """One report in the making: the first look now, `middle`, then the last in `report`.
+
+    Only what grew in both halves is told: a cache that fills up and levels off is no leak.
+    """
 
     def __init__(self) -> None:
         import tracemalloc
@@ -51,6 +56,14 @@ class MemoryWatch:
         self._descriptors = descriptors_by_kind()
         self.started = time.monotonic()
 
+    def middle(self) -> None:
+        """The look in between."""
+        import tracemalloc
+
+        gc.collect()
+        self._middle_sizes = {id(value): len(value) for value, _, _ in held_containers()}
+        self._middle = tracemalloc.take_snapshot()
+
     def report(self) -> list[dict[str, Any]]:
         """`model.Growth` values as JSON, largest first; stops what it started."""
         import tracemalloc
@@ -58,12 +71,13 @@ class MemoryWatch:
         gc.collect()
         after = tracemalloc.take_snapshot()
         holders = self._grown_containers(tracemalloc)
+        steady = self._steady_lines(after)
         if self._ours:
             tracemalloc.stop()
         found = []
         for stat in after.compare_to(self._before, "lineno"):
             place = stat.traceback[0]
-            if stat.size_diff <= 0 or not is_own(place.filename):
+            if stat.size_diff <= 0 or (place.filename, place.lineno) not in steady:
                 continue
             file = absolute(place.filename)
             holder, type_name = holders.pop((file, place.lineno), ("", ""))[:2]
@@ -77,13 +91,28 @@ class MemoryWatch:
             found.append(_growth(file, line, size, more, type_name, holder))
         return found + self._grown_descriptors()
 
+    def _steady_lines(self, after: Any) -> set[tuple[str, int]]:
+        """Project lines whose memory grew in the first half and in the second."""
+        halves = []
+        for late, early in ((self._middle, self._before), (after, self._middle)):
+            halves.append(
+                {
+                    (stat.traceback[0].filename, stat.traceback[0].lineno): stat.size_diff
+                    for stat in late.compare_to(early, "lineno")
+                    if stat.size_diff > 0 and is_own(stat.traceback[0].filename)
+                }
+            )
+        first, second = halves
+        return {place for place in second if second[place] >= STEADY * first.get(place, 1 << 60)}
+
     def _grown_containers(self, tracemalloc: Any) -> dict[tuple[str, int], Any]:
         """(file, line) that put the newest element in -> (holder, type, elements, bytes)."""
         grown = []
         for value, name, file in held_containers():
             # one that was not there is judged by where its newest elements came from
             more = len(value) - self._sizes.get(id(value), 0)
-            if more >= MIN_MORE:
+            at_half = self._middle_sizes.get(id(value), 0) - self._sizes.get(id(value), 0)
+            if more >= MIN_MORE and at_half > 0 and more - at_half >= STEADY * at_half:
                 grown.append((more, name, file, value))
         grown.sort(key=lambda item: -item[0])
         found: dict[tuple[str, int], Any] = {}

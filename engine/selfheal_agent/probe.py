@@ -72,6 +72,7 @@ class _Probe:
         self.channel = self._new_channel()
         self.capture = Capture(self._put, good_calls.entry_arguments)
         self._stalls: Any = None
+        self._descriptors: Any = None
         self._swapper: Any = None
         self._memory: Any = None
         self._holding = False
@@ -153,12 +154,15 @@ class _Probe:
     def tick(self) -> None:
         """Once a second: totals, standing threads, counts of known crashes."""
         from selfheal_agent import good_calls
+        from selfheal_agent.descriptors import DescriptorWatch
         from selfheal_agent.stalls import StallWatch
 
         self.totals.collect()
         if self._stalls is None:
             self._stalls = StallWatch(self.capture, self.totals)
+            self._descriptors = DescriptorWatch(self.capture)
         self._stalls.look()
+        self._descriptors.look()
         good_calls.expire()
         more = self.capture.unreported()
         if more:
@@ -196,6 +200,10 @@ class _Probe:
 
             self._memory = MemoryWatch()
             return {"ok": True}
+        if kind == "memory_middle":
+            if self._memory is not None:
+                self._memory.middle()
+            return {"ok": self._memory is not None}
         if kind == "memory_report":
             found = self._memory.report() if self._memory is not None else []
             self._memory = None

@@ -41,9 +41,15 @@ class LeakReport:
             return None
         if self._phase == "start" and connection.reply(self._number) is not None:
             # only now has the first look been taken
-            self._due = time.monotonic() + self._wait_s
-            self._phase = "wait"
-        elif self._phase == "wait" and time.monotonic() >= self._due:
+            self._due = time.monotonic() + self._wait_s / 2
+            self._phase = "first half"
+        elif self._phase == "first half" and time.monotonic() >= self._due:
+            self._number = connection.send({"t": "memory_middle", "changes": True})
+            self._phase = "middle"
+        elif self._phase == "middle" and connection.reply(self._number) is not None:
+            self._due = time.monotonic() + self._wait_s / 2
+            self._phase = "second half"
+        elif self._phase == "second half" and time.monotonic() >= self._due:
             self._number = connection.send({"t": "memory_report", "changes": True})
             self._phase = "report"
         elif self._phase == "report":
