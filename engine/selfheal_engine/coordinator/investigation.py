@@ -32,6 +32,8 @@ from selfheal_engine.model import (
 
 SETTLE_S = 3.0
 """How long to wait for a fuller record (entry arguments, good calls) of a new bug."""
+LEAK_SETTLE_S = 8.0
+"""A leak is in no hurry, and only calls that went well can show it again."""
 LEAST_S = 0.7
 """A record that is already full is not waited for longer than this."""
 MOST_ATTEMPTS = 3
@@ -124,7 +126,8 @@ class Investigations:
             return False
         if incident.state is IncidentState.OPEN:
             waited = now_s - case.opened_s
-            return waited >= (LEAST_S if _full(occurrence) else SETTLE_S)
+            settle_s = LEAK_SETTLE_S if occurrence.kind == "leak" else SETTLE_S
+            return waited >= (LEAST_S if _full(occurrence) else settle_s)
         if incident.state is not IncidentState.DIAGNOSED:
             return False
         # no proof last time: try again once a fuller record has come
@@ -234,6 +237,8 @@ class Investigations:
 
 def _full(occurrence: Occurrence) -> bool:
     """Nothing better will come: arguments to replay and good calls to compare with are there."""
+    if occurrence.kind == "leak":
+        return bool(occurrence.good_calls)
     if occurrence.kind != "exception":
         return True
     return bool(occurrence.good_calls) and any(f.arguments for f in occurrence.frames if f.own)

@@ -96,12 +96,12 @@ def propose(
     say("activity", text="finding the cause", progress=0.0)
     diagnosis = diagnose(occurrence, project, incident)
     say("diagnosis", diagnosis=to_plain(diagnosis))
+    gone = {patch_key(diff) for diff in job.rejected}
     if job.edited is not None:
         candidates: Iterator[Candidate] = iter((job.edited,))
     else:
         generator = PatchGenerator(project, settings, priors=job.priors)
         limit = max(24, settings.candidates * 5)
-        gone = {patch_key(diff) for diff in job.rejected}
         candidates = (
             replace(c, impact=c.impact or job.traffic_share)
             for c in generator.generate(occurrence, diagnosis, limit)
@@ -109,11 +109,15 @@ def propose(
         )
     say("activity", text="running the tests on the unpatched tree", progress=0.0)
     ready.result()
+    occurrence = newest()
     validator.baseline(diagnosis, occurrence)
     tried, verdicts = _validate(
-        validator, candidates, diagnosis, newest(), settings.candidates, say
+        validator, candidates, diagnosis, occurrence, settings.candidates, say
     )
     shown, judged = rank(tried, verdicts, job.priors, limit=settings.candidates)
+    if shown and job.edited is None:
+        more = _siblings(shown[0], project, gone, validator, diagnosis, newest())
+        shown, judged = (*shown, *(c for c, _ in more)), (*judged, *(v for _, v in more))
     return Proposal(
         incident=incident.id,
         candidates=shown,
@@ -121,6 +125,25 @@ def propose(
         tier=tier(shown, judged, diagnosis),
         created_s=time.time(),
     )
+
+
+def _siblings(
+    best: Candidate,
+    project: Project,
+    gone: set[str],
+    validator: SandboxValidator,
+    diagnosis: Diagnosis,
+    occurrence: Occurrence,
+) -> list[tuple[Candidate, Verdict]]:
+    """The best patch made wherever the same slip stands, where that is proven too."""
+    from selfheal_engine.episodic_memory import patch_key
+    from selfheal_engine.patch_generator.siblings import siblings
+
+    wider = siblings(best, project)
+    if wider is None or patch_key(wider.diff) in gone:
+        return []
+    verdicts = validator.validate([wider], diagnosis, occurrence, on_verdict=lambda verdict: None)
+    return [(wider, verdict) for verdict in verdicts if verdict.plausible]
 
 
 def _validate(
