@@ -32,6 +32,7 @@ from selfheal_tui.engine_thread import (
     SnapshotArrived,
 )
 from selfheal_tui.notifications import ProposalBell, is_quiet, terminal_notification
+from selfheal_tui.opening import OpeningEngine
 from selfheal_tui.palette import ActionCommands
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_tui.screens.dashboard import Dashboard
@@ -123,6 +124,18 @@ class SelfhealApp(App[int]):
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self._end_by_signal)
         self.bridge.open()
+        if isinstance(self.engine, OpeningEngine):
+            self.call_after_refresh(self.engine.open, self._on_opened)
+
+    def _on_opened(self) -> None:
+        """On the opening thread: the first snapshot, or the end when there is no engine."""
+        opening = self.engine
+        if isinstance(opening, OpeningEngine) and opening.problem is not None:
+            self.call_later(self.exit, 2)
+            return
+        snapshot = opening.snapshot()
+        if snapshot is not None:
+            self.post_message(SnapshotArrived(snapshot))
 
     def on_unmount(self) -> None:
         self.bridge.close()

@@ -22,7 +22,7 @@ from selfheal_engine.model import Episode, Event, HealingStats, Snapshot
 class EngineLike(Protocol):
     """What the app needs of the coordinator; every command answers with a sentence."""
 
-    def snapshot(self) -> Snapshot: ...
+    def snapshot(self) -> Snapshot | None: ...
     def subscribe(self, callback: Callable[[Snapshot | Event], None]) -> Callable[[], None]: ...
     def history(self) -> list[Episode]: ...
     def healing_stats(self) -> HealingStats: ...
@@ -75,7 +75,9 @@ class EngineBridge:
     def open(self) -> None:
         """Subscribe, and deliver the present state at once."""
         self._unsubscribe = self.engine.subscribe(self._on_engine)
-        self._app.post_message(SnapshotArrived(self.engine.snapshot()))
+        snapshot = self.engine.snapshot()
+        if snapshot is not None:
+            self._app.post_message(SnapshotArrived(snapshot))
 
     def close(self) -> None:
         if self._unsubscribe is not None:

@@ -134,6 +134,8 @@ def obey(engine: EngineLike, typed: str) -> str | None:
     if verb in ("quit", "q", "exit"):
         return None
     view = engine.snapshot()
+    if view is None:
+        return "the service is still being opened"
     if verb == "status":
         return status(view)
     number, _, reason = rest.strip().partition(" ")

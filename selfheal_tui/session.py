@@ -12,15 +12,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from selfheal_engine.config import Settings
-from selfheal_engine.coordinator import SelfHealingCoordinator
-from selfheal_engine.coordinator.publishing import Subscriber
-from selfheal_engine.coordinator.remote import RemoteEngine, find_engine
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Target
+
+if TYPE_CHECKING:
+    from selfheal_engine.coordinator import SelfHealingCoordinator
+    from selfheal_engine.coordinator.publishing import Subscriber
+    from selfheal_engine.coordinator.remote import RemoteEngine
+    from selfheal_tui.engine_thread import EngineLike
 
 
 def watch(
@@ -49,28 +53,43 @@ def has_screen() -> bool:
 
 
 def watch_on_screen(settings: Settings, target: Target) -> int:
-    """The app over the engine, which is opened first: its errors are lines, not screens."""
-    from selfheal_tui.app import SelfhealApp
+    """The app at once, the engine opened behind it; its errors are lines, not screens."""
+    from selfheal_tui.first_frame import first_frame
 
-    engine = nearest_engine(settings, target)
-    engine.start()
-    owns_service = bool(target.command)
-    app = SelfhealApp(engine, settings, owns_service=owns_service)
+    words = " ".join(target.command) or target.name or target.unit or "the service"
+    with first_frame(sys.stdout, f"opening {words} …"):
+        from selfheal_tui.app import SelfhealApp
+        from selfheal_tui.opening import OpeningEngine
+
+        def opened() -> SelfHealingCoordinator | RemoteEngine:
+            engine = nearest_engine(settings, target)
+            engine.start()
+            return engine
+
+        engine = OpeningEngine(opened)
+        owns_service = bool(target.command)
+        app = SelfhealApp(engine, settings, owns_service=owns_service)
     try:
         app.run()
     finally:
         engine.stop(stop_service=app.stop_service if owns_service else False)
+    if engine.problem is not None:
+        raise engine.problem
     return exit_code(engine)
 
 
 def nearest_engine(settings: Settings, target: Target) -> SelfHealingCoordinator | RemoteEngine:
     """The engine that serves the target already, else one of our own; not started yet."""
+    from selfheal_engine.coordinator import SelfHealingCoordinator
+    from selfheal_engine.coordinator.remote import RemoteEngine, find_engine
+
     serving = find_engine(settings, target)
     return RemoteEngine(serving.path) if serving else SelfHealingCoordinator(settings, target)
 
 
 def watch_headless(settings: Settings, target: Target, subscriber: Subscriber | None = None) -> int:
     """No screen: events go to the file, what matters to standard output as lines."""
+    from selfheal_engine.coordinator import SelfHealingCoordinator
     from selfheal_engine.notify import Watchdog
     from selfheal_tui.plain import PlainPrinter
 
@@ -121,9 +140,10 @@ def ending_on_signals(hang_up: bool = True) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def exit_code(engine: SelfHealingCoordinator | RemoteEngine) -> int:
+def exit_code(engine: EngineLike) -> int:
     """1 when the service ended with a failure."""
-    activity = engine.snapshot().activity
+    snapshot = engine.snapshot()
+    activity = snapshot.activity if snapshot else ""
     return 1 if activity.startswith("the service ended with exit code") else 0
 
 

@@ -73,7 +73,7 @@ class HealthGauge(QuietLines):
     def build(self, width: int, height: int) -> Sequence[Line]:
         snapshot = self.snapshot
         if snapshot is None:
-            return [((" connecting …", "muted"),)]
+            return [((" opening the service …", "muted"),)]
         score = snapshot.health.score
         role = health_role(score)
         health: list[Span] = [("HEALTH ", "muted"), (f"{score:.0f}", role)]

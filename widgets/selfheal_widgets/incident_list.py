@@ -54,7 +54,7 @@ class IncidentList(RowList):
         super().__init__(id=id)
         self.incidents: tuple[Incident, ...] = ()
         self._now_s = 0.0
-        self._empty = ""
+        self._empty = "opening the service …"
 
     def show(self, snapshot: Snapshot) -> None:
         self.incidents, self._now_s = snapshot.incidents, snapshot.time_s

@@ -89,7 +89,7 @@ class MetricFace(QuietLines):
 
     def build(self, width: int, height: int) -> Sequence[Line]:
         if self.state is None:
-            waiting = line(("waiting for the first sample", "faint"))
+            waiting = line(("no sample yet", "faint"))
             return [waiting] if height > 1 else [(*pad(line(self.metric), NAME_CELLS), *waiting)]
         if height == 1:
             return [self._row(self.state, width)]

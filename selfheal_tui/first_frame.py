@@ -1,0 +1,90 @@
+"""The empty dashboard, drawn by a few escape codes while Python is still importing the app.
+
+Loading the toolkit takes a third of a second and the service may take longer to start; a
+person who opens the app should see it at once. Nothing here imports more than the standard
+library. The app paints over it, cell by cell the same.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TextIO
+
+ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[0m\x1b[?25h\x1b[?1049l"
+GROUND, BAR, FRAME, TITLE = "17;21;26", "22;27;33", "43;52;61", "132;145;157"
+TITLES = (
+    "cpu_usage",
+    "memory_usage",
+    "error_rate",
+    "response_time",
+    "queue_depth",
+    "deadlock_risk",
+    "anomaly_score",
+    "what the engine does",
+)
+PANEL_ROWS = 6
+
+
+@contextmanager
+def first_frame(stream: TextIO, words: str) -> Iterator[None]:
+    """Draw, and take the drawing away again when what follows fails."""
+    try:
+        columns, rows = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        yield
+        return
+    _send(stream, ENTER + frame(columns, rows, words, os.environ))
+    try:
+        yield
+    except BaseException:
+        _send(stream, LEAVE)
+        raise
+
+
+def frame(columns: int, rows: int, words: str, environ: Mapping[str, str]) -> str:
+    """The escape codes and text of the empty dashboard."""
+    rgb = environ.get("COLORTERM") in ("truecolor", "24bit") and "NO_COLOR" not in environ
+    ground = _colour(FRAME, GROUND) if rgb else ""
+    bar = _colour(TITLE, BAR) if rgb else ""
+    title = _colour(TITLE, GROUND) if rgb else ""
+    lines = [f"{bar}{f' {words}'[:columns]:<{columns}}"]
+    if columns >= 100 and rows >= 30:
+        lines += _panels(columns, ground, title)
+    else:
+        lines += [f"{title}{f' {name}'[:columns]:<{columns}}" for name in TITLES]
+    blank = f"{ground}{' ' * columns}"
+    lines = [*lines, *[blank] * (rows - 1 - len(lines))][: max(0, rows - 1)]
+    lines.append(f"{bar}{' ' * (columns - 1)}")
+    return "".join(f"\x1b[{at};1H{line}" for at, line in enumerate(lines, 1)) + "\x1b[0m"
+
+
+def _panels(columns: int, ground: str, title: str) -> list[str]:
+    """Two rows of four frames with their titles."""
+    out: list[str] = []
+    widths = [columns * (at + 1) // 4 - columns * at // 4 for at in range(4)]
+    for names in (TITLES[:4], TITLES[4:]):
+        tops = [
+            f"{ground}╭─{title} {name} {ground}{'─' * (width - len(name) - 5)}╮"
+            for name, width in zip(names, widths, strict=True)
+        ]
+        out.append("".join(tops))
+        middle = "".join(f"│{' ' * (width - 2)}│" for width in widths)
+        out += [ground + middle] * (PANEL_ROWS - 2)
+        out.append(ground + "".join(f"╰{'─' * (width - 2)}╯" for width in widths))
+    return out
+
+
+def _colour(front: str, back: str) -> str:
+    return f"\x1b[38;2;{front};48;2;{back}m"
+
+
+def _send(stream: TextIO, text: str) -> None:
+    """A terminal that has gone is noticed by the app soon enough."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        sys.stderr.flush()
