@@ -195,22 +195,27 @@ class _Track:
     def suspicious(self) -> bool:
         """A straight climb above everything seen since the restart."""
         assert self._began_s is not None
+        resource = self.resource
+        newest_s, newest = self._recent[-1]
+        known = self._recent[max(-EARLY_MOST, -len(self._recent))][1]
+        if newest - known < resource.early_growth:
+            return False  # the cheap question first
         points: list[Point] = []
-        newest_s = self._recent[-1][0]
-        for point in reversed(self._recent):
-            if point[0] < self._began_s + EARLY_QUIET_S or len(points) >= EARLY_MOST:
+        earlier = self._highest
+        for number, point in enumerate(reversed(self._recent)):
+            if point[0] < self._began_s + EARLY_QUIET_S or number >= EARLY_MOST:
                 break
             if len(points) >= EARLY_SAMPLES and newest_s - point[0] > EARLY_S:
-                break
-            points.append(point)
+                earlier = max(earlier, point[1])
+            else:
+                points.append(point)
         if len(points) < EARLY_SAMPLES or newest_s - points[-1][0] < 0.9 * EARLY_S:
             return False
         points.reverse()
         start, rise = points[0][1], points[-1][1] - points[0][1]
-        resource = self.resource
         if rise < max(resource.early_growth, resource.early_share * abs(start)):
             return False
-        return points[-1][1] - 0.5 * rise > self._highest and rises_evenly(points)
+        return points[-1][1] - 0.5 * rise > earlier and rises_evenly(points)
 
     def forecast(self, now_s: float, limit: float) -> Forecast | None:
         if not math.isfinite(limit):

@@ -1,0 +1,169 @@
+"""Leaks and limits: suspected early, announced when sure, silent on warm-ups and sawteeth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from selfheal_engine.anomaly_detector.forecast import Forecast, Forecaster, Suspicion
+from selfheal_engine.anomaly_detector.growth import measure_growth, rises_evenly
+from selfheal_engine.model import Reading, Sample
+
+MB = 2.0**20
+LIMIT = 1024 * MB
+
+
+def follow(
+    level: Callable[[float], float],
+    minutes: float,
+    *,
+    interval_s: float = 5.0,
+    key: str = "memory_usage",
+    limits: dict[str, float] | None = None,
+    noise: float = 0.3 * MB,
+) -> tuple[list[float], list[float], list[tuple[float, Forecast]]]:
+    """Seconds at which a leak was suspected, announced, and all forecasts."""
+    rng = np.random.default_rng(1)
+    forecaster = Forecaster()
+    suspected, leaking, forecasts = [], [], []
+    limits = {"memory_limit_bytes": LIMIT} if limits is None else limits
+    for i in range(int(minutes * 60 / interval_s)):
+        at = i * interval_s
+        value = level(at) + float(rng.normal(0, noise))
+        readings = {key: Reading(value)} if key in ("memory_usage", "queue_depth") else {}
+        counters = limits if readings else limits | {key: value}
+        sample = Sample(1e9 + at, interval_s, readings, counters)
+        found, leaks, early = forecaster.ingest(sample)
+        if early:
+            suspected.append(at)
+        if leaks:
+            leaking.append(at)
+        forecasts += [(at, f) for f in found.values()]
+    return suspected, leaking, forecasts
+
+
+@pytest.mark.parametrize(("interval_s", "most_s"), [(1.0, 35), (5.0, 60)])
+def test_a_fast_leak_is_suspected_within_the_minute(interval_s: float, most_s: float) -> None:
+    suspected, _, _ = follow(
+        lambda s: 70 * MB + 0.4 * MB * max(0.0, s - 30), 2, interval_s=interval_s, noise=2e4
+    )
+    assert 30 < suspected[0] <= 30 + most_s
+
+
+def test_a_leak_is_announced_long_before_the_limit() -> None:
+    _, leaking, forecasts = follow(lambda s: 200 * MB + 0.2 * MB * max(0.0, s - 3600), 120)
+    full_s = 3600 + 824 / 0.2
+    assert full_s - leaking[0] > 45 * 60
+    at, forecast = forecasts[-1]
+    assert forecast.time_to_limit_s == pytest.approx(full_s - at, rel=0.1)
+    assert forecast.soonest_s <= forecast.time_to_limit_s <= forecast.latest_s
+    assert "memory grows by 12" in forecast.text
+
+
+def test_a_slow_leak_is_seen_over_hours() -> None:
+    _, leaking, _ = follow(
+        lambda s: 200 * MB + 25 * MB * s / 3600, 12 * 60, interval_s=20, noise=2 * MB
+    )
+    assert leaking
+    assert leaking[0] < 11 * 3600
+
+
+@pytest.mark.parametrize("tau_s", [20.0, 120.0, 480.0])
+def test_a_cache_that_fills_and_levels_off_is_not_announced(tau_s: float) -> None:
+    _, leaking, forecasts = follow(lambda s: 200 * MB + 150 * MB * (1 - math.exp(-s / tau_s)), 180)
+    assert leaking == []
+    assert forecasts == []
+
+
+def test_a_short_warm_up_is_not_even_suspected() -> None:
+    suspected, _, _ = follow(
+        lambda s: 100 * MB + 60 * MB * (1 - math.exp(-s / 12)), 10, interval_s=1
+    )
+    assert suspected == []
+
+
+@pytest.mark.parametrize("tooth_s", [90.0, 240.0, 540.0])
+def test_a_collector_s_sawtooth_is_no_leak(tooth_s: float) -> None:
+    suspected, leaking, _ = follow(
+        lambda s: 300 * MB + 34 * MB * (s % tooth_s) / tooth_s, 240, noise=0.5 * MB
+    )
+    assert leaking == []
+    assert all(at <= tooth_s for at in suspected), "only the first tooth can look like a climb"
+
+
+def test_a_queue_that_will_be_full_is_told_minutes_ahead() -> None:
+    _, _, forecasts = follow(
+        lambda s: max(0.0, s - 600) * 1.5,
+        25,
+        key="queue_depth",
+        limits={"queue_limit": 1000.0},
+        noise=1.0,
+    )
+    full_s = 600 + 1000 / 1.5
+    assert full_s - forecasts[0][0] > 5 * 60
+    assert forecasts[0][1].limit_name == "queue limit"
+
+
+def test_descriptors_that_are_never_closed_are_told() -> None:
+    _, leaking, forecasts = follow(
+        lambda s: 60 + 0.2 * max(0.0, s - 1200),
+        80,
+        key="descriptors",
+        limits={"descriptors_limit": 1024.0},
+        noise=2.0,
+    )
+    assert leaking
+    assert leaking[0] < 3600
+    assert forecasts[0][1].metric == "memory_usage"
+
+
+def test_disk_runs_out_downwards() -> None:
+    _, _, forecasts = follow(
+        lambda s: 5e9 - 5e5 * s, 150, key="disk_free_bytes", limits={}, noise=1e5
+    )
+    at, forecast = forecasts[-1]
+    assert forecast.time_to_limit_s == pytest.approx(1e4 - at, rel=0.1)
+
+
+def test_a_restart_starts_over() -> None:
+    _, leaking, _ = follow(lambda s: 200 * MB + 0.15 * MB * (s % 1500), 240)
+    assert leaking == []
+
+
+def test_a_clock_set_back_breaks_nothing() -> None:
+    forecaster = Forecaster()
+    for at in (*range(0, 3000, 5), *range(2000, 5000, 5)):
+        sample = Sample(1e9 + at, 5.0, {"memory_usage": Reading(200 * MB)}, {})
+        assert forecaster.ingest(sample) == ({}, (), ())
+
+
+def test_growth_on_white_noise_is_found_in_one_of_a_hundred_at_most() -> None:
+    rng = np.random.default_rng(3)
+    points = [[(float(t), float(h)) for t, h in enumerate(rng.normal(size=30))] for _ in range(400)]
+    assert sum(measure_growth(p) is not None for p in points) <= 12
+
+
+def test_the_slope_withstands_a_third_of_outliers() -> None:
+    rng = np.random.default_rng(4)
+    points = [(float(t), 2.0 * t + (500 if rng.random() < 0.2 else 0)) for t in range(60)]
+    growth = measure_growth(points)
+    assert growth is not None
+    assert growth.slope == pytest.approx(2.0, rel=0.1)
+    assert growth.flattest <= growth.slope <= growth.steepest
+
+
+def test_a_straight_climb_is_even_and_a_bend_is_not() -> None:
+    assert rises_evenly([(float(t), 3.0 * t) for t in range(20)])
+    assert not rises_evenly([(float(t), 60 * (1 - math.exp(-t / 8))) for t in range(20)])
+    assert not rises_evenly([(float(t), 5.0) for t in range(20)])
+
+
+def test_closer_looks_come_less_and_less_often_while_nothing_comes_of_them() -> None:
+    suspicion = Suspicion()
+    looks = [at for at in range(0, 1200, 5) if suspicion.due(float(at), True)]
+    assert looks == [0, 60, 180, 420, 900]
+    assert not suspicion.due(1205.0, False)
+    assert suspicion.due(1200.0 + 4 * 3600, True)
