@@ -47,6 +47,9 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 def find_failure(file: SourceFile, frame: Frame, exception: str, message: str) -> Failure | None:
     """The failing expression of the frame's line; None where the file has no such line."""
     statement = file.statement_at(frame.line)
+    if statement is None and file.syntax_error is not None:
+        broken = ast.Pass(lineno=frame.line, col_offset=0, end_lineno=frame.line, end_col_offset=0)
+        return Failure(file, frame, broken, broken, None)
     if statement is None:
         return None
     if frame.column is not None:

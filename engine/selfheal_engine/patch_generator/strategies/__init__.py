@@ -13,6 +13,7 @@ MODULES = (
     "resource_cleanup",
     "timeout_guard",
     "race_condition_fix",
+    "syntax_fix",
     "logic_correction",
     "memory_leak_fix",
 )
