@@ -15,6 +15,7 @@ MODULES = (
     "race_condition_fix",
     "syntax_fix",
     "logic_correction",
+    "type_correction",
     "memory_leak_fix",
 )
 

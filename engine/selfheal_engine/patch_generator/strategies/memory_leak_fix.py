@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import called_name
+from selfheal_engine.diagnosis.origin import called_name, parameters
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.edits import (
     BODY,
@@ -138,6 +138,15 @@ def _kind_of(value: ast.expr | None) -> str:
 def limit_name(scene: Scene, container: str) -> tuple[str, tuple[Edit, ...]]:
     """The constant that bounds a container: the file's own, else a new one beside it."""
     stem = container.rpartition(".")[2].strip("_").upper()
+    last = container.rpartition(".")[2]
+    for node in ast.walk(scene.file.tree):
+        # what is ever shown or kept of it: `events[-SHOWN:]`
+        sliced = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)
+        if sliced and isinstance(node, ast.Subscript):
+            same = scene.text(node.value).rpartition(".")[2] == last
+            used = [n.id for n in ast.walk(node.slice) if isinstance(n, ast.Name)]
+            if same and len(used) == 1 and used[0] in scene.conventions.constants(scene.file):
+                return used[0], ()
     for name, value in scene.conventions.constants(scene.file).items():
         sized = any(word in name for word in ("MAX", "LIMIT", "SIZE", "CAPACITY"))
         number = isinstance(value, ast.Constant) and isinstance(value.value, int)
@@ -558,6 +567,113 @@ def _stored_item(scene: Scene, container: ast.expr) -> str:
     return ""
 
 
+class ForgetAfterUse(Rule):
+    """Takes an item out again, in a `finally`, when the function that wanted it is done with it."""
+
+    name = "forget_after_use"
+    strategy = STRATEGY
+    kinds = frozenset({"leak"})
+    examples = (
+        Example(
+            before="""
+                class Hub:
+                    def __init__(self):
+                        self.waiting = []
+
+                    def join(self):
+                        seat = object()
+                        self.waiting.append(seat)  # <- here
+                        return seat
+
+                    def wait(self, work):
+                        seat = self.join()
+                        return work(seat)
+                """,
+            after="""
+                class Hub:
+                    def __init__(self):
+                        self.waiting = []
+
+                    def join(self):
+                        seat = object()
+                        self.waiting.append(seat)  # <- here
+                        return seat
+
+                    def wait(self, work):
+                        seat = self.join()
+                        try:
+                            return work(seat)
+                        finally:
+                            self.waiting.remove(seat)
+                """,
+            kind="leak",
+        ),
+        Example(
+            before="""
+                EVENTS = []
+
+
+                def f(event):
+                    EVENTS.append(event)  # <- here
+                """,
+            kind="leak",
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        container = container_of(scene)
+        if container is None or not is_lasting(scene, container):
+            return
+        statement = scene.file.statement_of(container)
+        adder = scene.file.function_of(container)
+        item, text = _stored_item(scene, container), scene.text(container)
+        if statement is None or adder is None or not item.isidentifier():
+            return
+        made = made_at(scene, container)
+        kind = _kind_of(made.value) if made is not None else ""
+        block = scene.file.block_of(statement)
+        rest = block[block.index(statement) + 1 :]
+        handed_out = any(
+            isinstance(n, ast.Return) and isinstance(n.value, ast.Name) and n.value.id == item
+            for n in ast.walk(adder)
+        )
+        if not handed_out and rest and item not in parameters(adder):
+            yield from self._around(scene, rest, text, kind, item, adder.name)
+        for function in scene.file.functions.values() if handed_out else ():
+            for node in ast.walk(function):
+                call = node.value if isinstance(node, ast.Assign) else None
+                call = call.value if isinstance(call, ast.Await) else call
+                if not isinstance(node, ast.Assign) or not isinstance(call, ast.Call):
+                    continue
+                target = node.targets[0]
+                if called_name(call) == adder.name and isinstance(target, ast.Name):
+                    after = scene.file.block_of(node)
+                    after = after[after.index(node) + 1 :]
+                    yield from self._around(scene, after, text, kind, target.id, function.name)
+
+    @staticmethod
+    def _around(
+        scene: Scene, rest: list[ast.stmt], text: str, kind: str, item: str, name: str
+    ) -> Iterator[Draft]:
+        forget = {"set": f"{text}.discard({item})"}.get(kind, f"{text}.remove({item})")
+        if kind in ("dict", "OrderedDict", "defaultdict"):
+            forget = f"{text}.pop({item}, None)"
+        if not rest:
+            return
+        only = rest[0]
+        if len(rest) == 1 and isinstance(only, ast.Try) and not only.finalbody:
+            lines = scene.file.lines[only.lineno - 1 : only.end_lineno]
+            body = "".join(x[only.col_offset :] if x.strip() else "\n" for x in lines)
+            code = f"{body.rstrip()}\nfinally:\n    {forget}\n"
+        else:
+            code = f"try:\n    {BODY}\nfinally:\n    {forget}\n"
+        yield scene.draft(
+            replace_statements(rest, code),
+            title=f"`{name}` takes its {item} out of `{text}` when it is done",
+            weight=1.7,
+        )
+
+
 class FreshDefault(Rule):
     """Makes a mutable default anew at each call, so that calls do not share and grow it."""
 
@@ -683,5 +799,6 @@ RULES: tuple[Rule, ...] = (
     BoundList(),
     ForgetOnClose(),
     ForgetTask(),
+    ForgetAfterUse(),
     FreshDefault(),
 )

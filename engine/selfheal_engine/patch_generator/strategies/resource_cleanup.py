@@ -541,4 +541,145 @@ def _inside_expression(file: SourceFile, call: ast.Call) -> bool:
     return isinstance(parent, ast.Call) and call in parent.args and called_name(parent) != "closing"
 
 
-RULES: tuple[Rule, ...] = (OpenInWith(), GiveBack(), ReadInWith())
+class CloseInFinally(Rule):
+    """Moves a close that only the straight way reaches into a `finally`."""
+
+    name = "close_in_finally"
+    strategy = STRATEGY
+    kinds = KINDS
+    searches = True
+    examples = (
+        Example(
+            before="""
+                def f(peer):
+                    try:
+                        peer.send(b'hello')
+                        peer.close()
+                    except ValueError:
+                        peer.send(b'sorry')  # <- here
+                """,
+            after="""
+                def f(peer):
+                    try:
+                        peer.send(b'hello')
+                    except ValueError:
+                        peer.send(b'sorry')  # <- here
+                    finally:
+                        peer.close()
+                """,
+            kind="resource",
+        ),
+        Example(
+            before="""
+                import os
+
+
+                def f(path):
+                    handle = os.open(path, 0)  # <- here
+                    head = os.read(handle, 4)
+                    if not head:
+                        return None
+                    os.close(handle)
+                    return head
+                """,
+            after="""
+                import os
+
+
+                def f(path):
+                    handle = os.open(path, 0)  # <- here
+                    try:
+                        head = os.read(handle, 4)
+                        if not head:
+                            return None
+                    finally:
+                        os.close(handle)
+                    return head
+                """,
+            kind="resource",
+        ),
+        Example(
+            before="""
+                def f(peer):
+                    try:
+                        peer.send(b'hello')
+                    finally:
+                        peer.close()  # <- here
+                """,
+            kind="resource",
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        if not leak_like(scene) or scene.depth:
+            return
+        for file in _files(scene):
+            for node in ast.walk(file.tree):
+                function = file.function_of(node) if isinstance(node, ast.Expr) else None
+                name = _closes(node) if isinstance(node, ast.Expr) else ""
+                if not name or function is None or not isinstance(node, ast.Expr):
+                    continue
+                draft = self._draft(scene, file, function, node, name)
+                if draft is not None:
+                    yield draft
+
+    def _draft(
+        self, scene: Scene, file: SourceFile, function: Function, node: ast.Expr, name: str
+    ) -> Draft | None:
+        block = file.block_of(node)
+        outer = file.parent(node)
+        at = block.index(node)
+        title = f"close `{name}` on every way out of `{function.name}`"
+        near = 1.0 if function is scene.function else 0.75 if file is scene.file else 0.6
+        close = file.segment(node)
+        if isinstance(outer, ast.Try):
+            if block is not outer.body or outer.finalbody or at != len(block) - 1 or not at:
+                return None
+            lines = _dedented(file, (outer,), {node.lineno})
+            return scene.draft(
+                replace_statements([outer], f"{lines.rstrip()}\nfinally:\n    {close}\n"),
+                title=title,
+                weight=1.5 * near,
+                file=file,
+            )
+        # from behind the opening, or the block's start for what was handed in, to the close
+        start = next(
+            (
+                i + 1
+                for i in range(at - 1, -1, -1)
+                if isinstance(block[i], ast.Assign | ast.Try) and _binds(block[i], name)
+            ),
+            0 if name in parameters(function) and block is function.body else -1,
+        )
+        run = block[start:at] if 0 <= start < at else []
+        risky = any(
+            isinstance(n, ast.Return | ast.Raise | ast.Call) for s in run for n in ast.walk(s)
+        )
+        if not run or not risky:
+            return None
+        body = _dedented(file, tuple(run))
+        code = f"try:\n{indented(body)}finally:\n    {close}\n"
+        return scene.draft(
+            replace_statements([*run, node], code), title=title, weight=1.45 * near, file=file
+        )
+
+
+def _closes(node: ast.Expr) -> str:
+    """The name that a statement closes: `x.close()`, `os.close(x)`; "" for other statements."""
+    call = node.value.value if isinstance(node.value, ast.Await) else node.value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return ""
+    owner = call.func.value
+    if call.func.attr not in ("close", "aclose", "terminate", "unlink", "cleanup"):
+        return ""
+    if isinstance(owner, ast.Name) and owner.id == "os" and call.args:
+        return call.args[0].id if isinstance(call.args[0], ast.Name) else ""
+    return owner.id if isinstance(owner, ast.Name) and not call.args else ""
+
+
+def _binds(statement: ast.stmt, name: str) -> bool:
+    names = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
+    return any(n.id == name and isinstance(n.ctx, ast.Store) for n in names)
+
+
+RULES: tuple[Rule, ...] = (OpenInWith(), GiveBack(), ReadInWith(), CloseInFinally())
