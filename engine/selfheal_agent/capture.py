@@ -23,6 +23,7 @@ FULL_EVERY_S = 5.0
 FULL_PER_S = 20
 MAX_CHAIN = 5
 _MARK = "__selfheal_seen__"
+_REMOTE = ("_RemoteTraceback", "RemoteTraceback")
 
 _set = BaseException.__setattr__
 _get_cause = BaseException.__dict__["__cause__"].__get__
@@ -241,7 +242,11 @@ def _key(cls: type, tb: TracebackType | None) -> Any:
 
 def _marked(exc: BaseException) -> bool:
     state = _get_dict(exc)
-    return type(state) is dict and state.get(_MARK) == os.getpid()
+    mark = state.get(_MARK) if type(state) is dict else None
+    if mark is None:
+        return False
+    # one that came from a child with its traceback as text was recorded there, at its place
+    return mark == os.getpid() or type(_get_cause(exc)).__name__ in _REMOTE
 
 
 _PLAIN_ARGS = (str, int, type(None), bytes, tuple, float)

@@ -54,6 +54,8 @@ class Channel:
         self._render = render
         self._tick = tick
         self.pid = os.getpid()
+        self.root = os.environ.get("SELFHEAL_ROOT", "0")
+        """The first process of the service that carries a probe; names what is left behind."""
         self.dropped = 0
         self.problem = ""
         self._pending: deque[Any] = deque()
@@ -328,7 +330,7 @@ class Channel:
                 self._clients.pop(fd).close()
 
     def _spool(self, lines: list[bytes]) -> None:
-        path = os.path.join(self._folder, f"{self.pid}.left")
+        path = os.path.join(self._folder, f"{self.pid}-{self.root}.left")
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:

@@ -60,6 +60,11 @@ def is_own(file: str) -> bool:
     return answer
 
 
+def is_ours(file: str) -> bool:
+    """Whether the file belongs to the probe itself."""
+    return file.startswith(_HERE)
+
+
 def _find_own(file: str) -> bool:
     if file.startswith("<") or absolute(file).startswith(_HERE):
         return False

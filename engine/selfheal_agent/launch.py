@@ -23,4 +23,5 @@ def environment(
     env["SELFHEAL_RUN_DIR"] = os.path.abspath(run_dir)
     env["SELFHEAL_NAME"] = name
     env["SELFHEAL_PROJECT"] = os.path.realpath(project)
+    env.pop("SELFHEAL_ROOT", None)
     return env

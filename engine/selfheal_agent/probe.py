@@ -18,6 +18,7 @@ def install(environ: Mapping[str, str]) -> None:
     global _state
     if _state is not None or not environ.get("SELFHEAL_RUN_DIR"):
         return
+    os.environ.setdefault("SELFHEAL_ROOT", str(os.getpid()))
     _state = _Probe(
         environ["SELFHEAL_RUN_DIR"],
         environ.get("SELFHEAL_NAME", "") or "service",

@@ -44,9 +44,11 @@ class InFlight:
         "kind",
         "route",
         "route_of",
+        "served",
         "stall_told",
         "started",
         "status",
+        "task",
         "thread",
     )
 
@@ -63,6 +65,9 @@ class InFlight:
         self.body_size = 0
         self.app: Any = None
         self.stall_told = False
+        self.served = False
+        self.task: Any = None
+        """The asyncio task that serves it."""
 
     def keep_body(self, part: bytes) -> None:
         if self.body_size < MAX_BODY:
@@ -72,14 +77,16 @@ class InFlight:
 
 def task_key() -> int:
     """Key of the running asyncio task, or of the thread where there is none."""
-    if _current_task is not None:
-        try:
-            task = _current_task()
-        except RuntimeError:
-            task = None
-        if task is not None:
-            return id(task)
-    return get_ident()
+    task = current_task() if _current_task is not None else None
+    return id(task) if task is not None else get_ident()
+
+
+def current_task() -> Any:
+    """The running asyncio task; None where there is none."""
+    try:
+        return _current_task() if _current_task is not None else None
+    except RuntimeError:
+        return None
 
 
 def serving() -> bool:
@@ -305,7 +312,7 @@ class _Tee:
 def current_record() -> dict[str, Any] | None:
     """The request that the running thread or task serves, scrubbed and bounded."""
     request = in_flight.get(task_key()) or in_flight.get(get_ident())
-    return None if request is None else record_of(request)
+    return None if request is None or request.kind == "task" else record_of(request)
 
 
 def record_of(request: InFlight) -> dict[str, Any]:

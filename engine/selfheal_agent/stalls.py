@@ -27,8 +27,13 @@ FEW_FACTOR = 30.0
 """With 5 to 19 known requests: this many times the slowest of them, 3 s at least."""
 STALL_UNKNOWN_S = 10.0
 """Limit for requests of a process that has served fewer than 5."""
+LOOP_BLOCKED_S = 1.8
+"""An event loop this long inside one callback is reported as a stall."""
 RISK_S = 30.0
 """A lock wait of this length alone makes a risk of 0.9; a cycle is 1."""
+
+
+Entries = list[tuple[FrameType, int, int]]
 
 
 class StallWatch:
@@ -38,6 +43,7 @@ class StallWatch:
         self._capture = capture
         self._totals = totals
         self._stood: dict[int, tuple[int, int, float]] = {}
+        self._inside: dict[int, tuple[int, float]] = {}
         self.risk = 0.0
         self.lock_waits: list[Wait] = []
         self.stalled = 0
@@ -64,6 +70,7 @@ class StallWatch:
         self.risk = self._risk(found)
         if found:
             self._report_deadlock(found, live)
+        self._look_at_loops(live)
         self._look_at_requests(live)
 
     def stuck_s(self, ident: int) -> float:
@@ -119,7 +126,50 @@ class StallWatch:
             if frame is None or running < self._limit_s(request):
                 continue
             request.stall_told = True
-            self._report_stall(request, frame, running)
+            if request.task is not None:
+                entries = task_entries(request.task)
+            else:
+                entries = frames.stack_entries(frame)
+            if entries:
+                self._report_stall(request, entries, running)
+
+    def _look_at_loops(self, live: dict[int, FrameType]) -> None:
+        """An event loop that stays inside one callback answers nobody meanwhile."""
+        now = time.monotonic()
+        inside: dict[int, tuple[int, float]] = {}
+        for ident, frame in live.items():
+            callback = _callback_of_loop(frame)
+            if callback is None:
+                continue
+            before = self._inside.get(ident)
+            since = before[1] if before is not None and before[0] == id(callback) else now
+            inside[ident] = (id(callback), since)
+            if now - since >= LOOP_BLOCKED_S:
+                self._report_blocked(ident, frame, now - since)
+        self._inside = inside
+        loop_lags.clear()
+        loop_lags.update({ident: now - since for ident, (_, since) in inside.items()})
+
+    def _report_blocked(self, ident: int, frame: FrameType, seconds: float) -> None:
+        entries = frames.stack_entries(frame)
+        own = [f for f, _, _ in entries if frames.is_own(f.f_code.co_filename)]
+        if not own:
+            return
+        key = ("blocked", own[-1].f_code, own[-1].f_lineno)
+        record: dict[str, Any] = {"kind": "stall"}
+        if self._capture.is_new(key):
+            record = {
+                "kind": "stall",
+                "time_s": time.time(),
+                "pid": os.getpid(),
+                "exception": "EventLoopBlocked",
+                "message": f"the event loop has been inside this call for {seconds:.1f} s",
+                "frames": frames.take(entries),
+                "thread": thread_name_of(ident),
+                "caught_by": "stalls",
+                "codes": [(f.f_code, f.f_globals) for f in own[-3:]],
+            }
+        self._capture.event(record, key)
 
     def _limit_s(self, request: requests.InFlight) -> float:
         route = request.route_of(request.environ) if request.route_of else ""
@@ -137,8 +187,8 @@ class StallWatch:
         p99 = histogram.quantile_s(counts, 0.99) or 0.0
         return max(STALL_MIN_S, STALL_FACTOR * p99)
 
-    def _report_stall(self, request: requests.InFlight, frame: FrameType, running: float) -> None:
-        entries = frames.stack_entries(frame)
+    def _report_stall(self, request: requests.InFlight, entries: Entries, running: float) -> None:
+        frame = entries[-1][0]
         own = [f for f, _, _ in entries if frames.is_own(f.f_code.co_filename)]
         crash = own[-1] if own else frame
         key = ("stall", crash.f_code, crash.f_lineno)
@@ -162,6 +212,38 @@ class StallWatch:
             },
             key,
         )
+
+
+def _callback_of_loop(frame: FrameType | None) -> FrameType | None:
+    """The outermost project frame above an event loop's own frames on a thread's stack."""
+    outermost = None
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if frames.is_own(file):
+            outermost = frame
+        elif file.endswith(("asyncio/base_events.py", "asyncio/runners.py")):
+            return outermost
+        frame = frame.f_back
+    return None
+
+
+def task_entries(task: Any) -> Entries:
+    """Where an asyncio task waits: the frames of its coroutine and of what that awaits."""
+    entries: Entries = []
+    waiter = task.get_coro()
+    while waiter is not None and len(entries) < 100:
+        for prefix in ("cr", "gi", "ag"):
+            frame = getattr(waiter, f"{prefix}_frame", None)
+            if frame is not None:
+                if not frames.is_ours(frame.f_code.co_filename):
+                    entries.append((frame, frame.f_lasti, frame.f_lineno or 0))
+                waiter = getattr(waiter, f"{prefix}_await", None) or getattr(
+                    waiter, f"{prefix}_yieldfrom", None
+                )
+                break
+        else:
+            break
+    return entries
 
 
 def oldest_s() -> float:

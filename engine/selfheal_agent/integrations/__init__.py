@@ -8,11 +8,13 @@ from selfheal_agent.capture import Capture
 
 def install(capture: Capture) -> None:
     """Register every integration; each runs only when its library is imported."""
-    from selfheal_agent.integrations import logs, runtime, web
+    from selfheal_agent.integrations import asgi, logs, runtime, web, workers
 
     for module, integration in (
         *logs.integrations(capture),
         *runtime.integrations(capture),
         *web.integrations(capture),
+        *asgi.integrations(capture),
+        *workers.integrations(capture),
     ):
         hooks.after_import(module, integration)

@@ -50,6 +50,7 @@ class ProbeSet:
         self._connections: dict[int, ProbeConnection] = {}
         self._refused: dict[Path, float] = {}
         self._folder_seen = -1
+        self._left: list[tuple[int, dict[str, Any]]] = []
         self._forced_scan = 0.0
         self._last_stats: dict[int, dict[str, Any]] = {}
         self._ended = 0
@@ -77,6 +78,7 @@ class ProbeSet:
         if unchanged and time.monotonic() < self._forced_scan:
             return
         self._forced_scan = time.monotonic() + FORCED_SCAN_S
+        self._left.extend(self.left_behind())
         self._folder_seen = now
         self._refused = {p: s for p, s in self._refused.items() if s > time.monotonic()}
         cards = family(read_cards(self.run_dir), self.root)
@@ -164,20 +166,29 @@ class ProbeSet:
                 connection.close()
                 del self._connections[pid]
                 self._ended += 1
-                found.extend((pid, message) for message in self._left_behind(pid))
+                found.extend(self.left_behind(pid))
+        found.extend(self._left)
+        self._left.clear()
         return found
 
-    def left_behind(self) -> list[tuple[int, dict[str, Any]]]:
-        """Records of processes that ended before we could connect."""
+    def left_behind(self, only: int = 0) -> list[tuple[int, dict[str, Any]]]:
+        """Records of processes that ended before we could read them."""
         found: list[tuple[int, dict[str, Any]]] = []
-        for path in self.run_dir.glob("*.left"):
-            pid = int(path.stem) if path.stem.isdigit() else 0
-            if pid == self.root or _session_of(path) == self.root:
-                found.extend((pid, message) for message in self._left_behind(pid))
+        roots = {self.root, *self.cards}
+        try:
+            names = [e.name for e in os.scandir(self.run_dir) if e.name.endswith(".left")]
+        except OSError:
+            return found
+        for name in names:
+            pid, _, root = name.removesuffix(".left").partition("-")
+            if not pid.isdigit() or not root.isdigit() or (only and int(pid) != only):
+                continue
+            if int(root) in roots or int(pid) in roots:
+                found.extend((int(pid), message) for message in self._read_left(name, int(pid)))
         return found
 
-    def _left_behind(self, pid: int) -> list[dict[str, Any]]:
-        path = self.run_dir / f"{pid}.left"
+    def _read_left(self, name: str, pid: int) -> list[dict[str, Any]]:
+        path = self.run_dir / name
         try:
             if path.stat().st_uid not in (os.geteuid(), self.run_dir.stat().st_uid):
                 return []
@@ -239,11 +250,3 @@ class ProbeSet:
 
 def _more(now: dict[str, Any], before: dict[str, Any], name: str) -> int:
     return max(0, int(now.get(name, 0)) - int(before.get(name, 0)))
-
-
-def _session_of(path: Path) -> int:
-    try:
-        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
-        return int(json.loads(first).get("session", 0))
-    except (OSError, ValueError):
-        return 0

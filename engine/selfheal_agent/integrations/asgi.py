@@ -1,0 +1,234 @@
+"""ASGI servers and frameworks: uvicorn, Starlette, FastAPI, Django, hypercorn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from selfheal_agent import requests
+from selfheal_agent.capture import Capture
+from selfheal_agent.hooks import Integration
+
+_SCOPE_FLAG = "selfheal.request"
+
+
+def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
+    yield "uvicorn.config", lambda module: _patch_uvicorn(module, capture)
+    yield "hypercorn.utils", lambda module: _patch_hypercorn(module, capture)
+    yield "starlette.applications", lambda module: _patch_starlette(module, capture)
+    yield "starlette.middleware.errors", lambda module: _patch_errors(module, capture)
+    yield "django.core.handlers.asgi", lambda module: _patch_django(module, capture)
+    yield "django.core.handlers.exception", lambda module: _patch_django_errors(module, capture)
+    yield "django.core.handlers.wsgi", lambda module: _patch_django_wsgi(module, capture)
+
+
+def wrap_asgi(
+    call: Callable[..., Any],
+    app: Any,
+    capture: Capture,
+    route_of: Callable[[dict[str, Any]], str] | None = None,
+) -> Callable[..., Any]:
+    """`call(scope, receive, send)` that counts; only the outermost wrapper counts."""
+
+    async def counted(scope: Any, receive: Any, send: Any) -> Any:
+        if scope.get("type") != "http":
+            return await call(scope, receive, send)
+        known = scope.get(_SCOPE_FLAG)
+        if known is not None:
+            known.app = app
+            if route_of is not None:
+                known.route_of = route_of
+            return await call(scope, receive, send)
+        request = requests.InFlight("asgi", scope, requests.task_key())
+        request.app = app
+        request.task = requests.current_task()
+        request.route_of = route_of
+        scope[_SCOPE_FLAG] = request
+        requests.in_flight[request.key] = request
+
+        async def receive_kept() -> Any:
+            message = await receive()
+            body = message.get("body")
+            if body:
+                request.keep_body(body)
+            return message
+
+        async def send_seen(message: Any) -> Any:
+            if message["type"] == "http.response.start":
+                request.status = message["status"]
+            return await send(message)
+
+        failed = True
+        try:
+            result = await call(scope, receive_kept, send_seen)
+            failed = False
+            return result
+        except Exception as why:
+            capture.exception(why, "asgi")
+            raise
+        finally:
+            if not request.route and request.route_of is not None:
+                request.route = request.route_of(scope)
+            requests.end(request, failed)
+
+    return counted
+
+
+def _patch_uvicorn(module: Any, capture: Capture) -> None:
+    original = module.Config.load
+
+    def load(self: Any) -> Any:
+        result = original(self)
+        spec = getattr(self, "app", None)
+        if type(spec) is str:
+            requests.server_app = spec
+        loaded = self.loaded_app
+        if getattr(self, "interface", "").startswith("asgi3") or _takes_three(loaded):
+            self.loaded_app = wrap_asgi(loaded, _innermost(loaded), capture, starlette_route)
+        return result
+
+    module.Config.load = load
+
+
+def _takes_three(app: Any) -> bool:
+    code = getattr(getattr(app, "__call__", app), "__code__", None)  # noqa: B004 - the method's code
+    return code is not None and code.co_argcount >= 3
+
+
+def _innermost(app: Any) -> Any:
+    for _ in range(10):
+        inner = getattr(app, "__dict__", {}).get("app")
+        if inner is None or not callable(inner):
+            return app
+        app = inner
+    return app
+
+
+def _patch_hypercorn(module: Any, capture: Capture) -> None:
+    original = module.load_application
+
+    def load_application(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(path) is str:
+            requests.server_app = path
+        return original(path, *args, **kwargs)
+
+    module.load_application = load_application
+
+
+def starlette_route(scope: dict[str, Any]) -> str:
+    """`GET /items/{id}`: the template that Starlette or FastAPI matched."""
+    method = scope.get("method", "")
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    if type(path) is str:
+        return f"{method} {path}"
+    parameters = scope.get("path_params")
+    path = str(scope.get("path", ""))
+    if type(parameters) is dict:
+        for name, value in parameters.items():
+            if type(value) in (str, int) and str(value):
+                path = path.replace(f"/{value}", f"/{{{name}}}", 1)
+    return f"{method} {requests.plain_path(path)}"
+
+
+def _patch_starlette(module: Any, capture: Capture) -> None:
+    requests.framework = "starlette"
+    original = module.Starlette.__call__
+    calls: dict[int, Any] = {}
+
+    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:  # noqa: N807
+        call = calls.get(id(self))
+        if call is None:
+            call = calls[id(self)] = wrap_asgi(
+                lambda s, r, w: original(self, s, r, w), self, capture, starlette_route
+            )
+        await call(scope, receive, send)
+
+    module.Starlette.__call__ = __call__
+
+
+def _patch_errors(module: Any, capture: Capture) -> None:
+    """The middleware that turns an exception into a 500 page still raises it afterwards."""
+    requests.framework = requests.framework or "starlette"
+
+
+def _patch_django(module: Any, capture: Capture) -> None:
+    original = module.ASGIHandler.__call__
+    calls: dict[int, Any] = {}
+
+    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:  # noqa: N807
+        call = calls.get(id(self))
+        if call is None:
+            call = calls[id(self)] = wrap_asgi(
+                lambda s, r, w: original(self, s, r, w), self, capture, _django_asgi_route
+            )
+        await call(scope, receive, send)
+
+    module.ASGIHandler.__call__ = __call__
+
+
+def _patch_django_wsgi(module: Any, capture: Capture) -> None:
+    original = module.WSGIHandler.__call__
+    calls: dict[int, Any] = {}
+
+    def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807
+        call = calls.get(id(self))
+        if call is None:
+            call = calls[id(self)] = requests.wrap_wsgi(
+                lambda e, s: original(self, e, s), self, _django_route
+            )
+        return call(environ, start_response)
+
+    module.WSGIHandler.__call__ = __call__
+
+
+_django_requests: dict[int, Any] = {}
+
+
+def _patch_django_errors(module: Any, capture: Capture) -> None:
+    requests.framework = "django"
+    original = module.response_for_exception
+
+    def response_for_exception(request: Any, exc: Any) -> Any:
+        response = original(request, exc)
+        if getattr(response, "status_code", 500) >= 500:
+            capture.exception(exc, "django")
+        return response
+
+    module.response_for_exception = response_for_exception
+    _remember_routes()
+
+
+def _remember_routes() -> None:
+    """Django resolves the route on its request object: keep it where the counter can see it."""
+    from selfheal_agent import hooks
+
+    def patch(base: ModuleType) -> None:
+        original = base.BaseHandler.resolve_request
+
+        def resolve_request(self: Any, request: Any) -> Any:
+            match = original(self, request)
+            current = requests.in_flight.get(requests.task_key())
+            route = getattr(match, "route", None)
+            if current is not None and type(route) is str:
+                current.route = f"{getattr(request, 'method', '')} /{route.lstrip('/')}"
+            return match
+
+        base.BaseHandler.resolve_request = resolve_request
+
+    hooks.after_import("django.core.handlers.base", patch)
+
+
+def _django_route(environ: dict[str, Any]) -> str:
+    flag = environ.get("selfheal.request")
+    if flag is not None and flag.route:
+        return str(flag.route)
+    return f"{environ.get('REQUEST_METHOD', '')} (no route)"
+
+
+def _django_asgi_route(scope: dict[str, Any]) -> str:
+    flag = scope.get(_SCOPE_FLAG)
+    if flag is not None and flag.route:
+        return str(flag.route)
+    return f"{scope.get('method', '')} (no route)"

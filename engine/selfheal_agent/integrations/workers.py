@@ -1,0 +1,200 @@
+"""Servers and workers that are neither WSGI nor ASGI: http.server, Celery, RQ, executors.
+
+What runs a job counts as a request of its own, named by the job.
+"""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from collections.abc import Iterator
+from typing import Any
+
+from selfheal_agent import requests
+from selfheal_agent.capture import Capture
+from selfheal_agent.hooks import Integration
+
+
+def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
+    yield "http.server", lambda module: _patch_http_server(module, capture)
+    yield "socketserver", lambda module: _patch_socketserver(module, capture)
+    yield "celery.app.trace", lambda module: _patch_celery(module, capture)
+    yield "rq.worker", lambda module: _patch_rq(module, capture)
+    yield "concurrent.futures.thread", lambda module: _patch_executor(module, capture)
+    yield "concurrent.futures.process", lambda module: _patch_transport(module, capture)
+    yield "multiprocessing.pool", lambda module: _patch_transport(module, capture)
+    yield "multiprocessing.process", lambda module: _patch_process(module, capture)
+
+
+def _begin(kind: str, route: str) -> requests.InFlight:
+    request = requests.InFlight(kind, {}, get_ident())
+    request.route = route
+    requests.in_flight[request.key] = request
+    return request
+
+
+def _patch_http_server(module: Any, capture: Capture) -> None:
+    handler = module.BaseHTTPRequestHandler
+    parse, answer, handle = handler.parse_request, handler.send_response, handler.handle_one_request
+
+    def parse_request(self: Any) -> Any:
+        ready = parse(self)
+        request = requests.in_flight.get(get_ident())
+        if ready and request is not None and request.kind == "http.server":
+            path = str(self.path).split("?", 1)
+            request.route = f"{self.command} {requests.plain_path(path[0])}"
+            request.environ = {
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path[0],
+                "QUERY_STRING": path[1] if len(path) > 1 else "",
+            }
+            request.started = requests.clock()
+            request.served = True
+        return ready
+
+    def send_response(self: Any, code: Any, message: Any = None) -> Any:
+        request = requests.in_flight.get(get_ident())
+        if request is not None and request.kind == "http.server":
+            request.status = int(code)
+        return answer(self, code, message)
+
+    def handle_one_request(self: Any) -> Any:
+        key = get_ident()
+        if key in requests.in_flight:
+            return handle(self)
+        request = requests.InFlight("http.server", {}, key)
+        requests.in_flight[key] = request
+        failed = True
+        try:
+            result = handle(self)
+            failed = False
+            return result
+        except Exception as why:
+            capture.exception(why, "http.server")
+            raise
+        finally:
+            if request.served and not _is_wsgi(self):
+                requests.end(request, failed)
+            elif requests.in_flight.get(key) is request:
+                del requests.in_flight[key]
+
+    handler.parse_request = parse_request
+    handler.send_response = send_response
+    handler.handle_one_request = handle_one_request
+
+
+def _is_wsgi(handler: Any) -> bool:
+    # wsgiref and werkzeug build on this class; their WSGI wrapper counts the request
+    return hasattr(handler, "get_environ") or hasattr(handler, "make_environ")
+
+
+def _patch_socketserver(module: Any, capture: Capture) -> None:
+    import sys
+
+    original = module.BaseServer.handle_error
+
+    def handle_error(self: Any, request: Any, client_address: Any) -> Any:
+        capture.exception(sys.exc_info()[1], "socketserver")
+        return original(self, request, client_address)
+
+    module.BaseServer.handle_error = handle_error
+
+
+def _patch_celery(module: Any, capture: Capture) -> None:
+    requests.framework = "celery"
+    original = module.build_tracer
+
+    def build_tracer(name: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
+        tracer = original(name, task, *args, **kwargs)
+
+        def trace_task(*a: Any, **k: Any) -> Any:
+            request = _begin("task", f"task {name}")
+            failed = True
+            try:
+                result = tracer(*a, **k)
+                failed = bool(getattr(result, "info", None) is not None)
+                return result
+            finally:
+                requests.end(request, failed)
+
+        return trace_task
+
+    module.build_tracer = build_tracer
+    handle = module.TraceInfo.handle_failure
+
+    def handle_failure(self: Any, *args: Any, **kwargs: Any) -> Any:
+        capture.exception(getattr(self, "retval", None), "celery")
+        return handle(self, *args, **kwargs)
+
+    module.TraceInfo.handle_failure = handle_failure
+
+
+def _patch_rq(module: Any, capture: Capture) -> None:
+    requests.framework = "rq"
+    worker = getattr(module, "BaseWorker", None) or module.Worker
+    perform, fail = module.Worker.perform_job, worker.handle_exception
+
+    def perform_job(self: Any, job: Any, queue: Any) -> Any:
+        request = _begin("task", f"job {getattr(job, 'func_name', '')}")
+        failed = True
+        try:
+            result = perform(self, job, queue)
+            failed = not result
+            return result
+        finally:
+            requests.end(request, failed)
+
+    def handle_exception(self: Any, job: Any, *exc_info: Any) -> Any:
+        if len(exc_info) == 3:
+            capture.exception(exc_info[1], "rq", tb=exc_info[2])
+        return fail(self, job, *exc_info)
+
+    module.Worker.perform_job = perform_job
+    worker.handle_exception = handle_exception
+
+
+_MISTAKES = (TypeError, AttributeError, LookupError, NameError, ArithmeticError, AssertionError)
+"""Bugs whoever asks for the future's result; other errors may be an answer that is expected."""
+
+
+def _patch_executor(module: Any, capture: Capture) -> None:
+    original = module._WorkItem.run
+
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        future = self.future
+        result = original(self, *args, **kwargs)
+        exc = future.__dict__.get("_exception")
+        if exc is not None and issubclass(type(exc), _MISTAKES):
+            capture.exception(exc, "executor")
+        return result
+
+    module._WorkItem.run = run
+
+
+def _patch_transport(module: Any, capture: Capture) -> None:
+    """Exceptions that a worker process sends home lose their frames on the way."""
+    name = "_ExceptionWithTraceback"
+    cls = getattr(module, name, None) or getattr(module, "ExceptionWithTraceback", None)
+    if cls is None:
+        return
+    original = cls.__init__
+
+    def __init__(self: Any, exc: Any, tb: Any) -> None:  # noqa: N807
+        if issubclass(type(exc), BaseException) and type(tb) is not str:
+            capture.exception(exc, "worker process", tb=tb)
+        original(self, exc, tb)
+
+    cls.__init__ = __init__
+
+
+def _patch_process(module: Any, capture: Capture) -> None:
+    """A child process whose target raises prints the traceback itself and exits."""
+    original = module.BaseProcess.run
+
+    def run(self: Any) -> Any:
+        try:
+            return original(self)
+        except Exception as why:
+            capture.exception(why, "multiprocessing")
+            raise
+
+    module.BaseProcess.run = run
