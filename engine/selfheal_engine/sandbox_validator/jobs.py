@@ -53,7 +53,7 @@ class Steps:
     """Imported too, before the replays are forked; a failure shows in the replay."""
     compile: tuple[str, ...] = ()
     steps: tuple[dict[str, Any], ...] = ()
-    import_timeout_s: float = 30.0
+    import_timeout_s: float = 60.0
     cover: Mapping[str, list[int]] = field(default_factory=dict)
     """Lines of which it is told whether they ran."""
 
@@ -82,7 +82,7 @@ class Workshop:
             "import_timeout_s": job.import_timeout_s,
             "cover": dict(job.cover),
         }
-        wall_s = job.import_timeout_s + sum(s.get("timeout_s", 10.0) + 5 for s in job.steps)
+        wall_s = job.import_timeout_s + sum(s.get("wall_s", 15.0) + 5 for s in job.steps)
         return self._run("worker", body, files, wall_s)
 
     def test(self, orders: dict[str, Any], files: Mapping[str, bytes], wall_s: float) -> Report:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfheal_engine.model import GoodCall, Occurrence, Reproducer, RequestRecord
+from selfheal_engine.model import Occurrence, Reproducer, RequestRecord
 from selfheal_engine.project import Project
+from selfheal_engine.sandbox_validator import entry_scripts
 from selfheal_engine.sandbox_validator.jobs import Outcome
 
 GOOD_CALLS_AT_MOST = 40
-_TIMEOUT_S = {"stall": 3.0, "growth": 20.0, "interleaving": 60.0}
-"""Seconds for one replay; a stall's limits run faster inside, so 3 s stand for a minute."""
-DEFAULT_TIMEOUT_S = 15.0
-SHORTEST_TIMEOUT_S = 3.0
+_CPU_S = {"growth": 20.0, "interleaving": 60.0}
+"""CPU seconds that a replay of these kinds may take."""
+_STALLED_S = 3.0
+"""Wall seconds after which the unpatched call counts as stalled; limits run twenty times faster
+inside, so they stand for a minute. A patch is given several times as long: a busy machine must
+not make it look stalled."""
+DEFAULT_CPU_S = 15.0
+SHORTEST_CPU_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,8 @@ class Fault:
 def step_for(
     number: int,
     reproducer: Reproducer,
-    goods: Iterable[GoodCall],
     project: Project,
+    occurrence: Occurrence,
     before: Outcome | None = None,
 ) -> dict[str, Any]:
     """The worker's step for one reproducer; `before` is how it ended on the unpatched tree."""
@@ -50,11 +57,11 @@ def step_for(
         "crash_file": reproducer.crash_file,
         "crash_line": reproducer.crash_line,
         "crash_function": reproducer.crash_function,
-        "timeout_s": _TIMEOUT_S.get(reproducer.kind) or patience(before),
+        **limits_of(reproducer.kind, before),
         "goods": [
             {"function": good.function, "file": good.file, "arguments": good.arguments}
-            for good in goods
-            if not good.raised
+            for good in occurrence.good_calls
+            if not good.raised and good.request is None
         ][:GOOD_CALLS_AT_MOST],
     }
     if reproducer.kind == "statement":
@@ -63,7 +70,9 @@ def step_for(
     if reproducer.kind == "growth" and before is not None:
         step["slopes"] = before.get("slopes", {})
     if reproducer.request is not None:
-        step.update(request_step(reproducer.request))
+        step.update(request_step(reproducer.request, project, occurrence))
+    if reproducer.kind in ("call", "request"):
+        step.update(peer_of(occurrence))
     return step
 
 
@@ -71,43 +80,74 @@ def batch(steps: Sequence[dict[str, Any]], before: Outcome | None) -> list[dict[
     """The steps as one, run one after the other in a single process."""
     if not steps:
         return []
-    limit = patience(before)
-    return [{"id": "goods", "kind": "batch", "calls": list(steps), "timeout_s": limit}]
+    return [{"id": "goods", "kind": "batch", "calls": list(steps), **limits_of("batch", before)}]
 
 
-def patience(before: Outcome | None) -> float:
-    """Seconds for a replay: twenty times what the unpatched tree took, within bounds."""
-    seconds = float((before or {}).get("seconds", DEFAULT_TIMEOUT_S))
-    return min(DEFAULT_TIMEOUT_S, max(SHORTEST_TIMEOUT_S, 20 * seconds))
+def limits_of(kind: str, before: Outcome | None) -> dict[str, float]:
+    """CPU seconds for a replay, twenty times what the unpatched tree took, and wall seconds.
+
+    The wall limit only ends what waits for ever, and grows with the machine's load.
+    """
+    if kind == "stall":
+        wall = _STALLED_S if before is None else 5 * _STALLED_S
+        return {"timeout_s": wall, "wall_s": wall}
+    seconds = float((before or {}).get("seconds", DEFAULT_CPU_S))
+    usual = min(DEFAULT_CPU_S, max(SHORTEST_CPU_S, 20 * seconds))
+    cpu = _CPU_S.get(kind, usual)
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return {"timeout_s": cpu, "wall_s": cpu * (2 + 3 * waiting)}
 
 
-def request_step(request: RequestRecord) -> dict[str, Any]:
+_UPSTREAM_ANSWERS = (502, 503, 504)
+"""Proper answers of a service whose peer failed, when it gives them on purpose."""
+_NETWORK_FAULTS = (
+    ("HTTPError", "http"),
+    ("HTTPStatusError", "http"),
+    ("ConnectionResetError", "reset"),
+    ("RemoteDisconnected", "reset"),
+    ("BadStatusLine", "reset"),
+    ("JSONDecodeError", "garbled"),
+    ("Timeout", "silent"),
+    ("timeout", "silent"),
+)
+
+
+def peer_of(occurrence: Occurrence) -> dict[str, Any]:
+    """Which peer makes a recorded network fault happen again; {} for every other fault."""
+    names = [one.exception for one in (occurrence, *occurrence.chain)]
+    for part, peer in _NETWORK_FAULTS:
+        if any(part in name.rpartition(".")[2] for name in names):
+            code = re.search(r"\b([45]\d\d)\b", occurrence.message)
+            return {"peer": peer, "peer_status": int(code.group(1)) if code else 503}
+    return {}
+
+
+def request_step(
+    request: RequestRecord, project: Project, occurrence: Occurrence
+) -> dict[str, Any]:
     return {
         "method": request.method,
         "path": request.path,
         "query": request.query,
         "headers": [list(pair) for pair in request.headers],
         "body": base64.b64encode(request.body).decode(),
-        "app": request.app,
+        "app": entry_scripts.application(request.app, project, occurrence),
     }
 
 
 def good_steps(occurrence: Occurrence, project: Project) -> list[dict[str, Any]]:
-    """Steps that replay the calls that went well."""
-    steps = []
+    """Steps that replay the calls and the whole exchanges that went well."""
+    steps: list[dict[str, Any]] = []
     for number, good in enumerate(occurrence.good_calls[:GOOD_CALLS_AT_MOST]):
+        step = {"id": f"good{number}", "function": good.function}
+        if good.request is not None:
+            request = request_step(good.request, project, occurrence)
+            steps.append({**step, "kind": "request", **request})
+            continue
         module = module_of(project, good.file)
         if module and good.arguments:
-            steps.append(
-                {
-                    "id": f"good{number}",
-                    "kind": "call",
-                    "module": module,
-                    "function": good.function,
-                    "arguments": good.arguments,
-                    "timeout_s": 5.0,
-                }
-            )
+            arguments = {"module": module, "arguments": good.arguments}
+            steps.append({**step, "kind": "call", **arguments})
     return steps
 
 
@@ -142,7 +182,8 @@ def fault(reproducer: Reproducer, outcome: Outcome) -> Fault:
         text = f"{outcome['exception']}: {outcome.get('message', '')}".rstrip(": ")
         place = (outcome.get("frames") or [["", 0, ""]])[-1]
         return Fault(True, True, f"{text} at {place[0]}:{place[1]}" if place[0] else text)
-    if outcome.get("status", 200) >= 500:
+    status = outcome.get("status", 200)
+    if status >= 500 and not (outcome.get("peer") and status in _UPSTREAM_ANSWERS):
         return Fault(True, True, f"the request is answered with {outcome['status']}")
     if outcome.get("fault"):
         return Fault(True, True, str(outcome["fault"]))
@@ -229,11 +270,50 @@ def difference(wanted: dict[str, str], outcome: Outcome) -> str:
 
 def shape(text: str) -> str:
     """The outermost kind of a recorded value: what a caller relies on first."""
+    return _shape(_node(text))
+
+
+def _node(text: str) -> Any:
     try:
-        node = json.loads(text)
+        return json.loads(text)
     except ValueError:
-        return ""
+        return None
+
+
+def _shape(node: Any) -> str:
     if isinstance(node, dict):
         tag = str(node.get("$", ""))
-        return ".".join(node["c"]) if "c" in node else tag
-    return type(node).__name__
+        return ".".join(node["c"]) if "c" in node else {"d": "dict"}.get(tag, tag)
+    return "None" if node is None else type(node).__name__
+
+
+def misfit(value: str, usual: Sequence[str]) -> str:
+    """How a recorded value differs in shape from those that good calls give; "" when it fits.
+
+    A dictionary must have the keys that all good ones share, a list elements of known kinds.
+    """
+    kinds = {shape(text) for text in usual}
+    now = shape(value)
+    if now not in kinds:
+        return f"returns {now} where good calls return {' or '.join(sorted(kinds))}"
+    node, others = _node(value), [_node(text) for text in usual if shape(text) == now]
+    if now == "dict" and node.get("$") == "d":
+        shared = set.intersection(*[set(o["v"]) if o.get("$") == "d" else set() for o in others])
+        missing = sorted(shared - set(node["v"]))
+        if missing:
+            return f"returns a dict without {missing[0]!r}, which good calls always have"
+        for name in sorted(shared):
+            known = {_shape(other["v"][name]) for other in others}
+            if _shape(node["v"][name]) not in known and len(others) > 1:
+                return f"returns {_shape(node['v'][name])} for {name!r}, not {min(known)}"
+    if now in ("list", "tuple"):
+        items = [_shape(i) for o in others for i in _items(o)]
+        strange = [kind for kind in map(_shape, _items(node)) if items and kind not in items]
+        if strange:
+            return f"returns {strange[0]} among elements that are {items[0]}"
+    return ""
+
+
+def _items(node: Any) -> list[Any]:
+    found = node if isinstance(node, list) else node.get("v", [])
+    return found if isinstance(found, list) else []

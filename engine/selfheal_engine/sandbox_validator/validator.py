@@ -55,7 +55,6 @@ class SandboxValidator:
         self.project = project
         self.settings = settings
         self._stop = threading.Event()
-        self._lock = threading.Lock()
         limits = Limits(
             memory_bytes=settings.sandbox_memory_mb * MIB,
             disk_bytes=settings.sandbox_disk_mb * MIB,
@@ -131,7 +130,7 @@ class SandboxValidator:
         goods = replays.good_steps(occurrence, self.project)
         wanted = list(enumerate(diagnosis.reproducers))
         steps = [
-            replays.step_for(number, reproducer, occurrence.good_calls, self.project)
+            replays.step_for(number, reproducer, self.project, occurrence)
             for number, reproducer in wanted
             if reproducer.kind != "test"
         ]
@@ -242,7 +241,7 @@ class SandboxValidator:
     ) -> Iterator[Check]:
         base = self._baseline
         steps = [
-            replays.step_for(number, reproducer, occurrence.good_calls, self.project, before)
+            replays.step_for(number, reproducer, self.project, occurrence, before)
             for number, reproducer, before in base.reproducers
             if reproducer.kind != "test"
         ]
@@ -275,7 +274,8 @@ class SandboxValidator:
         modules = [replays.module_of(self.project, path) for path in changed]
         modules += [str(step["module"]) for step in steps if step["kind"] == "import"]
         preload = [str(step["module"]) for step in (*goods, *steps) if step.get("module")]
-        preload += [str(step["app"]).partition(":")[0] for step in steps if step.get("app")]
+        apps = [str(step["app"]) for step in (*goods, *steps) if step.get("app")]
+        preload += [app.partition(":")[0] for app in apps]
         run = [step for step in steps if step["kind"] != "import"]
         return Steps(
             modules=tuple(dict.fromkeys(filter(None, modules))),
@@ -298,16 +298,19 @@ class SandboxValidator:
             wanted = {}  # watching lines costs time, and the replays have run them
         run = self._run_tests(command, files=files, expected=known.passing, cover=wanted)
         confirmed: frozenset[str] = frozenset()
+        moody: frozenset[str] = frozenset()
         for _ in range(ROUNDS):
-            missing = known.passing - run.with_outcome("passed")
+            missing = known.passing - run.with_outcome("passed") - moody
             if run.fault or run.infrastructure or not missing:
                 break
             confirmed = self._confirmed(missing, command, files)
+            moody |= missing - confirmed
             if confirmed or not run.stopped:
                 break  # else it ended early over moody tests: the rest is still to be run
-            run = self._run_tests(command, files=files, expected=known.passing, cover=wanted)
+            expected = known.passing - moody
+            run = self._run_tests(command, files=files, expected=expected, cover=wanted)
         ran.append(run.covered)
-        check = findings.tests(run, base, confirmed)
+        check = findings.tests(run, base, confirmed, moody)
         yield replace(check, seconds=time.monotonic() - started)
         healed = findings.healed_tests(run, base)
         if healed is not None:
@@ -316,20 +319,18 @@ class SandboxValidator:
     def _confirmed(
         self, missing: frozenset[str], command: TestCommand, files: dict[str, bytes]
     ) -> frozenset[str]:
-        """Those that fail however often they are tried; the others are quarantined."""
-        if command.runner != "pytest":
-            again = self._run_tests(command, files=files)
-            moody = missing & again.with_outcome("passed")
-        else:
+        """Those that fail however often they are tried; the others are moody, and excused.
+
+        For this candidate alone: what one patch does to a test says nothing of the next one.
+        """
+        if command.runner == "pytest":
             only = tuple(sorted(missing))
             again = self._run_tests(command, files=files, only=only, repeat=RETRIES)
-            moody = missing & (again.with_outcome("passed") | again.with_outcome("mixed"))
-        if moody:
-            with self._lock:
-                tests = self._baseline.tests
-                tests.passing -= moody
-                tests.flaky |= moody
-        return missing - moody
+        else:
+            again = self._run_tests(command, files=files)
+        if again.fault or again.infrastructure:
+            return missing
+        return missing - (again.with_outcome("passed") | again.with_outcome("mixed"))
 
 
 def _same_goods(candidate: Candidate, checks: Sequence[Check]) -> bool:

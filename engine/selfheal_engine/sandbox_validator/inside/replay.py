@@ -104,14 +104,24 @@ def run(step: Step, job: Job) -> Outcome:
 
 def run_kind(step: Step, job: Job) -> Outcome:
     kind = step["kind"]
+    if step.get("peer"):
+        import_here("peers").stand_in(step["peer"], step.get("peer_status", 503))
+        if step["peer"] == "silent":
+            import_here("stall").hasten_limits()
     if kind == "batch":
         return {"ended": "returned", "each": {one["id"]: apart(one, job) for one in step["calls"]}}
     if kind == "call":
         return call(step, job)
     if kind not in ("request", "statement", "growth", "stall", "interleaving"):
         return {"ended": "unknown", "why": f"no way to replay a {kind}"}
-    outcome: Outcome = importlib.import_module(kind).replay(step, job)
+    outcome: Outcome = import_here(kind).replay(step, job)
     return outcome
+
+
+def import_here(name: str) -> Any:
+    """A sister module of this one, by whichever name this one goes."""
+    package = __name__.rpartition(".")[0]
+    return importlib.import_module(f"{package}.{name}" if package else name)
 
 
 def apart(step: Step, job: Job) -> Outcome:

@@ -50,6 +50,7 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
         "type": next((v for n, v in headers if n.lower() == "content-type"), ""),
         "body": base64.b64encode(body[:BODY_AT_MOST]).decode(),
         "logged": caught.records[:5],
+        "peer": "" if caught.records else step.get("peer", ""),
         "seconds": seconds,
     }
 

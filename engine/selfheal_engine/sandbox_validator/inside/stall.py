@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import peers
     from selfheal_engine.sandbox_validator.inside import replay as replaying
     from selfheal_engine.sandbox_validator.inside import request as requesting
 else:
+    import peers
     import replay as replaying
     import request as requesting
 
@@ -38,7 +40,7 @@ TIMEOUTS = (
 
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     """Run the call with silent peers; the worker's own time limit tells a stall."""
-    silence_peers()
+    peers.silent()
     hasten_limits()
     started = time.perf_counter()
     outcome = requesting.replay(step, job) if step.get("method") else replaying.call(step, job)
@@ -54,32 +56,6 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
 def gave_up(outcome: replaying.Outcome) -> bool:
     names = outcome.get("families", [])
     return any(name in TIMEOUTS or "Timeout" in name for name in names)
-
-
-def silence_peers() -> None:
-    """Lead every connection of this process to a stub that never says anything."""
-    stub = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    stub.bind(("127.0.0.1", 0))
-    stub.listen(128)
-    place = stub.getsockname()
-    plain_connect, plain_connect_ex = socket.socket.connect, socket.socket.connect_ex
-    families = (socket.AF_INET, socket.AF_INET6)
-
-    def answer(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
-        number = port if isinstance(port, int) else 80
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", number))]
-
-    def led(plain: Callable[..., Any]) -> Callable[..., Any]:
-        def connect(self: socket.socket, address: Any) -> Any:
-            return plain(self, place if self.family in families else address)
-
-        return connect
-
-    socket.getaddrinfo = answer
-    socket.gethostbyname = lambda name: "127.0.0.1"
-    socket.socket.connect = led(plain_connect)  # type: ignore[method-assign]
-    socket.socket.connect_ex = led(plain_connect_ex)  # type: ignore[method-assign]
-    socket._silent_stub = stub  # type: ignore[attr-defined]  # kept open as long as we live
 
 
 def hasten_limits() -> None:

@@ -82,7 +82,7 @@ def supervise(job: Job, out: int) -> None:
             except OSError:
                 say(step["id"], {"ended": "died"})
                 continue
-            outcome = reader.next(step["id"], step.get("timeout_s", 10.0) + 5.0)
+            outcome = reader.next(step["id"], step.get("wall_s", 15.0) + 5.0)
             outcome.setdefault("seconds", time.monotonic() - started)
             say(step["id"], outcome)
     os.close(orders_write)
@@ -101,9 +101,13 @@ class Records:
         self.descriptor = descriptor
         self.pending = b""
 
-    def next(self, step: str, timeout_s: float) -> Outcome:
-        """The record of `step`; {"ended": "died"} or {"ended": "timeout"} when none comes."""
-        end = time.monotonic() + timeout_s
+    def next(self, step: str, wall_s: float, pid: int = 0, cpu_s: float = 0.0) -> Outcome:
+        """The record of `step`; {"ended": "died"} or {"ended": "timeout"} when none comes.
+
+        With `pid`, the limit is `cpu_s` of that process; the wall time is only a backstop, so
+        that a busy machine changes no verdict.
+        """
+        begun = time.monotonic()
         while True:
             line, found, rest = self.pending.partition(b"\n")
             if found:
@@ -117,14 +121,25 @@ class Records:
                 except (ValueError, AttributeError):
                     pass  # not a record: the project's own bytes on a stolen descriptor
                 continue
-            left = end - time.monotonic()
-            if left <= 0:
-                return {"ended": "timeout", "seconds": timeout_s}
-            if select.select([self.descriptor], [], [], left)[0]:
+            left = wall_s - (time.monotonic() - begun)
+            busy = cpu_s_of(pid) if pid else 0.0
+            if left <= 0 or (pid and busy > cpu_s):
+                return {"ended": "timeout", "seconds": wall_s - left, "cpu_s": busy}
+            if select.select([self.descriptor], [], [], min(left, 0.25))[0]:
                 chunk = os.read(self.descriptor, 1 << 16)
                 if not chunk or len(self.pending) > RECORD_AT_MOST:
                     return {"ended": "died"}
                 self.pending += chunk
+
+
+def cpu_s_of(pid: int) -> float:
+    """CPU seconds of a process and those of its children that have ended, proc(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return 0.0
 
 
 def run_importer(job: Job, write: int, orders: int) -> None:
@@ -163,7 +178,8 @@ def replay_apart(step: dict[str, Any], job: Job) -> Outcome:
         write_all(write, json.dumps({"step": step["id"], "outcome": outcome}).encode() + b"\n")
         os._exit(0)
     os.close(write)
-    outcome = Records(read).next(step["id"], step.get("timeout_s", 10.0))
+    limit = step.get("timeout_s", 10.0)
+    outcome = Records(read).next(step["id"], step.get("wall_s", limit), child, limit)
     for kill in (os.killpg, os.kill):
         try:
             kill(child, signal.SIGKILL)
