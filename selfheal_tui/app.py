@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.driver import Driver
 from textual.events import Resize
 from textual.screen import Screen
 
@@ -100,6 +101,15 @@ class SelfhealApp(App[int]):
             raise ConfigError(f"theme: there is no {settings.theme!r}; known are {names}")
         return settings.theme or "selfheal"
 
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice; on a real terminal with writes that survive its end."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from selfheal_tui.terminal import SteadyDriver
+
+        return SteadyDriver
+
     # ------------------------------------------------------------ life
     def get_default_screen(self) -> Screen[Any]:
         return Dashboard()
@@ -118,11 +128,14 @@ class SelfhealApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return role_variables(self.current_theme)
 
-    def on_mount(self) -> None:
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
+    def on_load(self) -> None:
+        """Before the first paint: from then on the line may drop at any time."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self._end_by_signal)
+
+    def on_mount(self) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self.bridge.open()
         if isinstance(self.engine, OpeningEngine):
             self.call_after_refresh(self.engine.open, self._on_opened)
