@@ -17,6 +17,8 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from selfheal_engine.anomaly_detector import AnomalyDetector, IncidentTracker
 from selfheal_engine.config import Settings
 from selfheal_engine.health_monitor import HealthMonitor
@@ -41,7 +43,7 @@ def watch(life: Life, off: frozenset[str] = frozenset()) -> dict[str, object]:
     announced: list[tuple[float, str]] = []
     suspected: list[tuple[float, str]] = []
     known: set[str] = set()
-    ill = 0
+    health: list[float] = []
     began = time.process_time()
     open_now = False
     for row, sample in enumerate(life.samples()):
@@ -65,7 +67,7 @@ def watch(life: Life, off: frozenset[str] = frozenset()) -> dict[str, object]:
             if alert.detector == "leak":
                 suspected.append((sample.time_s, alert.text))
                 announced.append((sample.time_s, "memory_usage"))
-        ill += monitor.health().score < 95
+        health.append(monitor.health().score)
     spent = time.process_time() - began
     detector.close()
     return {
@@ -73,7 +75,8 @@ def watch(life: Life, off: frozenset[str] = frozenset()) -> dict[str, object]:
         "announced": announced,
         "suspected": suspected,
         "ms": 1000 * spent / len(life),
-        "ill": ill / len(life),
+        "ill": float(np.mean(np.array(health) < 95)),
+        "harm": _harm_correlation(life, np.array(health)),
     }
 
 
@@ -119,8 +122,32 @@ def report(life: Life, seen: dict[str, object], verbose: bool) -> dict[str, obje
         },
         "median_lead_min": {k: round(median(v), 1) for k, v in sorted(leads.items())},
         "ms_per_sample": round(float(seen["ms"]), 3),  # type: ignore[arg-type]
+        "health_harm_rank_correlation": round(float(seen["harm"]), 3),  # type: ignore[arg-type]
         "share_below_95_health": round(float(seen["ill"]), 4),  # type: ignore[arg-type]
     }
+
+
+def _harm_correlation(life: Life, health: np.ndarray) -> float:
+    """Spearman's rank correlation of lost health with what users feel, over all samples.
+
+    Felt: the share of requests that fail in half a minute, and decades by which answers are
+    slower than the median; minutes in which nobody feels anything are a third of the sample.
+    """
+
+    def smooth(values: np.ndarray) -> np.ndarray:
+        return np.convolve(values, np.ones(6) / 6, "full")[: len(values)]
+
+    failed = smooth(life.counters["errors"]) / np.maximum(smooth(life.counters["requests"]), 1)
+    times = np.maximum(smooth(life.metrics["response_time"]), 1)
+    felt = failed + np.clip(np.log10(times / np.median(times)), 0, 2)
+    rng = np.random.default_rng(0)
+    harmed = np.flatnonzero((failed > 0.01) | (times > 2 * np.median(times)))
+    if len(harmed) < 100:
+        return float("nan")
+    rest = rng.choice(len(felt), len(harmed) // 2)
+    rows = np.concatenate([harmed, rest])
+    ranks = [np.argsort(np.argsort(v[rows])) for v in (felt, 100 - health)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _within(time_s: float, fault: Fault) -> bool:

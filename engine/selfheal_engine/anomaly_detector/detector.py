@@ -29,7 +29,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.model import METRICS, Alert, Sample
 
 WARM_UP = 150
-NOTABLE, LASTING = 0.6, 5
+NOTABLE, LASTING = 0.7, 5
 """A score worth a name, and how many of the last eight samples must have it for a line."""
 REPEAT_S = 120.0
 
@@ -135,7 +135,7 @@ class AnomalyDetector:
     def _stalled(self, sample: Sample) -> bool:
         """Calls that take seconds, or threads that the probe found waiting."""
         risk = sample.value("deadlock_risk") or 0.0
-        recent = self._series.window("response_time", 10.0, 3)
+        recent = self._series.window("response_time", 5.0, 3)
         slow = recent is not None and float(recent.min()) >= 2000.0
         return risk >= 0.4 or slow
 

@@ -59,7 +59,7 @@ SHORT_WINDOW = (12,)
 """Samples of the first horizon for what is no leak: a queue rises within a minute."""
 EARLY_S, EARLY_SAMPLES, EARLY_MOST = 24.0, 8, 40
 """Suspicion: a climb over so long, in at least and at most so many samples ..."""
-EARLY_QUIET_S = 10.0
+EARLY_QUIET_S = 18.0
 """... from so long after a restart."""
 NEAR_S = 600.0
 """A limit nearer than this is announced whatever the horizon and however young the process."""

@@ -84,7 +84,7 @@ def rises_evenly(points: Sequence[Point]) -> bool:
     """A straight climb, judged on a window too short for a test: both halves rise alike.
 
     Every fifth of the window has a higher floor than the one before, and the second half
-    rises at least 0.8 and at most 2.5 times as fast as the first.
+    rises at least 0.8 and at most 2.5 times as fast as the first, and has not stopped.
     """
     heights = [h for _, h in points]
     n = len(heights)
@@ -94,7 +94,10 @@ def rises_evenly(points: Sequence[Point]) -> bool:
     half = n // 2
     first = _quick_slope(points[: half + 1])
     second = _quick_slope(points[half:])
-    return first > 0 and 0.8 * first <= second <= 2.5 * first
+    if not (first > 0 and 0.8 * first <= second <= 2.5 * first):
+        return False
+    newest = points[-max(3, n // 4) :]
+    return newest[-1][1] - newest[0][1] > 0.5 * first * (newest[-1][0] - newest[0][0])
 
 
 def _quick_slope(points: Sequence[Point]) -> float:

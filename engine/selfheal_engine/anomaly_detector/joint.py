@@ -26,8 +26,8 @@ from selfheal_engine.model import Sample
 
 Floats = npt.NDArray[np.float64]
 
-ORDINARY, FULL = 1.0, 6.0
-"""-log10 of the tail probability at which the score is 0 and 1: 1 in 10, and 1 in a million."""
+ORDINARY, FULL = 1.0, 4.0
+"""-log10 of the tail probability at which the score is 0 and 1: 1 in 10, and 1 in ten thousand."""
 KEPT_ROWS, EVERY = 4096, 2
 """The forest learns from the newest rows, every second one: 11 hours at 5 s."""
 FIRST_FIT, FIT_EVERY_S = 300, 1200.0

@@ -32,7 +32,6 @@ VIEWS = (
     "against mean long",
     "log",
     "log against mean",
-    "against hour",
     "against hour, smooth",
     "against weekday, smooth",
 )
@@ -79,7 +78,7 @@ class Univariate:
         smooth_day = self._day_smooth.update(by_day)
         smooth_week = self._week_smooth.update(by_day if by_week is None else by_week)
         if last is None:
-            return (value, short, long, None, None, None, None, None, None, None)
+            return (value, short, long, None, None, None, None, None, None)
         log, log_off = self._logarithm(value)
         return (
             value,
@@ -89,7 +88,6 @@ class Univariate:
             value - last[1],
             log,
             log_off,
-            by_day,
             smooth_day,
             smooth_week,
         )

@@ -23,7 +23,7 @@ WEIGHTS = {
     "threads stuck": 0.9,
     "memory running out": 0.6,
     "processor saturated": 0.15,
-    "unusual behaviour": 0.1,
+    "unusual behaviour": 0.05,
 }
 """Cause -> how much of the score full damage takes."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ ALERT_EVERY_S = 60.0
 STANDING, STANDING_ALONE = 2.2, 2.8
 """EWMA in sigmas that an alert wants beside the persistence rule, and without it. On independent
 normal samples 2.2 is 6.6 of the EWMA's own sigmas: once in 10^10."""
+TYPICAL = 5
+"""Samples whose median is the value that has to matter: one outlier does not."""
 LEAST_FACTOR = 1.4
 """Smallest rise of latency or queue over its centre worth an alert, as a factor."""
 FAILED_SHARE, FAILED_LEAST = 0.05, 3.0
@@ -59,6 +61,7 @@ class _Metric:
     center: float = 0.0
     """Charted centre at this time of day."""
     told_s: float = float("-inf")
+    newest: deque[float] = field(default_factory=lambda: deque(maxlen=TYPICAL))
 
 
 class HealthMonitor:
@@ -174,6 +177,7 @@ class HealthMonitor:
             if value is None or not metric.baseline.ready:
                 metric.point = None
                 continue
+            metric.newest.append(value)
             charted = to_chart(metric.baseline.rule, value)
             metric.center = metric.baseline.center + metric.profile.offset(sample.time_s)
             metric.point = metric.chart.update((charted - metric.center) / metric.baseline.sigma)
@@ -214,7 +218,7 @@ class HealthMonitor:
                 continue
             standing = point.level >= (STANDING if point.beyond else STANDING_ALONE)
             down = point.below and troubled and name in ("cpu_usage", "response_time")
-            if not (standing and self._matters(name, value)) and not down:
+            if not (standing and self._matters(name)) and not down:
                 continue
             if sample.time_s - metric.told_s < ALERT_EVERY_S:
                 continue
@@ -255,7 +259,7 @@ class HealthMonitor:
         point = self._metrics[name].point
         return point is not None and point.beyond
 
-    def _matters(self, name: str, value: float) -> bool:
+    def _matters(self, name: str) -> bool:
         """The rise over the centre is large enough, and more than the load explains.
 
         Under L times the usual requests, latency may rise L times and a queue L * L times: the
@@ -263,6 +267,7 @@ class HealthMonitor:
         """
         metric = self._metrics[name]
         rule = metric.baseline.rule
+        value = sorted(metric.newest)[len(metric.newest) // 2]
         center = from_chart(rule, metric.center)
         ratio = self._load.ratio
         if name == "response_time" and value < max(LEAST_FACTOR, ratio) * center:

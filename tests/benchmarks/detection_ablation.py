@@ -1,0 +1,188 @@
+"""What each part of the detection is worth: every part off in turn.
+
+    python tests/benchmarks/detection_ablation.py month [--days 6] [--seed 3]
+    python tests/benchmarks/detection_ablation.py nab SCORER.py GIT_DIR
+    python tests/benchmarks/detection_ablation.py smd SCORER.py GIT_DIR
+
+`month` plays one simulated life and counts incidents as if the alerts of one detector had not
+been there. `nab` and `smd` leave out one view of the one-metric and one part of the joint
+detector; SCORER.py is the script that scores a detector on that data (it is given a detector
+factory), GIT_DIR a git directory of the data's repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from selfheal_engine.anomaly_detector import AnomalyDetector, IncidentTracker
+from selfheal_engine.anomaly_detector.many_metrics import Multivariate
+from selfheal_engine.anomaly_detector.one_metric import VIEWS, Univariate
+from selfheal_engine.config import Settings
+from selfheal_engine.health_monitor import HealthMonitor
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from detection_service import STEP_S, simulate
+
+GROUPS = ("control_chart", "hard_limit", "signature", "leak", "forecast")
+WARM_UP = 200
+
+
+def month(days: float, seed: int) -> None:
+    """One pass; a tracker for each group of detectors left out, one with all."""
+    life = simulate(days, seed, round(days * 100 / 30 * 1.2))
+    settings = Settings(interval_s=STEP_S)
+    monitor = HealthMonitor(settings)
+    detector = AnomalyDetector(settings, off=frozenset({"forest"}))
+    trackers = {group: IncidentTracker() for group in ("", *GROUPS)}
+    opened: dict[str, list[float]] = {group: [] for group in trackers}
+    leaks: dict[str, list[float]] = {group: [] for group in trackers}
+    known: set[str] = set()
+    busy = False
+    for row, sample in enumerate(life.samples()):
+        alerts = monitor.ingest(sample, in_incident=busy)
+        assessment = detector.ingest(sample, busy)
+        monitor.set_anomaly(assessment.score, assessment.metrics)
+        alerts += assessment.alerts
+        for group, tracker in trackers.items():
+            kept = [a for a in alerts if not group or a.detector.split(":")[0] != group]
+            for incident in tracker.observe(sample.time_s, kept, ()):
+                if incident.id not in known and row > WARM_UP:
+                    opened[group].append(sample.time_s)
+                known.add(incident.id)
+            leaks[group] += [sample.time_s for a in kept if a.detector in ("leak", "forecast")]
+        busy = any(not i.state.ended for i in trackers[""].incidents()[:3])
+    detector.close()
+    print(f"{'left out':16} {'found':>7} {'false':>6} {'median delay s':>15}")
+    for group in trackers:
+        delays = []
+        for fault in life.faults:
+            times = [t for t in opened[group] if fault.start_s <= t <= fault.end_s + 120]
+            if fault.kind.endswith("leak"):
+                times += [t for t in leaks[group] if fault.start_s <= t <= fault.limit_s]
+            delays += [min(times) - fault.start_s] if times else []
+        false = [
+            t
+            for t in opened[group]
+            if not any(f.start_s <= t <= f.end_s + 120 for f in life.faults)
+        ]
+        middle = float(np.median(delays)) if delays else float("nan")
+        found = f"{len(delays)}/{len(life.faults)}"
+        print(f"{group or 'nothing':16} {found:>7} {len(false):>6} {middle:>15.0f}")
+
+
+class _Silent:
+    """Stands in for a view that is left out."""
+
+    def update(self, value: float) -> float:
+        return 0.0
+
+
+def one_metric(view: str) -> Callable[[], Univariate]:
+    def make() -> Univariate:
+        detector = Univariate()
+        records: list[Any] = list(detector._records)
+        if view == "the burst rule":
+            detector._rise = _Through()  # type: ignore[assignment]
+        elif view:
+            records[VIEWS.index(view)] = _Silent()
+        detector._records = tuple(records)
+        return detector
+
+    return make
+
+
+class _Through(_Silent):
+    def update(self, value: float) -> float:
+        return value
+
+
+PARTS = ("jump", "relation", "change")
+
+
+def joint(part: str) -> Callable[[int], Multivariate]:
+    def make(number: int) -> Multivariate:
+        detector = Multivariate(number)
+        nothing = np.zeros(number)
+        if part == "jump":
+            detector._jump.sigmas = lambda values, floor: nothing  # type: ignore[method-assign]
+        if part == "relation":
+            detector._rows.residual = lambda values: nothing  # type: ignore[method-assign]
+        if part == "change":
+            detector._steps.residual = lambda values: nothing  # type: ignore[method-assign]
+        return detector
+
+    return make
+
+
+def nab(scorer: ModuleType, git_dir: str) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="nab-") as root:
+        scorer.export(git_dir, root, ["data", "labels"])
+        corpus = scorer.load_corpus(root)
+    print(f"{'left out':24} {'standard':>9} {'low FP':>7} {'low FN':>7} {'A->B':>6} {'B->A':>6}")
+    for view in ("", "the burst rule", *VIEWS):
+        scores, _ = scorer.run_detector(one_metric(view), corpus)
+        told = scorer.report(corpus, scores)
+        every = [told["all"][p]["score"] for p in scorer.PROFILES]
+        split = [told[t]["standard"] for t in ("tuneA_testB", "tuneB_testA")]
+        print(
+            f"{view or 'nothing':24} {every[0]:9.2f} {every[1]:7.2f} {every[2]:7.2f} "
+            f"{split[0]:6.1f} {split[1]:6.1f}",
+            flush=True,
+        )
+
+
+def smd(scorer: ModuleType, git_dir: str) -> None:
+    print(f"{'left out':12} recall at one false incident a server-day")
+    for part in ("", *PARTS):
+        line = f"{part or 'nothing':12}"
+        for which in ("asd", "smd"):
+            servers = scorer.load(git_dir, which)
+            scores = {}
+            for name, train, test, _ in servers:
+                detector = joint(part)(test.shape[1])
+                rows = np.vstack([train, test])
+                told = [detector.update(60.0 * i, row) for i, row in enumerate(rows)]
+                scores[name] = np.array(told[len(train) :])
+            result = scorer.report(servers, scores, scorer.STEP[which], 10, 10)
+            line += f"  {which} {result['budgets'][1.0]['recall']:.2f}"
+        print(line, flush=True)
+
+
+def _load(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("scorer", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("month", "nab", "smd"))
+    parser.add_argument("scorer", nargs="?")
+    parser.add_argument("git_dir", nargs="?")
+    parser.add_argument("--days", type=float, default=6.0)
+    parser.add_argument("--seed", type=int, default=3)
+    given = parser.parse_args()
+    if given.what == "month":
+        month(given.days, given.seed)
+    elif given.scorer is None or given.git_dir is None:
+        parser.error("name the scoring script and the git directory of the data")
+    else:
+        {"nab": nab, "smd": smd}[given.what](_load(given.scorer), given.git_dir)
+
+
+if __name__ == "__main__":
+    main()
