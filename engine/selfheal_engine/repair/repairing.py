@@ -19,6 +19,7 @@ from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
 from selfheal_engine.patch_generator.rewriting import RewriteError
 from selfheal_engine.patch_generator.writing import write_candidate
 from selfheal_engine.project import Project, sha256
+from selfheal_engine.repair.losses import losses
 from selfheal_engine.repair.quick_text import region_of, spliced
 from selfheal_engine.repair.trials import Runner, TestResult, Trial, runner_of
 
@@ -225,7 +226,7 @@ def _mutant(search: _Search, number: int, mutation: Mutation) -> dict[str, objec
 def _written(
     search: _Search, settings: Settings, say: Say
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
-    ordered = sorted(search.plausible, key=lambda m: -m.weight)
+    ordered = sorted(search.plausible, key=lambda m: -m.weight * _kept_whole(search, m))
     candidates: list[Candidate] = []
     seen: set[str] = set()
     for mutation in ordered:
@@ -249,6 +250,16 @@ def _written(
     confirmed = _confirmed(search, candidates)
     shown = [c for c in candidates if c.id in confirmed]
     return tuple(shown), tuple(confirmed[c.id] for c in shown)
+
+
+def _kept_whole(search: _Search, mutation: Mutation) -> float:
+    """Less than 1 where an edit leaves something without use: that is rarely what was meant."""
+    file = search.sources.get(mutation.file)
+    region = region_of(file, mutation.line) if file is not None else None
+    if region is None:
+        return 1.0
+    before, after = "".join(region.lines), spliced(region, mutation.edits)
+    return float(0.5 ** len(losses(before, after)))
 
 
 def _confirmed(search: _Search, candidates: Sequence[Candidate]) -> dict[str, Verdict]:

@@ -85,6 +85,21 @@ def change_expression(node: ast.expr, around: Surroundings) -> Iterator[Change]:
         yield "drop_term", text(node.body), 0.5
         yield "drop_term", text(node.orelse), 0.5
     yield from _in_place(node, around)
+    yield from _reuse(node, around)
+
+
+def _reuse(node: ast.expr, around: Surroundings) -> Iterator[Change]:
+    """Another value that the function has already: a name for a call, one subscript for another."""
+    if not _is_value(node, around) or isinstance(node, ast.Name | ast.List | ast.ListComp):
+        return
+    text = around.file.segment(node)
+    if isinstance(node, ast.Call | ast.Subscript | ast.Attribute):
+        for name in around.in_reach(node.lineno):
+            yield "ingredient", name, 0.9
+    if isinstance(node, ast.Subscript):
+        for other in around.subscripts:
+            if other != text:
+                yield "ingredient", other, 0.8
 
 
 def _compare(node: ast.Compare, around: Surroundings) -> Iterator[Change]:

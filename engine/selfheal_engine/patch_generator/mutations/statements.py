@@ -52,6 +52,10 @@ def change_statement(statement: ast.stmt, around: Surroundings) -> Iterator[Chan
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Subscript):
         place = statement.targets[0]
         key, value = text(place.slice), text(statement.value)
+        for other in around.subscripts:
+            if other != text(place):
+                swapped = replace_statements([statement], f"{other} = {value}")
+                yield "ingredient", (swapped,), 0.9
         for name in around.in_reach(statement.lineno):
             if name != key:
                 yield (
@@ -168,7 +172,8 @@ def _additions(statement: ast.stmt, around: Surroundings) -> Iterator[Changes]:
             if name == owner or (around.kinds.get(name) == kind and kind != "list"):
                 continue
             for place in places:
-                yield "add_call", (place(statement, f"{owner}.{method}({name})"),), 1.0
+                call = place(statement, f"{owner}.{method}({name})")
+                yield "add_call", (call,), around.nearness(name)
     assigned = [n for n in names if around.first_line.get(n, 0) < line]
     for target in assigned:
         for name in assigned:

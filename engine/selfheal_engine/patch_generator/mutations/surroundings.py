@@ -25,6 +25,10 @@ class Surroundings:
     functions: list[str] = field(default_factory=list)
     """Callables in reach: called ones first, then the module's own."""
     attributes: list[str] = field(default_factory=list)
+    subscripts: list[str] = field(default_factory=list)
+    """Source texts of the function's own subscripts."""
+    nested_in: int = 0
+    """How many of `names`, from the end, belong to the functions around."""
     kinds: dict[str, str] = field(default_factory=dict)
     """Name -> list, set, dict, text, number, bool or object, where its use tells."""
     first_line: dict[str, int] = field(default_factory=dict)
@@ -33,6 +37,11 @@ class Surroundings:
     def in_reach(self, line: int) -> list[str]:
         """Local names that are bound before the line."""
         return [name for name in self.names if self.first_line.get(name, 0) <= line]
+
+    def nearness(self, name: str) -> float:
+        """1 for the function's own names, less for those of the functions around it."""
+        outer = self.names[len(self.names) - self.nested_in :] if self.nested_in else []
+        return 0.6 if name in outer else 1.0
 
     def alike(self, name: str, line: int) -> list[str]:
         """Names that could stand where `name` stands: same kind, or one of them not known."""
@@ -73,6 +82,7 @@ def _add_outer(file: SourceFile, function: Function, found: Surroundings) -> Non
             if name not in found.first_line:
                 found.names.append(name)
                 found.first_line[name] = 0
+                found.nested_in += 1
         found.kinds = {**seen.kinds, **found.kinds}
 
 
@@ -89,6 +99,10 @@ def _look_at(node: ast.AST, found: Surroundings) -> None:
             for kind, methods in (("list", _LISTS), ("set", _SETS), ("dict", _DICTS)):
                 if node.attr in methods:
                     found.kinds.setdefault(node.value.id, kind)
+    elif isinstance(node, ast.Subscript):
+        text = found.file.segment(node)
+        if text not in found.subscripts and "\n" not in text and len(found.subscripts) < 20:
+            found.subscripts.append(text)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id not in found.functions:
             found.functions.append(node.func.id)

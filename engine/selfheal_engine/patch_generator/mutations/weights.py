@@ -28,6 +28,7 @@ WEIGHTS: dict[str, float] = {
     "attribute": 0.6,
     "add_attribute": 0.35,
     "drop_attribute": 0.35,
+    "ingredient": 0.32,  # another expression that the function already has
     "wrap_call": 0.5,
     "unwrap_call": 0.6,
     "drop_argument": 0.35,
