@@ -69,6 +69,8 @@ class Workshop:
     cancelled: Callable[[], bool] | None = None
     warm: WarmServer | None = None
     """Runs jobs faster where there is one; without it each job starts an interpreter."""
+    frozen: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that the running service goes on writing, as they were when judging began."""
 
     def replay(self, job: Steps, files: Mapping[str, bytes]) -> Report:
         """Import the project with `files` in place of its own and replay the steps."""
@@ -83,7 +85,7 @@ class Workshop:
             "cover": dict(job.cover),
         }
         wall_s = job.import_timeout_s + sum(s.get("wall_s", 15.0) + 5 for s in job.steps)
-        return self._run("worker", body, files, wall_s)
+        return self._run("worker", body, {**self.frozen, **files}, wall_s)
 
     def test(self, orders: dict[str, Any], files: Mapping[str, bytes], wall_s: float) -> Report:
         """Run the service's tests as inside/testing.py is told."""
@@ -92,7 +94,7 @@ class Workshop:
             "import_paths": list(self.project.import_paths),
             **orders,
         }
-        return self._run("testing", body, files, wall_s)
+        return self._run("testing", body, {**self.frozen, **files}, wall_s)
 
     def command(self, argv: Sequence[str], files: Mapping[str, bytes], wall_s: float) -> Run:
         """Run a test command that is no Python runner; only its exit code speaks."""

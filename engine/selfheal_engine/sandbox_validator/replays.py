@@ -67,8 +67,13 @@ def step_for(
     if reproducer.kind == "statement":
         with contextlib.suppress(OSError, UnicodeDecodeError):
             step["original"] = project.read(reproducer.crash_file).decode()
-    if reproducer.kind == "growth" and before is not None:
-        step["slopes"] = before.get("slopes", {})
+    if reproducer.kind == "growth":
+        step["slopes"] = (before or {}).get("slopes", {})
+        step["good_requests"] = [
+            request_step(good.request, project, occurrence)
+            for good in occurrence.good_calls
+            if good.request is not None
+        ][:4]
     if reproducer.request is not None:
         step.update(request_step(reproducer.request, project, occurrence))
     if reproducer.kind in ("call", "request"):
@@ -193,8 +198,10 @@ def fault(reproducer: Reproducer, outcome: Outcome) -> Fault:
 def same_fault(reproducer: Reproducer, outcome: Outcome) -> bool:
     """The same kind of fault at the same place: exception class and crashing function."""
     ended = outcome["ended"]
-    if reproducer.kind in ("growth", "interleaving"):
-        return bool(outcome.get("fault")) or ended in ("timeout", "raised")
+    if reproducer.kind == "growth":
+        return bool(outcome.get("fault"))
+    if reproducer.kind == "interleaving":
+        return bool(outcome.get("fault")) or ended == "timeout"
     if reproducer.kind == "stall":
         return ended == "timeout" or bool(outcome.get("fault"))
     if ended != "raised":

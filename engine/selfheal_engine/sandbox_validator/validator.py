@@ -30,6 +30,7 @@ from selfheal_engine.sandbox_validator import (
     test_runs,
 )
 from selfheal_engine.sandbox_validator.baselines import Baseline, Tests
+from selfheal_engine.sandbox_validator.freezing import live_files
 from selfheal_engine.sandbox_validator.jobs import Steps, Workshop
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
 from selfheal_engine.sandbox_validator.test_runs import TestCommand, TestRun
@@ -108,6 +109,7 @@ class SandboxValidator:
         Raises SandboxUnavailableError where this machine cannot isolate.
         """
         self.prepare()
+        self._workshop.frozen = live_files(self.project.root)
         found = self._replay_baseline(diagnosis, occurrence)
         found.command, found.tests = self._command, self._tests or Tests()
         self._warm_up(found.libraries)

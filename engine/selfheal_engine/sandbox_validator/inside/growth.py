@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import gc
+import inspect
 import json
 import os
 import sys
@@ -45,7 +46,7 @@ Call = Callable[[int], None]
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     """Repeat, measure, and say whether it grows ("fault") and how fast ("slopes")."""
     try:
-        call = request_call(step, job) if step.get("method") else function_call(step)
+        call = repeated(step, job)
         for number in range(10):  # warm caches, lazy imports, first-use tables
             call(number)
     except BaseException as why:
@@ -155,6 +156,26 @@ def large_bytes() -> float:
     return float(numbers.uordblks + numbers.hblkhd)
 
 
+def repeated(step: replaying.Step, job: replaying.Job) -> Call:
+    """The recorded request, else good calls of the function, else good exchanges."""
+    if step.get("method"):
+        return request_call(step, job)
+    try:
+        return function_call(step)
+    except replaying.UnusableError:
+        for exchange in step.get("good_requests", []):
+            return request_call(dict(step, **exchange), job)
+        raise
+
+
+def needs_arguments(function: Callable[..., Any]) -> bool:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        parameter.default is parameter.empty and parameter.kind in kinds
+        for parameter in inspect.signature(function).parameters.values()
+    )
+
+
 def function_call(step: replaying.Step) -> Call:
     """Call the function with each recorded good input in turn, its variable leaves varied."""
     function = replaying.resolve(step["module"], step["function"])
@@ -165,6 +186,8 @@ def function_call(step: replaying.Step) -> Call:
         args, kwargs = replaying.arguments(text, function, step["module"])
         inputs.append([args, kwargs])
     if not inputs:
+        if needs_arguments(function):
+            raise replaying.UnusableError("no good call of the function was recorded")
         inputs.append([[], {}])
     # `self` and other objects are decoded once and shared: what they hold must add up
     for one in inputs[1:]:
