@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from selfheal_engine.diagnosis.bug_types import rank_types
 from selfheal_engine.diagnosis.failure import Failure, find_failure
@@ -12,6 +13,7 @@ from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.recent_changes import changed_lines
 from selfheal_engine.diagnosis.reproducers import find_reproducers
 from selfheal_engine.diagnosis.source_file import Sources
+from selfheal_engine.diagnosis.unreleased import unreleased
 from selfheal_engine.model import Diagnosis, Frame, Incident, Occurrence, Suspect
 from selfheal_engine.project import Project
 
@@ -52,6 +54,8 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
         origin = tuple(trace_back(sources, failure.file, failure.culprit, own))[:8]
     types, evidence = rank_types(occurrence, failure, origin)
     suspects = _suspects(occurrence, sources, own, failure, origin)
+    if types[0][0] == "resource_cleanup":
+        suspects = _with_takers(sources, suspects)
     evidence += [f"{s.file}:{s.line} {s.reason}" for s in suspects if "commit" in s.reason][:2]
     last = origin[-1] if origin else None
     diagnosis = Diagnosis(
@@ -136,6 +140,22 @@ def _suspects(
                 add(path, frame.line, frame.function, 0.8, reason)
                 break
     ranked = sorted(found.values(), key=lambda s: -s.score)
+    return tuple(ranked[:MAX_SUSPECTS])
+
+
+def _with_takers(sources: Sources, suspects: tuple[Suspect, ...]) -> tuple[Suspect, ...]:
+    """Those who take and do not give back come before the one who found nothing left."""
+    takers = [
+        Suspect(
+            taker.file.path,
+            taker.call.lineno,
+            taker.file.qualified_name(taker.function),
+            0.99 if taker.partly else 0.92,
+            f"`{taker.name}` is not given back on every way out",
+        )
+        for taker in islice(unreleased(sources), 5)
+    ]
+    ranked = sorted([*takers, *suspects], key=lambda s: -s.score)
     return tuple(ranked[:MAX_SUSPECTS])
 
 

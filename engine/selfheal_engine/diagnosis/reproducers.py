@@ -85,6 +85,7 @@ def _calls(occurrence: Occurrence, sources: Sources, place: dict[str, object]) -
                 file=relative,
                 functions=(frame.function,),
                 arguments=(frame.arguments,),
+                exact='{"$":"standin"' not in frame.arguments,
                 **place,  # type: ignore[arg-type]
             )
         )

@@ -17,6 +17,7 @@ from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Candidate, Diagnosis, Frame, Occurrence
 from selfheal_engine.patch_generator.conventions import Conventions, is_test
+from selfheal_engine.patch_generator.mutations import mutations_of
 from selfheal_engine.patch_generator.priors import Priors, prior_of
 from selfheal_engine.patch_generator.rewriting import RewriteError
 from selfheal_engine.patch_generator.rules import Draft, Rule, Scene
@@ -26,6 +27,9 @@ from selfheal_engine.project import Project
 
 DEPTH_WEIGHT = (1.0, 0.7, 0.45)
 """By distance from the innermost own frame; deeper frames are not searched."""
+LEAST_LOGIC = 0.4
+"""Share of logic_correction in the diagnosis below which no mutations are tried."""
+MOST_MUTATIONS = 60
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,16 @@ class Scored:
     draft: Draft
     score: float
     confidence: float
+
+
+class Mutation(Rule):
+    """Changes one expression or statement near the failure."""
+
+    name = "mutation"
+    strategy = "logic_correction"
+
+
+_MUTATION = Mutation()
 
 
 class PatchGenerator:
@@ -86,6 +100,31 @@ class PatchGenerator:
                     found.append(Scored(rule, draft, score, confidence))
         found.sort(key=lambda s: -s.score)
         yield from found
+        # the second layer is enumerated only when the first one is used up
+        yield from self._mutated(occurrence, findings, types.get("logic_correction", 0.0))
+
+    def _mutated(
+        self, occurrence: Occurrence, findings: Findings, share: float
+    ) -> Iterator[Scored]:
+        """Small edits within three lines of the crash, where a slip in the logic is likely."""
+        failure = findings.failure
+        if failure is None or share < LEAST_LOGIC or occurrence.kind == "syntax":
+            return
+        near = {failure.frame.line + i: 1.0 - 0.2 * abs(i) for i in range(-3, 4)}
+        mutations = mutations_of(failure.file, near)
+        inside = [m for m in mutations if m.function is failure.function]
+        for mutation in inside[:MOST_MUTATIONS]:
+            line = failure.file.line(mutation.line)[:60]
+            draft = Draft(
+                tuple((mutation.file, edit) for edit in mutation.edits),
+                f"{mutation.kind.replace('_', ' ')} in `{line}`",
+                mutation.weight,
+                "A small edit near the failure; only the replays speak for it.",
+                "medium",
+                mutation.line,
+            )
+            weight = mutation.weight * share
+            yield Scored(_MUTATION, draft, weight * 0.3, round(min(0.45, 0.4 * weight), 3))
 
     def _scenes(self, occurrence: Occurrence, findings: Findings) -> Iterator[Scene]:
         """The crash's scene, then its callers' with the argument that carried the bad value."""

@@ -40,6 +40,10 @@ _PROGRAMMING = frozenset(
         "NotImplementedError",
         "MemoryError",
         "SystemError",
+        "RuntimeError",
+        "StopIteration",
+        "ZeroDivisionError",
+        "IndexError",
     }
 )
 """Exceptions that say the code is wrong: catching them hides the bug."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from selfheal_engine.diagnosis.origin import called_name, parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.diagnosis.unreleased import pairs
 from selfheal_engine.patch_generator.conventions import is_test
 from selfheal_engine.patch_generator.edits import (
     BODY,
@@ -24,7 +25,7 @@ from selfheal_engine.patch_generator.edits import (
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 
 STRATEGY = "resource_cleanup"
-KINDS = frozenset({"resource", "exception", "log"})
+KINDS = frozenset({"resource", "exception", "thread_death", "log"})
 CONTEXT_MANAGERS = frozenset(
     {
         "open",
@@ -59,20 +60,6 @@ CONTEXT_MANAGERS = frozenset(
 CLOSABLE = frozenset({"connect", "cursor", "HTTPConnection", "HTTPSConnection", "mmap", "makefile"})
 """Have `close` but no `with` that closes: they need `contextlib.closing`."""
 ASYNC = frozenset({"AsyncClient", "ClientSession"})
-RETURNS: dict[str, tuple[str, ...]] = {
-    "getconn": ("putconn",),
-    "acquire": ("release",),
-    "checkout": ("checkin", "release"),
-    "borrow": ("give_back", "release", "restore"),
-    "get_connection": ("release", "return_connection", "put_connection", "close"),
-    "lease": ("release", "give_back"),
-    "take": ("give_back", "put_back", "release", "put"),
-    "get": ("put",),
-    "get_nowait": ("put", "put_nowait"),
-    "mkdtemp": ("rmtree",),
-    "mkstemp": ("unlink", "remove"),
-}
-"""What is taken with the one goes back with one of the others."""
 
 
 @dataclass(frozen=True)
@@ -387,21 +374,22 @@ class GiveBack(Rule):
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         if not leak_like(scene) or scene.depth:
             return
+        known = pairs(scene.sources)
         for file in _files(scene):
             for opening in openings(file):
-                draft = self._draft(scene, opening)
+                draft = self._draft(scene, opening, known.get(opening.opener, ()))
                 if draft is not None:
                     yield draft
 
-    def _draft(self, scene: Scene, opening: Opening) -> Draft | None:
-        if opening.opener not in RETURNS or not opening.rest or _leaves(opening):
+    def _draft(self, scene: Scene, opening: Opening, releases: tuple[str, ...]) -> Draft | None:
+        if not releases or "close" in releases or not opening.rest or _leaves(opening):
             return None
         walked = ast.walk(opening.function)
-        given = [n for n in walked if isinstance(n, ast.Expr) and _gives_back(n, opening)]
+        given = [n for n in walked if isinstance(n, ast.Expr) and _gives_back(n, opening, releases)]
         tries = [s for s in opening.rest if isinstance(s, ast.Try)]
         if any(g in s.finalbody for s in tries for g in given):
             return None
-        back = _text_of(opening.file, given[0]) if given else _donor(scene, opening)
+        back = _text_of(opening.file, given[0]) if given else _donor(scene, opening, releases)
         if not back:
             return None
         used = _used_in(opening.rest, opening.name)
@@ -435,11 +423,10 @@ class GiveBack(Rule):
         )
 
 
-def _gives_back(node: ast.Expr, opening: Opening) -> bool:
+def _gives_back(node: ast.Expr, opening: Opening, wanted: tuple[str, ...]) -> bool:
     call = node.value
     if not isinstance(call, ast.Call):
         return False
-    wanted = RETURNS.get(opening.opener, ())
     about = any(_is(n, opening.name) for n in ast.walk(call))
     return called_name(call) in wanted and about
 
@@ -448,7 +435,7 @@ def _text_of(file: SourceFile, node: ast.AST) -> str:
     return " ".join(file.segment(node).split())
 
 
-def _donor(scene: Scene, opening: Opening) -> str:
+def _donor(scene: Scene, opening: Opening, releases: tuple[str, ...]) -> str:
     """How other code of the project gives back what it takes from the same owner."""
     owner = opening.call.func.value if isinstance(opening.call.func, ast.Attribute) else None
     if opening.opener == "mkdtemp":
@@ -460,9 +447,9 @@ def _donor(scene: Scene, opening: Opening) -> str:
         for node in ast.walk(file.tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 same = file.segment(node.func.value).rpartition(".")[2] == text.rpartition(".")[2]
-                if same and node.func.attr in RETURNS[opening.opener] and len(node.args) == 1:
+                if same and node.func.attr in releases and len(node.args) == 1:
                     return f"{text}.{node.func.attr}({opening.name})"
-    for name in RETURNS[opening.opener]:
+    for name in releases:
         defined = any(q.rpartition(".")[2] == name for f in _files(scene) for q in f.functions)
         if defined:
             return f"{text}.{name}({opening.name})"
