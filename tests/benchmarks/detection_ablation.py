@@ -1,8 +1,8 @@
 """What each part of the detection is worth: every part off in turn.
 
-    python tests/benchmarks/detection_ablation.py month [--days 6] [--seed 3]
-    python tests/benchmarks/detection_ablation.py nab SCORER.py GIT_DIR
-    python tests/benchmarks/detection_ablation.py smd SCORER.py GIT_DIR
+    python -m tests.benchmarks.detection_ablation month [--days 6] [--seed 3]
+    python -m tests.benchmarks.detection_ablation nab SCORER.py GIT_DIR
+    python -m tests.benchmarks.detection_ablation smd SCORER.py GIT_DIR
 
 `month` plays one simulated life and counts incidents as if the alerts of one detector had not
 been there. `nab` and `smd` leave out one view of the one-metric and one part of the joint
@@ -168,21 +168,22 @@ def _load(path: str) -> ModuleType:
     return module
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("month", "nab", "smd"))
+    parser.add_argument("what", choices=("month", "nab", "smd"), nargs="?", default="month")
     parser.add_argument("scorer", nargs="?")
     parser.add_argument("git_dir", nargs="?")
     parser.add_argument("--days", type=float, default=6.0)
     parser.add_argument("--seed", type=int, default=3)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.what == "month":
         month(given.days, given.seed)
     elif given.scorer is None or given.git_dir is None:
         parser.error("name the scoring script and the git directory of the data")
     else:
         {"nab": nab, "smd": smd}[given.what](_load(given.scorer), given.git_dir)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """How much the monitor and the detector find in a simulated month, and how often they are wrong.
 
-    python tests/benchmarks/detection_month.py healthy|faults [--days 30] [--seed 1] [--verbose]
+    python -m tests.benchmarks.detection_month [healthy|faults] [--days 30] [--seed 1] [--verbose]
 
 Prints false incidents, recall and delays by kind of fault, lead times of what runs out, false
 leak alarms, and the CPU of a sample. Metrics only: the probe's occurrences, which would open
@@ -146,8 +146,14 @@ def _harm_correlation(life: Life, health: np.ndarray) -> float:
         return float("nan")
     rest = rng.choice(len(felt), len(harmed) // 2)
     rows = np.concatenate([harmed, rest])
-    ranks = [np.argsort(np.argsort(v[rows])) for v in (felt, 100 - health)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return float(np.corrcoef(_ranks(felt[rows]), _ranks(100 - health[rows]))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks, equal values sharing their mean rank."""
+    _, place, number = np.unique(values.round(6), return_inverse=True, return_counts=True)
+    last = np.cumsum(number)
+    return (last - (number - 1) / 2)[place]
 
 
 def _within(time_s: float, fault: Fault) -> bool:
@@ -174,23 +180,27 @@ def _clock(time_s: float) -> str:
     return time.strftime("%a %d %H:%M:%S", time.gmtime(time_s))
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("healthy", "faults"))
+    parser.add_argument("what", choices=("healthy", "faults", "both"), nargs="?", default="both")
     parser.add_argument("--days", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=0, help="default: 100 a month")
     parser.add_argument("--off", default="", help="parts of the score left out: forest,records")
     parser.add_argument("--verbose", action="store_true")
-    given = parser.parse_args()
-    number = (given.faults or round(given.days * 100 / 30)) if given.what == "faults" else 0
-    life = simulate(given.days, given.seed, number)
-    print(
-        json.dumps(
-            report(life, watch(life, frozenset(given.off.split(","))), given.verbose), indent=1
-        )
-    )
+    given = parser.parse_args(arguments)
+    off = frozenset(part for part in given.off.split(",") if part)
+    results = Path("bench-results")
+    results.mkdir(exist_ok=True)
+    for what in ("healthy", "faults") if given.what == "both" else (given.what,):
+        number = (given.faults or round(given.days * 100 / 30)) if what == "faults" else 0
+        life = simulate(given.days, given.seed, number)
+        told = report(life, watch(life, off), given.verbose)
+        text = json.dumps({"what": what, "days": given.days, "seed": given.seed, **told}, indent=1)
+        print(text, flush=True)
+        (results / f"detection_month_{what}.json").write_text(text + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
