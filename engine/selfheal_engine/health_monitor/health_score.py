@@ -18,7 +18,7 @@ HALF_LIFE_S = 120.0
 WEIGHTS = {
     "failed requests": 1.0,
     "errors": 0.7,
-    "slow answers": 0.6,
+    "slow answers": 0.7,
     "work piling up": 0.45,
     "threads stuck": 0.9,
     "memory running out": 0.6,
@@ -60,9 +60,9 @@ def damages(
         out["errors"] = _ramp(math.log2(max(errors.value, 1e-9) / usual), 0.0, 6.0)
     times = vitals["response_time"]
     if times.value and times.center is not None and times.upper is not None and times.beyond:
-        # from the edge of the band to ten times the usual
+        # from the edge of the band to six times the usual
         edge = max(times.upper, times.center + 10.0, 1.0)
-        top = max(10 * times.center, 2 * edge)
+        top = max(6 * times.center, 2 * edge)
         out["slow answers"] = _ramp(math.log(times.value), math.log(edge), math.log(top))
     elif times.value:
         out["slow answers"] = _ramp(math.log(times.value), math.log(5e3), math.log(3e4))
