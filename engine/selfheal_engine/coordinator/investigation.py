@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from selfheal_engine.codec import from_plain
 from selfheal_engine.coordinator.cases import Case
+from selfheal_engine.coordinator.job import Job, Workplace
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
-from selfheal_engine.coordinator.proposing import Job, Workplace
 from selfheal_engine.coordinator.workers import Message, ProposingProcess
 from selfheal_engine.events import (
     candidate_event,

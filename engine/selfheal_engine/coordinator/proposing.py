@@ -19,18 +19,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any, TextIO
 
 from selfheal_engine.codec import from_plain, to_plain
-from selfheal_engine.config import Settings
+from selfheal_engine.coordinator.job import Job, Workplace
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import (
     Candidate,
     Diagnosis,
-    Incident,
     Occurrence,
     Proposal,
     Verdict,
@@ -40,35 +38,6 @@ from selfheal_engine.sandbox_validator import SandboxValidator
 
 Say = Callable[..., None]
 Newest = Callable[[], Occurrence]
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """The first line that the process is given: enough to get ready before there is a job."""
-
-    project_root: str
-    python: str
-    tests: tuple[str, ...]
-    import_paths: tuple[str, ...]
-    settings: Settings
-
-    def project(self) -> Project:
-        return Project(Path(self.project_root), self.python, self.tests, self.import_paths)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The second line: the incident, as soon as its record has settled."""
-
-    incident: Incident
-    priors: dict[str, tuple[float, float]]
-    """Beta posterior (successes, failures) by "strategy/template" and coarser keys."""
-    rejected: tuple[str, ...] = ()
-    """Diffs a person has rejected for this fingerprint: never shown again."""
-    traffic_share: float = 0.0
-    """Share (0-1) of all requests that go to the failing route: the patches' impact."""
-    edited: Candidate | None = None
-    """Validate just this one: a person changed it by hand."""
 
 
 def propose(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfheal_engine.codec import to_plain
-from selfheal_engine.coordinator.proposing import Job, Workplace
+from selfheal_engine.coordinator.job import Job, Workplace
 from selfheal_engine.model import Occurrence
 
 
