@@ -93,6 +93,15 @@ def test_remarks_alone_open_none() -> None:
         assert tracker.observe(time_s, [warning(time_s, "info", "cpu_usage")], []) == []
 
 
+def test_remarks_go_with_the_incident_that_follows_them() -> None:
+    tracker = IncidentTracker()
+    remark = warning(100, "info", "cpu_usage")
+    tracker.observe(100, [remark], [])
+    tracker.observe(160, [warning(160)], [])
+    assert only(tracker).alerts == (remark, warning(160))
+    assert only(tracker).title == "error_rate is high"
+
+
 def test_a_metric_incident_ends_once_all_has_been_quiet() -> None:
     tracker = IncidentTracker()
     tracker.observe(100, [warning(100)], [])
@@ -121,6 +130,16 @@ def test_a_new_occurrence_after_healing_is_a_new_incident() -> None:
     assert only(tracker).count == 2, "captured before the healing, delivered after it"
     tracker.observe(140, [], [occurrence(140)])
     assert [i.number for i in tracker.incidents()] == [2, 1]
+
+
+def test_charts_that_look_back_over_a_healed_harm_open_nothing() -> None:
+    tracker = IncidentTracker()
+    tracker.observe(100, [], [occurrence()])
+    tracker.put(replace(only(tracker), state=IncidentState.HEALED, ended_s=130.0))
+    tracker.observe(135, [warning(135)], [])
+    assert len(tracker.incidents()) == 1
+    tracker.observe(150, [warning(150, "critical")], [])
+    assert len(tracker.incidents()) == 2
 
 
 def test_what_a_person_dismissed_stays_quiet_for_a_while() -> None:

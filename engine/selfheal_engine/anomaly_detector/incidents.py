@@ -1,8 +1,9 @@
 """From alerts and occurrences to incidents: what belongs together, and what is none at all.
 
 Occurrences merge by fingerprint. Metric alerts join an open incident that is near in time,
-or, when they persist, open one of their own, which ends by itself once all has been quiet;
-every flap makes that quiet time longer, so that flapping is one incident. Handled errors
+or, when they are warnings (their detectors have seen to persistence), open one of their own,
+which ends by itself once all has been quiet; every flap makes that quiet time longer, so that
+flapping is one incident. What charts still say just after a healing, and handled errors,
 open none.
 """
 
@@ -21,8 +22,10 @@ REPEATS, REPEAT_S = 3, 300.0
 """The other kinds: so many within so long."""
 NEAR_S = 120.0
 """A metric alert belongs to an incident that was seen no longer ago than this."""
-NOMINATIONS, NOMINATION_S = 1, 180.0
-"""Warnings of the metrics that open an incident: so many samples with one within so long."""
+REMARKS_S = 180.0
+"""Remarks (alerts of severity "info") go with an incident that opens within so long."""
+SETTLE_S = 60.0
+"""After a healing the charts look back over the harm for so long: their warnings open nothing."""
 QUIET_S, LONGEST_QUIET_S = 300.0, 3600.0
 """A metric incident ends after so long without an alert; doubled by each flap, to at most."""
 MUTED_S = 600.0
@@ -48,7 +51,7 @@ class IncidentTracker:
         self._incidents: dict[str, Incident] = {}
         self._flapping: dict[str, _Flapping] = {}
         self._repeats: dict[str, list[float]] = {}
-        self._nominated: list[tuple[float, Alert]] = []
+        self._remarks: list[Alert] = []
 
     def incidents(self) -> tuple[Incident, ...]:
         """Newest first."""
@@ -168,18 +171,20 @@ class IncidentTracker:
         near = self._near(now_s)
         if near is not None:
             return [self._attach(near, now_s, alerts)]
-        strong = [a for a in alerts if _WEIGHT[a.severity] >= 1]
-        if not strong:
+        self._remarks = [r for r in self._remarks if now_s - r.time_s <= REMARKS_S]
+        if all(_WEIGHT[a.severity] == 0 for a in alerts):
+            self._remarks = [*self._remarks, *alerts][-KEPT_ALERTS:]
             return []
-        self._nominated = [n for n in self._nominated if now_s - n[0] <= NOMINATION_S]
-        self._nominated += [(now_s, a) for a in alerts]
-        samples = {t for t, a in self._nominated if _WEIGHT[a.severity] >= 1}
-        critical = any(a.severity == "critical" for a in strong)
-        if not critical and len(samples) < NOMINATIONS:
+        if self._settling(now_s) and all(a.severity != "critical" for a in alerts):
             return []
-        gathered = tuple(a for _, a in self._nominated)
-        self._nominated = []
+        gathered, self._remarks = (*self._remarks, *alerts), []
         return [self._open_metric(now_s, gathered)]
+
+    def _settling(self, now_s: float) -> bool:
+        return any(
+            i.state is IncidentState.HEALED and now_s - i.ended_s <= SETTLE_S
+            for i in self._incidents.values()
+        )
 
     def _near(self, now_s: float) -> Incident | None:
         for incident in self.incidents():
