@@ -54,7 +54,7 @@ def doctor(context: click.Context, settings: Settings, as_json: bool) -> None:
 
 def examine(settings: Settings) -> list[Row]:
     """Every fact, most important first."""
-    from selfheal_engine.sandbox_validator.wall import level
+    from selfheal_engine.sandbox_validator import level
     from selfheal_engine.sources.environment import doctor_rows
 
     isolation = level()

@@ -11,7 +11,7 @@ from selfheal_engine.coordinator.investigation import Investigations
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.model import Alert, Event, IncidentState, MetricState, Snapshot
-from selfheal_engine.sandbox_validator.wall import level
+from selfheal_engine.sandbox_validator import level
 
 FEED_LENGTH = 500
 
