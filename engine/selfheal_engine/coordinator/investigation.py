@@ -239,6 +239,8 @@ def _full(occurrence: Occurrence) -> bool:
     """Nothing better will come: arguments to replay and good calls to compare with are there."""
     if occurrence.kind == "leak":
         return bool(occurrence.good_calls)
+    if occurrence.kind == "stall":
+        return False  # a deadlock may be found behind it
     if occurrence.kind != "exception":
         return True
     return bool(occurrence.good_calls) and any(f.arguments for f in occurrence.frames if f.own)

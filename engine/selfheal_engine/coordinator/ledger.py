@@ -48,10 +48,13 @@ class Ledger:
         self._cases[case.incident] = case
 
     def open_cases(self) -> list[tuple[Incident, Case]]:
-        """Every incident that has not ended, by user harm: severity, then how often."""
+        """Every incident that has not ended, by user harm: severity, then how often.
+
+        A deadlock comes before the stalls that it causes.
+        """
         rank = {"critical": 0, "warning": 1, "info": 2}
         open_ = [i for i in self._parts.tracker.incidents() if not i.state.ended]
-        open_.sort(key=lambda i: (rank[i.severity], -i.count, i.first_seen_s))
+        open_.sort(key=lambda i: (rank[i.severity], not _is_deadlock(i), -i.count, i.first_seen_s))
         return [(incident, self.case(incident)) for incident in open_]
 
     # ------------------------------------------------------------ changing
@@ -104,3 +107,7 @@ class Ledger:
     def _tell(self, incident: Incident) -> None:
         self._parts.publisher.event(incident_event(incident, time.time()))
         self.dirty = True
+
+
+def _is_deadlock(incident: Incident) -> bool:
+    return incident.occurrence is not None and incident.occurrence.kind == "deadlock"
