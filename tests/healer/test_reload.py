@@ -118,6 +118,48 @@ def test_a_preloading_master_is_not_reloaded(start: Callable[..., Gunicorn]) -> 
     assert server.answer() == b"old"
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "unit"),
+    [
+        ("0::/system.slice/shop.service\n", ("shop.service", False)),
+        ("0::/system.slice/system-shop.slice/shop@1.service/worker\n", ("shop@1.service", False)),
+        (
+            "0::/user.slice/user-1.slice/user@1.service/app.slice/shop.service",
+            ("shop.service", True),
+        ),
+        ("0::/user.slice/user-1.slice/user@1.service/init.scope", None),
+        ("0::/user.slice/user-1.slice/session-3.scope\n", None),
+        ("1:name=systemd:/system.slice/shop.service\n0::/\n", ("shop.service", False)),
+        ("0::/\n", None),
+    ],
+)
+def test_the_unit_is_read_from_the_control_group(cgroup: str, unit: object) -> None:
+    assert live.unit_of(cgroup) == unit
+
+
+@pytest.mark.parametrize(
+    ("can_reload", "scope", "result"),
+    [("yes", False, None), ("yes", True, None), ("no", False, "shop.service has no ExecReload=")],
+)
+def test_a_unit_is_reloaded_by_systemctl_where_it_can(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    can_reload: str,
+    scope: bool,
+    result: str | None,
+) -> None:
+    said = tmp_path / "said"
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(
+        f'#!/bin/sh\necho "$@" >> {said}\n[ "$1" = reload ] || echo {can_reload}\n'
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert live._reload_unit("shop.service", scope) == result
+    reloads = [line for line in said.read_text().splitlines() if "reload shop.service" in line]
+    assert reloads == ([] if result else [("--user " if scope else "") + "reload shop.service"])
+
+
 @pytest.mark.e2e
 def test_a_process_that_would_die_of_sighup_is_not_sent_one() -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])  # gunicorn"

@@ -187,14 +187,20 @@ def _unit(service: ServiceInfo) -> tuple[str, bool] | None:
     """(systemd unit, is a user's unit) of the service, by its control group."""
     for process in service.processes[:1]:
         try:
-            lines = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+            return unit_of(Path(f"/proc/{process.pid}/cgroup").read_text(encoding="utf-8"))
         except OSError:
             return None
-        for line in lines:
-            path = line.rpartition(":")[2]
-            name = path.rpartition("/")[2]
-            if name.endswith(".service") and not name.startswith(("user@", "session-")):
-                return name, "user@" in path
+    return None
+
+
+def unit_of(cgroup: str) -> tuple[str, bool] | None:
+    """(systemd unit, is a user's unit) from the text of /proc/<pid>/cgroup (cgroups(7))."""
+    for line in cgroup.splitlines():
+        parts = line.rpartition(":")[2].split("/")
+        of_user = any(part.startswith("user@") for part in parts)
+        units = [part for part in parts if part.endswith(".service")]
+        if units and not units[-1].startswith(("user@", "session-")):
+            return units[-1], of_user
     return None
 
 
