@@ -21,6 +21,7 @@ from tinydb.table import Document, Table
 from selfheal_engine.codec import from_plain, to_plain
 from selfheal_engine.episodic_memory import priors as learned
 from selfheal_engine.episodic_memory.same_patch import patch_key
+from selfheal_engine.episodic_memory.similarity import most_similar
 from selfheal_engine.episodic_memory.statistics import healing_stats
 from selfheal_engine.episodic_memory.table import History, open_history
 from selfheal_engine.errors import HistoryError
@@ -110,23 +111,8 @@ class EpisodicMemory:
     def similar(
         self, fingerprint: str, bug_type: str = "", exception: str = "", *, limit: int = 5
     ) -> list[Episode]:
-        """Past episodes that resemble an incident, most alike first.
-
-        The same bug counts most, then the same exception with the same bug type, then the same
-        bug type; among equals healed ones first, then the newest.
-        """
-
-        def likeness(episode: Episode) -> int:
-            if fingerprint and episode.fingerprint == fingerprint:
-                return 3
-            if bug_type and episode.bug_type == bug_type:
-                return 2 if exception and episode.exception == exception else 1
-            return 0
-
-        ranked = [(likeness(episode), episode) for episode in self.episodes()]
-        ranked = [pair for pair in ranked if pair[0]]
-        ranked.sort(key=lambda pair: (pair[0], pair[1].state == "healed"), reverse=True)
-        return [episode for _, episode in ranked[:limit]]
+        """Past episodes that resemble an incident, most alike first; see `similarity`."""
+        return most_similar(self.episodes(), fingerprint, bug_type, exception)[:limit]
 
     def stats(self) -> HealingStats:
         """Figures over the whole history; each documented in `statistics`."""
