@@ -97,6 +97,7 @@ class Channel:
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
         self.started = True
+        self.busy.acquire()  # the thread lets go when it can serve: nobody forks before
         _start_thread(self._run, ())
 
     def flush(self, timeout_s: float) -> None:
@@ -149,10 +150,14 @@ class Channel:
     # ------------------------------------------------------------ the thread
     def _run(self) -> None:
         _block_signals()
-        _preload()
         next_tick = _clock() + 0.2
-        with self.busy:
+        try:  # a fork in the middle of an import would leave half a module, so busy is held
+            _preload()
             self._listen()
+        except Exception as why:
+            self.problem = f"{type(why).__name__}: {why}"
+        finally:
+            self.busy.release()
         while not self._stopping:
             self._asleep = not self._pending
             try:
@@ -439,6 +444,7 @@ def _preload() -> None:
         stalls,
         swap,
         swapping,
+        tasks,
         texts,
     )
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
-from selfheal_agent import recording
+from selfheal_agent import recording, requests
 
 MAX_GOOD = 20
 """Good calls kept of each function."""
@@ -96,8 +96,10 @@ class Watched:
             return
         self.good += 1
         self.last_good_s = now
+        request = requests.current_record() if self.good <= 2 else None
         _keep(
             {
+                "request": request,
                 "t": "good_call",
                 "function": self.name,
                 "file": self.file,

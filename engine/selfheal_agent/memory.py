@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import time
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from itertools import islice
@@ -34,6 +33,8 @@ MAX_ELEMENTS = 40
 MIN_MORE = 5
 STEADY = 0.3
 """The second half must grow by at least this share of the first."""
+BOUNDED = "(bounded)"
+"""Ends the name of a container that cannot outgrow its limit."""
 _SIZED = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
 
 
@@ -51,10 +52,12 @@ class MemoryWatch:
         gc.collect()
         self._ours = not tracemalloc.is_tracing()
         if self._ours:
-            tracemalloc.start(6)
+            tracemalloc.start(12)
         self._before = tracemalloc.take_snapshot()
         self._descriptors = descriptors_by_kind()
-        self.started = time.monotonic()
+        self._bounded: set[tuple[str, int]] = set()
+        self.path: list[tuple[str, int]] = []
+        """(file, line) of the project's frames that led to the newest element, outermost first."""
 
     def middle(self) -> None:
         """The look in between."""
@@ -80,6 +83,8 @@ class MemoryWatch:
             if stat.size_diff <= 0 or (place.filename, place.lineno) not in steady:
                 continue
             file = absolute(place.filename)
+            if (file, place.lineno) in self._bounded and (file, place.lineno) not in holders:
+                continue
             holder, type_name = holders.pop((file, place.lineno), ("", ""))[:2]
             found.append(
                 _growth(file, place.lineno, stat.size_diff, stat.count_diff, type_name, holder)
@@ -120,9 +125,19 @@ class MemoryWatch:
             newest = list(_newest(value))
             size = int(more * sum(map(sys.getsizeof, newest)) / max(1, len(newest)))
             place = next((p for item in newest if (p := _place(tracemalloc, item))), None)
+            if BOUNDED in name:
+                inside = [part for item in newest for part in gc.get_referents(item)]
+                self._bounded.update(
+                    p for item in [*newest, *inside] if (p := _place(tracemalloc, item))
+                )
+                continue
             if place is None and id(value) not in self._sizes:
                 continue
             found.setdefault(place or (file, 0), (name, qualified_type(type(value)), more, size))
+            if place is not None and not self.path:
+                self.path = next(
+                    (path for item in newest if (path := _own_path(tracemalloc, item))), []
+                )
         return found
 
     def _grown_descriptors(self) -> list[dict[str, Any]]:
@@ -171,6 +186,11 @@ def _place(tracemalloc: Any, value: Any) -> tuple[str, int] | None:
     return None
 
 
+def _own_path(tracemalloc: Any, value: Any) -> list[tuple[str, int]]:
+    trace = tracemalloc.get_object_traceback(value)
+    return [(absolute(f.filename), f.lineno) for f in trace or () if is_own(f.filename)]
+
+
 def held_containers() -> Iterator[tuple[Any, str, str]]:
     """(container, "catalog._CACHE", file) of everything that the project's modules hold."""
     seen: set[int] = set()
@@ -190,7 +210,8 @@ def held_containers() -> Iterator[tuple[Any, str, str]]:
             continue
         seen.add(id(value))
         if type(value) in _SIZED:
-            yield value, name, file
+            full = type(value) is deque and value.maxlen is not None
+            yield value, name + BOUNDED if full else name, file
         if depth < MAX_DEPTH:
             try:
                 pending.extend((v, name + part, file, depth + 1) for part, v in _inside(value))
@@ -212,7 +233,9 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     elif cls is MethodType:
         yield "", value.__self__
     elif type_module_of(cls) == "functools":  # the cache of an lru_cache lies in C
-        yield from (("(cache)", item) for item in gc.get_referents(value) if type(item) is dict)
+        bounded = _is_bounded_cache(value)
+        mark = BOUNDED if bounded else "(cache)"
+        yield from ((mark, item) for item in gc.get_referents(value) if type(item) is dict)
     elif issubclass(cls, type):
         module = sys.modules.get(str(type_module_of(value)))
         if module is not None and is_own(str(getattr(module, "__file__", "") or "<none>")):
@@ -224,6 +247,11 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
             yield f".{key}", item
         for key, item in instance_slots(value):
             yield f".{key}", item
+
+
+def _is_bounded_cache(value: Any) -> bool:
+    parameters = getattr(value, "cache_parameters", None)
+    return parameters is not None and parameters()["maxsize"] is not None
 
 
 def _inside_function(function: FunctionType) -> Iterator[tuple[str, Any]]:

@@ -74,6 +74,7 @@ class _Probe:
         self.capture = Capture(self._put, good_calls.entry_arguments)
         self._stalls: Any = None
         self._descriptors: Any = None
+        self._tasks: Any = None
         self._swapper: Any = None
         self._memory: Any = None
         self._holding = False
@@ -100,7 +101,7 @@ class _Probe:
 
     # ------------------------------------------------------------ life of the process
     def before_fork(self) -> None:
-        self._holding = self.channel.busy.acquire(True, 0.5)
+        self._holding = self.channel.busy.acquire(True, 2.0)
 
     def after_fork_in_parent(self) -> None:
         if self._holding:
@@ -156,14 +157,19 @@ class _Probe:
         """Once a second: totals, standing threads, counts of known crashes."""
         from selfheal_agent import good_calls
         from selfheal_agent.descriptors import DescriptorWatch
+        from selfheal_agent.integrations import runtime
         from selfheal_agent.stalls import StallWatch
+        from selfheal_agent.tasks import TaskWatch
 
         self.totals.collect()
         if self._stalls is None:
             self._stalls = StallWatch(self.capture, self.totals)
             self._descriptors = DescriptorWatch(self.capture)
+            self._tasks = TaskWatch(self.capture)
         self._stalls.look()
         self._descriptors.look()
+        if runtime.loops:
+            self._tasks.look(list(runtime.loops))
         good_calls.expire()
         more = self.capture.unreported()
         if more:
@@ -206,9 +212,9 @@ class _Probe:
                 self._memory.middle()
             return {"ok": self._memory is not None}
         if kind == "memory_report":
-            found = self._memory.report() if self._memory is not None else []
-            self._memory = None
-            return {"ok": True, "growth": found}
+            watch, self._memory = self._memory, None
+            found = watch.report() if watch is not None else []
+            return {"ok": True, "growth": found, "path": watch.path if watch is not None else []}
         return {"ok": False, "reason": f"unknown command {kind!r}"}
 
     def _swap(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:

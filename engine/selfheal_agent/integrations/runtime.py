@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 from selfheal_agent import requests
 from selfheal_agent.capture import Capture
 from selfheal_agent.hooks import Integration
+
+loops: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Event loops that run or ran."""
 
 
 def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
@@ -59,7 +62,7 @@ def _hook_threading(threading: Any, capture: Capture) -> None:
     threading.excepthook = excepthook
 
 
-def _hook_loop(base_events: ModuleType, capture: Capture) -> None:
+def _hook_loop(base_events: Any, capture: Capture) -> None:
     original = base_events.BaseEventLoop.call_exception_handler
 
     def call_exception_handler(self: Any, context: Any) -> Any:
@@ -69,3 +72,10 @@ def _hook_loop(base_events: ModuleType, capture: Capture) -> None:
         return original(self, context)
 
     base_events.BaseEventLoop.call_exception_handler = call_exception_handler
+    setup = base_events.BaseEventLoop._check_running
+
+    def _check_running(self: Any) -> Any:
+        loops.add(self)  # called once, when the loop begins to run
+        return setup(self)
+
+    base_events.BaseEventLoop._check_running = _check_running

@@ -68,12 +68,18 @@ def leak_of(pid: int, answer: dict[str, Any], wait_s: float) -> Occurrence | Non
     if not placed and not held:
         return None
     top = max(placed, key=lambda item: item.bytes_grown) if placed else held[0]
-    frame = Frame(
-        file=top.file,
-        line=top.line,
-        function=str(answer.get("function") or _function_at(top.file, top.line)),
-        source_line=_line(top.file, top.line),
-        own=True,
+    path = [(str(file), int(line)) for file, line in answer.get("path", ())]
+    if not path or path[-1] != (top.file, top.line):
+        path = [(top.file, top.line)]
+    frames = tuple(
+        Frame(
+            file=file,
+            line=line,
+            function=_function_at(file, line),
+            source_line=_line(file, line),
+            own=True,
+        )
+        for file, line in path
     )
     holder = held[0].holder if held else top.holder
     rate = top.bytes_grown / max(wait_s, 1e-3) / 1024
@@ -86,7 +92,7 @@ def leak_of(pid: int, answer: dict[str, Any], wait_s: float) -> Occurrence | Non
         pid=pid,
         exception="MemoryGrowth",
         message=text,
-        frames=(frame,),
+        frames=frames,
         caught_by="memory",
         growth=(*placed, *held) if placed else tuple(held),
     )

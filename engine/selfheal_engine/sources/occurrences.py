@@ -11,7 +11,7 @@ from typing import Any
 
 from selfheal_engine.codec import from_plain
 from selfheal_engine.diagnosis.fingerprint import fingerprint
-from selfheal_engine.model import Frame, GoodCall, Occurrence
+from selfheal_engine.model import Frame, GoodCall, Occurrence, RequestRecord
 
 MAX_GOOD_CALLS = 60
 """Good calls attached to one occurrence."""
@@ -75,6 +75,9 @@ class OccurrenceStore:
         """Remember a call that went well."""
         try:
             call = from_plain(GoodCall, message)
+            request = (
+                from_plain(RequestRecord, message["request"]) if message.get("request") else None
+            )
         except (KeyError, TypeError, ValueError):
             return
         calls = self._good.setdefault(
@@ -86,6 +89,8 @@ class OccurrenceStore:
         for print_, latest in self._latest.items():
             if any(f.file == call.file and f.function == call.function for f in latest.frames):
                 self._updated[print_] = None
+                if latest.request is None and latest.kind == "leak":
+                    self._latest[print_] = replace(latest, request=request)
 
     def updated(self) -> list[Occurrence]:
         """Occurrences (count 0) whose good calls grew since the last call."""

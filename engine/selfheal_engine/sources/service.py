@@ -127,6 +127,8 @@ class ServiceSource:
                 self._leak = None
             if leak is not None:
                 found.append(self._store.put(leak))
+                for frame in leak.frames:  # what the growth can be shown again with
+                    self.record_good_calls(frame.file, (frame.function,))
         self._take_threads()
         return found
 
