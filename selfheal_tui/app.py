@@ -47,6 +47,9 @@ Severity = Literal["information", "warning", "error"]
 SWITCH_INTERVAL_S = 0.001
 """How long the engine's thread may hold the interpreter while a key waits."""
 
+SETTLED_S = 0.1
+"""After a resize: long enough for the screens to have changed places."""
+
 THEME_CYCLE = ("selfheal", "selfheal-light", "nord", "gruvbox", "ansi-dark")
 
 
@@ -60,7 +63,12 @@ class SelfhealApp(App[int]):
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-normal"), (46, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-short"),
+        (30, "-normal"),
+        (38, "-roomy"),
+        (50, "-tall"),
+    ]
 
     def __init__(
         self,
@@ -305,6 +313,11 @@ class SelfhealApp(App[int]):
             self.push_screen(Tiny())
         elif not tiny and isinstance(self.screen, Tiny):
             self.pop_screen()
+        self.set_timer(SETTLED_S, self._check_size)
+
+    def _check_size(self) -> None:
+        if isinstance(self.screen, CockpitScreen):
+            self.screen.check_size()
 
     # ------------------------------------------------------------ display and time
     def toggle_freeze(self) -> None:

@@ -25,7 +25,6 @@ TITLES = (
     "anomaly_score",
     "what the engine does",
 )
-PANEL_ROWS = 6
 
 
 @contextmanager
@@ -52,7 +51,8 @@ def frame(columns: int, rows: int, words: str, environ: Mapping[str, str]) -> st
     title = _colour(TITLE, GROUND) if rgb else ""
     lines = [f"{bar}{f' {words}'[:columns]:<{columns}}"]
     if columns >= 100 and rows >= 30:
-        lines += _panels(columns, ground, title)
+        panel_rows = 9 if rows >= 50 else 7 if rows >= 38 else 6
+        lines += _panels(columns, panel_rows, ground, title)
     else:
         lines += [f"{title}{f' {name}'[:columns]:<{columns}}" for name in TITLES]
     blank = f"{ground}{' ' * columns}"
@@ -61,7 +61,7 @@ def frame(columns: int, rows: int, words: str, environ: Mapping[str, str]) -> st
     return "".join(f"\x1b[{at};1H{line}" for at, line in enumerate(lines, 1)) + "\x1b[0m"
 
 
-def _panels(columns: int, ground: str, title: str) -> list[str]:
+def _panels(columns: int, rows: int, ground: str, title: str) -> list[str]:
     """Two rows of four frames with their titles."""
     out: list[str] = []
     widths = [columns * (at + 1) // 4 - columns * at // 4 for at in range(4)]
@@ -72,7 +72,7 @@ def _panels(columns: int, ground: str, title: str) -> list[str]:
         ]
         out.append("".join(tops))
         middle = "".join(f"│{' ' * (width - 2)}│" for width in widths)
-        out += [ground + middle] * (PANEL_ROWS - 2)
+        out += [ground + middle] * (rows - 2)
         out.append(ground + "".join(f"╰{'─' * (width - 2)}╯" for width in widths))
     return out
 

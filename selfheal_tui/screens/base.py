@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import Screen
 
 from selfheal_engine.model import Snapshot
@@ -21,6 +23,7 @@ class CockpitScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._sized_for: Size | None = None
         # at once, not after the first resize event: one restyling and one full paint less
         width, height = self.app.size
         for size, breakpoints in (
@@ -43,7 +46,18 @@ class CockpitScreen(Screen[None]):
         self.show_latest()
 
     def on_screen_resume(self) -> None:
+        self.call_later(self.check_size)
         self.show_latest()
+
+    def on_resize(self, event: Resize) -> None:
+        self._sized_for = event.size
+
+    def check_size(self) -> None:
+        """Catch up with a resize that went to a screen which stood in front of this one."""
+        size = self.app.size
+        stale = self.size != size or self._sized_for not in (None, size)
+        if self.is_current and stale:
+            self.post_message(Resize(size, size))
 
     def show_latest(self) -> None:
         if self.cockpit.view is not None:

@@ -121,26 +121,19 @@ def notes(view: Snapshot, state: MetricState, width: int) -> list[Line]:
         facts.append(time_to_limit(state))
     if state.reading.value is None and state.reading.reason:
         facts.append(state.reading.reason)
-    out = [*wrap(" · ".join(facts), width - 1, "muted"), ()]
+    told: list[tuple[float, Line]] = []
     for incident in view.incidents[:3]:
-        out.append(
-            line(
-                ("● ", "bad"),
-                (clock(incident.first_seen_s) + " ", "faint"),
-                (f"#{incident.number} {safe(incident.title)}", "text"),
-            )
-        )
+        name = f"#{incident.number} {safe(incident.title)}"
+        told.append((incident.first_seen_s, line(("● ", "bad"), (name, "text"))))
         if incident.applied_s:
-            out.append(
-                line(
-                    ("◆ ", "accent"),
-                    (clock(incident.applied_s) + " ", "faint"),
-                    (f"#{incident.number} patch applied", "text"),
-                )
-            )
-    told = [alert for alert in reversed(view.feed) if state.name in alert.metrics]
-    out += [
-        line(("▲ ", "warn"), (clock(alert.time_s) + " ", "faint"), (safe(alert.text), "muted"))
-        for alert in told[:6]
+            text = f"patch applied for #{incident.number}"
+            told.append((incident.applied_s, line(("◆ ", "accent"), (text, "text"))))
+    told += [
+        (alert.time_s, line(("▲ ", "warn"), (safe(alert.text), "muted")))
+        for alert in view.feed
+        if state.name in alert.metrics
     ]
+    told.sort(key=lambda entry: -entry[0])
+    out = [*wrap(" · ".join(facts), width - 1, "muted"), ()]
+    out += [line((clock(time_s) + " ", "faint"), *text) for time_s, text in told[:7]]
     return out

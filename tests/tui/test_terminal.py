@@ -93,6 +93,8 @@ def terminal(folder: Path, *words: str, **environ: str) -> Iterator[Terminal]:
     pid, master = pty.fork()
     if pid == 0:
         env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": os.getcwd(), **environ}
+        for fixed in ("COLUMNS", "LINES"):  # a test runner's, not this terminal's
+            env.pop(fixed, None)
         os.execve(sys.executable, [sys.executable, "-c", STORM, str(folder), *words], env)
     window = Terminal(pid, master)
     window.resize(120, 40)

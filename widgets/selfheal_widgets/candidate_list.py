@@ -68,12 +68,14 @@ class CandidateList(RowList):
         title = safe(candidate.title or candidate.template)
         head = line((f"{mark}{number} ", "accent"), (candidate.strategy, "strong"))
         safety, safety_role = safety_text(verdict_of(self.proposal, candidate))
+        sure = percent(candidate.confidence)
+        short = width >= ONE_LINE_CELLS
         figures = line(
-            (f"confidence {percent(candidate.confidence)} ", "muted"),
-            (f" {safety}", safety_role),
+            (f"{sure} sure  " if short else f"confidence {sure} ", "muted"),
+            (f"{'' if short else ' '}{safety}", safety_role),
             (f"  {candidate.risk} risk", RISK_ROLES[candidate.risk]),
         )
-        if width >= ONE_LINE_CELLS:
+        if short:
             return Row(candidate.id, (spread((*head, (f" · {title}", "text")), figures, width),))
         titles = [line(("   ", "text"), *part) for part in wrap(title, width - 4)[:3]]
         return Row(candidate.id, (head, *titles, line(("   ", "text"), *figures)))

@@ -86,7 +86,7 @@ class HealthGauge(QuietLines):
         if self.mode:
             right = [(f" {self.mode} ", "warn")]
         elif width >= 90:
-            right = [(f"every {snapshot.interval_s:g} s · ", "faint")]
+            right = [(f"every {snapshot.interval_s:g} s", "faint")]
             if snapshot.drops:
                 right.insert(0, (f"{plural(snapshot.drops, 'record')} dropped · ", "warn"))
         left: list[Span] = [(" ", "text"), *service_words(snapshot.service)]
@@ -101,7 +101,7 @@ class HealthGauge(QuietLines):
 class Clock(QuietLines):
     """The time of what is shown: a widget of its own, because it changes with every tick."""
 
-    DEFAULT_CSS = "Clock { width: 9; }"
+    DEFAULT_CSS = "Clock { width: 10; }"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -112,4 +112,4 @@ class Clock(QuietLines):
         self.repaint()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
-        return [((clock(self.time_s), "muted"),)] if self.time_s else []
+        return [((f" {clock(self.time_s)} ", "muted"),)] if self.time_s else []
