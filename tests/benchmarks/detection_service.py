@@ -79,8 +79,14 @@ class Life:
             )
 
 
-def simulate(days: float, seed: int, faults: int = 0) -> Life:
-    """A service's life of `days`, with `faults` faults spread evenly over KINDS after day one."""
+def simulate(
+    days: float,
+    seed: int,
+    faults: int = 0,
+    kinds: tuple[str, ...] = KINDS,
+    first_s: float = DAY_S,
+) -> Life:
+    """A service's life of `days`, with `faults` faults of `kinds` in turn after `first_s`."""
     rng = np.random.default_rng(seed)
     n = int(days * DAY_S / STEP_S)
     clock = EPOCH_S + STEP_S * np.arange(n)
@@ -154,7 +160,7 @@ def simulate(days: float, seed: int, faults: int = 0) -> Life:
         events=sorted(events),
     )
     if faults:
-        _inject(rng, life, faults)
+        _inject(rng, life, faults, kinds, first_s)
     life.metrics["error_rate"] = life.counters["errors"] * 60 / STEP_S
     for name, values in life.counters.items():
         if name not in ("deploy", "loop_lag_ms"):
@@ -244,16 +250,18 @@ def _moments(
 
 
 # ---------------------------------------------------------------- faults
-def _inject(rng: np.random.Generator, life: Life, number: int) -> None:
+def _inject(
+    rng: np.random.Generator, life: Life, number: int, among: tuple[str, ...], first_s: float
+) -> None:
     """Faults one after the other with quiet between them, kinds in random order."""
-    kinds = [KINDS[i % len(KINDS)] for i in range(number)]
+    kinds = [among[i % len(among)] for i in range(number)]
     rng.shuffle(kinds)
     lengths = [_length_s(rng, kind) for kind in kinds]
-    free = len(life) * STEP_S - DAY_S - sum(lengths)
+    free = len(life) * STEP_S - first_s - sum(lengths)
     gap = free / (number + 1)
     if gap < 600:
         raise ValueError(f"{number} faults do not fit into {len(life) * STEP_S / DAY_S:.0f} days")
-    at = DAY_S
+    at = first_s
     for kind, length in zip(kinds, lengths, strict=True):
         at += gap * rng.uniform(0.8, 1.2)
         row = int(at / STEP_S)

@@ -76,10 +76,12 @@ class Result:
         return self.tier == "high" and bool(self.shown) and self.labels[0] != "correct"
 
 
-def run_case(case: Case, folder: Path, seed: int, bug_after_s: float | None) -> Result:
+def run_case(
+    case: Case, folder: Path, seed: int, bug_after_s: float | None, patience_s: float
+) -> Result:
     """Play one case and judge what was shown."""
     prepared = prepare(case, folder, seed=seed, bug_after_s=bug_after_s)
-    most_s = prepared.bug_after_s + PATIENCE_S + 10
+    most_s = prepared.bug_after_s + patience_s + 10
 
     def enough(events: list[Plain], now: float) -> bool:
         return any(event["kind"] == "proposal" and event["candidates"] for event in events)
@@ -232,6 +234,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--strategy", help="only the cases of this strategy")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bug-after", type=float, help="seconds of health before the bug")
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds for a proposal")
     parser.add_argument("--json", default="repair", help="name of the result in bench-results")
     parser.add_argument("--keep", help="folder in which the runs' events are kept")
     given = parser.parse_args(arguments)
@@ -252,7 +255,7 @@ def main(arguments: list[str]) -> int:
             if given.keep and folder.exists():
                 print(f"{folder} is there already")
                 return 2
-            result = run_case(case, folder, given.seed, given.bug_after)
+            result = run_case(case, folder, given.seed, given.bug_after, given.patience)
         results.append(result)
         print_row(result)
         save(given.json, _plain(results))

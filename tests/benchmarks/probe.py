@@ -1,0 +1,275 @@
+"""What watching costs: nothing, our probe, sentry-sdk and OpenTelemetry, side by side.
+
+    python -m tests.benchmarks.probe [--venv DIR] [--requests N] [--json]
+
+Flask under gunicorn gthread (1 worker, 2 threads), driven over keep-alive connections; what is
+measured is the CPU time of the service's processes for each request, from /proc, in rounds
+that visit every contender in turn. --venv names an environment with flask, gunicorn, sentry-sdk
+and opentelemetry-instrumentation-flask; contenders that are not installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from selfheal_agent.launch import environment
+from selfheal_engine.sources import procfs
+from selfheal_engine.sources.connection import ProbeConnection
+
+APP = """
+import os
+from flask import Flask
+
+if os.environ.get("CONTENDER") == "sentry":
+    import sentry_sdk
+    sentry_sdk.init("http://key@127.0.0.1:9/1", traces_sample_rate=1.0)
+app = Flask(__name__)
+if os.environ.get("CONTENDER") == "opentelemetry":
+    from opentelemetry import trace
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans):
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    trace.set_tracer_provider(provider)
+    FlaskInstrumentor().instrument_app(app)
+
+
+@app.get("/")
+def hello():
+    return "hello"
+
+
+def zone_of(order):
+    return order["address"]["zip"]
+
+
+@app.get("/fail")
+def fail():
+    return zone_of({"address": None})
+"""
+CONTENDERS = ("nothing", "ours", "sentry", "opentelemetry")
+NEEDS = {"sentry": "sentry_sdk", "opentelemetry": "opentelemetry.instrumentation.flask"}
+
+
+@dataclass
+class Service:
+    """One running contender."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def pids(self) -> list[int]:
+        return [self.process.pid, *procfs.descendants(self.process.pid)]
+
+    def cpu_s(self) -> float:
+        """User and system time of all its processes, exact to the nanosecond."""
+        total = 0
+        for pid in self.pids():
+            for task in os.listdir(f"/proc/{pid}/task"):
+                text = Path(f"/proc/{pid}/task/{task}/schedstat").read_text()
+                total += int(text.split()[0])
+        return total / 1e9
+
+    def memory_bytes(self) -> int:
+        return sum(procfs.pss_bytes(pid) or 0 for pid in self.pids())
+
+
+@contextlib.contextmanager
+def serving(name: str, venv: Path, folder: Path, run_dir: Path) -> Iterator[Service]:
+    """Start one contender; for ours an app is attached, as in real life."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    env["CONTENDER"] = name
+    if name == "ours":
+        env = environment(env, "bench", str(run_dir), str(folder))
+    command = [venv / "bin/gunicorn", "-w", "1", "-k", "gthread", "--threads", "2"]
+    command += ["--keep-alive", "60", "--log-level", "critical", "-b", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(
+        [*command, "app:app"],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    connections: list[ProbeConnection] = []
+    stop = threading.Event()
+    reader = threading.Thread(target=_listen, args=(run_dir, connections, stop))
+    try:
+        _wait_for(port)
+        if name == "ours":
+            reader.start()
+        yield Service(name, process, port)
+    finally:
+        stop.set()
+        if reader.is_alive():
+            reader.join()
+        for connection in connections:
+            connection.close()
+        process.terminate()
+        process.wait()
+
+
+def _listen(run_dir: Path, connections: list[ProbeConnection], stop: threading.Event) -> None:
+    while not stop.is_set():
+        known = {connection.path for connection in connections}
+        for path in set(run_dir.glob("*.sock")) - known:
+            with contextlib.suppress(OSError):
+                connections.append(ProbeConnection(path))
+        for connection in connections:
+            if not connection.gone:
+                connection.receive()
+                connection.messages()
+        stop.wait(0.2)
+
+
+def _wait_for(port: int) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+        time.sleep(0.05)
+    raise SystemExit("the service did not start")
+
+
+def drive(port: int, path: str, count: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for _ in range(count):
+        connection.request("GET", path)
+        connection.getresponse().read()
+    connection.close()
+
+
+def measure(venv: Path, requests: int, rounds: int) -> dict[str, dict[str, float]]:
+    """CPU microseconds of each kind of request and memory, by contender."""
+    found: dict[str, dict[str, list[float]]] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        (folder / "app.py").write_text(APP)
+        services = [
+            stack.enter_context(serving(contender, venv, folder, folder / "run"))
+            for contender in CONTENDERS
+            if _installed(venv, contender)
+        ]
+        for service in services:
+            for path in ("/", "/fail"):
+                drive(service.port, path, 300)
+        for _ in range(rounds):
+            for service in services:
+                row = found.setdefault(service.name, {})
+                for path, label in (("/", "good_us"), ("/fail", "failing_us")):
+                    before = service.cpu_s()
+                    drive(service.port, path, requests)
+                    spent = service.cpu_s() - before
+                    row.setdefault(label, []).append(1e6 * spent / requests)
+        for service in services:
+            found[service.name]["memory_mb"] = [service.memory_bytes() / 1e6]
+    return {
+        contender: {label: statistics.median(values) for label, values in row.items()}
+        for contender, row in found.items()
+    }
+
+
+def start_up_ms(python: Path, rounds: int = 15) -> tuple[float, float]:
+    """Median wall milliseconds of `python -c pass` without and with the probe."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        bare = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        probed = environment(bare, "bench", folder, folder)
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds):
+            for env, found in zip((bare, probed), times, strict=True):
+                begun = time.perf_counter()
+                subprocess.run([python, "-c", "pass"], env=env, check=True)
+                found.append(1000 * (time.perf_counter() - begun))
+        return min(times[0]), min(times[1])
+
+
+def new_crash_us(sites: int = 300) -> float:
+    """Median microseconds in the service's thread for the first record of a new kind of crash."""
+    from selfheal_agent import frames
+    from selfheal_agent.capture import Capture
+
+    frames.set_project("/bench")
+    source = "\n".join(
+        f"def f{n}(order, n):\n    fee = n * 2\n    return order['address']['zip']"
+        for n in range(sites)
+    )
+    scope: dict[str, object] = {"__name__": "bench"}
+    exec(compile(source, "/bench/app.py", "exec"), scope)
+    capture = Capture(lambda record: None, lambda tb: None)
+    order = {"address": None, "items": [{"sku": "A1", "quantity": 2}], "customer": "c1"}
+    times = []
+    for n in range(sites):
+        try:
+            scope[f"f{n}"](order, n)  # type: ignore[operator]
+        except TypeError as why:
+            capture._second = -1  # the budget is not what is measured
+            capture._in_second = 0
+            begun = time.thread_time_ns()
+            capture.exception(why, "bench")
+            times.append((time.thread_time_ns() - begun) / 1000)
+    return statistics.median(times)
+
+
+def _installed(venv: Path, contender: str) -> bool:
+    needs = NEEDS.get(contender)
+    if needs is None:
+        return True
+    command = [venv / "bin/python", "-c", f"import {needs}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--venv", default=str(Path(sys.executable).parent.parent))
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    venv = Path(options.venv)
+    table = measure(venv, options.requests, options.rounds)
+    bare, probed = start_up_ms(venv / "bin/python")
+    new = new_crash_us()
+    if options.json:
+        print(json.dumps({"requests": table, "start_up_ms": probed - bare, "new_crash_us": new}))
+        return 0
+    base = table["nothing"]
+    print(f"{'':14}{'good':>18}{'failing':>18}{'memory':>16}")
+    for contender, row in table.items():
+        more = {label: row[label] - base[label] for label in row}
+        print(
+            f"{contender:14}{row['good_us']:8.1f} ({more['good_us']:+7.1f})"
+            f"{row['failing_us']:8.1f} ({more['failing_us']:+7.1f})"
+            f"{row['memory_mb']:7.1f} ({more['memory_mb']:+5.1f})"
+        )
+    print("CPU microseconds a request, MB of PSS; in brackets: more than nothing")
+    print(
+        f"start-up of the probe: {probed - bare:+.1f} ms; first record of a new crash: {new:.0f} us"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
