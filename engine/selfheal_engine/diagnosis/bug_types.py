@@ -178,7 +178,8 @@ def _key_error(failure: Failure | None, cast: Vote) -> None:
     cast("error_handling", 3.2 if from_input else 1, "")
     cast("logic_correction", 1.5, "")
     if shared or (failure is not None and isinstance(failure.statement, ast.Delete)):
-        cast("race_condition_fix", 2.2, "a key was gone when it was removed")
+        threads = failure is not None and "threading" in failure.file.text
+        cast("race_condition_fix", 4.5 if threads else 2.2, "a key was gone when it was removed")
 
 
 def _exhausted(name: str, message: str) -> bool:

@@ -194,7 +194,11 @@ def _fits_type_error(node: ast.AST, message: str, scope: dict[str, Value]) -> in
     if isinstance(node, ast.Call):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         called = node.func.id if isinstance(node.func, ast.Name) else called
-        return 3 if called and f"{called}()" in message else 1
+        values = [evaluate(a, scope) for a in node.args]
+        if "NoneType" in message and any(v is not None and v.is_none for v in values):
+            return 4
+        named = called and f"{called}()" in message
+        return 3 if named else 1 if values and all(v is not None for v in values) else 2
     return 0
 
 

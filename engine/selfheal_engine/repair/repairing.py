@@ -60,6 +60,12 @@ class _Search:
     plausible: list[Mutation] = field(default_factory=list)
     tried: int = 0
 
+    @property
+    def tests(self) -> list[str]:
+        """The tests that a patch must pass, in the order in which the runner has them."""
+        wanted = {t.id for t in [*self.failing, *self.passing]}
+        return [t.id for t in self.results if t.id in wanted]
+
 
 def project_of(root: Path, tests: Sequence[str]) -> Project:
     """The checkout as a project, with the interpreter that its test command names."""
@@ -181,8 +187,7 @@ def _mutations(search: _Search) -> list[Mutation]:
 
 def _search(search: _Search, settings: Settings, say: Say) -> None:
     mutations = [m for m in _mutations(search) if m.function is not None]
-    tests = [t.id for t in sorted(search.failing, key=lambda t: t.seconds)]
-    tests += [t.id for t in sorted(search.passing, key=lambda t: t.seconds)]
+    failing = [t.id for t in sorted(search.failing, key=lambda t: t.cpu_s)]
     limits = _limits(search)
     budget = settings.search_s * 0.75
     for start in range(0, len(mutations), BATCH):
@@ -194,7 +199,7 @@ def _search(search: _Search, settings: Settings, say: Say) -> None:
             m for m in (_mutant(search, n, mutation) for n, mutation in enumerate(batch)) if m
         ]
         say(f"trying {len(mutants)} small edits")
-        for trial in search.runner.try_mutants(mutants, tests, limits, left):
+        for trial in search.runner.try_mutants(mutants, failing, search.tests, limits, left):
             search.tried += 1
             if trial.outcome == "passed":
                 search.plausible.append(batch[trial.id])
@@ -264,12 +269,13 @@ def _kept_whole(search: _Search, mutation: Mutation) -> float:
 
 def _confirmed(search: _Search, candidates: Sequence[Candidate]) -> dict[str, Verdict]:
     """Run all tests on the files as they would be written: the last word before showing."""
-    tests = [t.id for t in [*search.failing, *search.passing]]
     jobs = [
         {"id": number, "files": {path: content.decode() for path, content in c.files}}
         for number, c in enumerate(candidates)
     ]
-    trials = search.runner.try_mutants([], tests, _limits(search), 30.0, jobs) if jobs else []
+    trials = (
+        search.runner.try_mutants([], [], search.tests, _limits(search), 30.0, jobs) if jobs else []
+    )
     return {
         candidates[trial.id].id: _verdict(search, candidates[trial.id], trial)
         for trial in trials

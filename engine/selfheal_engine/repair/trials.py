@@ -15,10 +15,10 @@ from selfheal_engine.config import Settings
 from selfheal_engine.errors import SandboxUnavailableError, SelfhealError
 from selfheal_engine.model import Frame, Occurrence, Value
 from selfheal_engine.project import Project
-from selfheal_engine.sandbox_validator.limits import MIB, Limits
-from selfheal_engine.sandbox_validator.wall import level, run_walled
+from selfheal_engine.sandbox_validator import Limits, level, run_walled
 
 MOST_TESTS = 2000
+MIB = 1 << 20
 DROPPED = ("-x", "--exitfirst", "-v", "-vv", "--lf", "--ff", "--failed-first", "-s")
 DROPPED_WITH_VALUE = ("-n", "--numprocesses", "--cov", "--cov-report", "--junitxml", "--maxfail")
 
@@ -96,16 +96,21 @@ class Runner:
     def try_mutants(
         self,
         mutants: Sequence[Mapping[str, Any]],
+        failing: Sequence[str],
         tests: Sequence[str],
         limits: Mapping[str, float],
         cpu_s: float,
         whole_files: Sequence[Mapping[str, Any]] = (),
     ) -> list[Trial]:
-        """Run the tests on each mutant until one fails; stops when `cpu_s` seconds are used."""
+        """Run the tests (in their order) on each mutant until one fails, the `failing` ones first.
+
+        Stops when `cpu_s` processor seconds are used.
+        """
         job = {
             "what": "mutants",
             "mutants": list(mutants),
             "whole_files": list(whole_files),
+            "failing": list(failing),
             "tests": list(tests),
             "limits": dict(limits),
             "test_limit_s": max(limits.values(), default=1.0),

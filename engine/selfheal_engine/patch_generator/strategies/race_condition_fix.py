@@ -22,6 +22,7 @@ from selfheal_engine.patch_generator.edits import (
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import names_in
 
 STRATEGY = "race_condition_fix"
 KINDS = frozenset({"exception", "thread_death", "log", "deadlock", "stall"})
@@ -521,6 +522,67 @@ def _nested_locks(file: SourceFile) -> list[tuple[SourceFile, ast.expr, ast.expr
     return found
 
 
+class SortLocks(Rule):
+    """Takes the locks of two objects in an order that does not depend on who is named first."""
+
+    name = "sort_locks"
+    strategy = STRATEGY
+    kinds = frozenset({"deadlock", "stall"})
+    examples = (
+        Example(
+            before="""
+                def f(payer, payee):
+                    with payer.lock:
+                        with payee.lock:  # <- here
+                            payer.cents -= 1
+                            payee.cents += 1
+                """,
+            after="""
+                def f(payer, payee):
+                    first, second = sorted((payer, payee), key=id)
+                    with first.lock:
+                        with second.lock:  # <- here
+                            payer.cents -= 1
+                            payee.cents += 1
+                """,
+            kind="deadlock",
+        ),
+        Example(
+            before="""
+                def f(payer, audit):
+                    with payer.lock:
+                        with audit.seal:  # <- here
+                            payer.cents -= 1
+                """,
+            kind="deadlock",
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        for file, outer, inner in (p for f in _lock_files(scene) for p in _nested_locks(f)):
+            if not isinstance(outer, ast.Attribute) or not isinstance(inner, ast.Attribute):
+                continue
+            one, two = outer.value, inner.value
+            if outer.attr != inner.attr or file.segment(one) == file.segment(two):
+                continue
+            statement, function = file.statement_of(outer), file.function_of(outer)
+            owners = (file.segment(one), file.segment(two))
+            if statement is None or function is None or "self" in owners:
+                continue
+            taken = names_in(file, function)
+            first, second = ("first", "second") if "first" not in taken else ("lower", "upper")
+            order = f"{first}, {second} = sorted(({', '.join(owners)}), key=id)"
+            yield scene.draft(
+                insert_before(statement, order),
+                replace_expression(one, first),
+                replace_expression(two, second),
+                title=f"take the two locks of `{function.name}` in one order",
+                weight=1.6 if function is scene.function else 1.3,
+                file=file,
+                explanation="Which object is locked first no longer depends on the call.",
+            )
+
+
 class ReentrantLock(Rule):
     """Makes a lock re-entrant that a function takes again through what it calls."""
 
@@ -792,6 +854,7 @@ RULES: tuple[Rule, ...] = (
     AtomicRemoval(),
     GuardShared(),
     OneLockOrder(),
+    SortLocks(),
     ReentrantLock(),
     HoldWith(),
     JoinCheckAndAct(),

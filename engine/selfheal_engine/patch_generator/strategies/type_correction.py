@@ -7,6 +7,7 @@ parentheses and `self`. Part of the strategy logic_correction.
 from __future__ import annotations
 
 import ast
+import builtins
 import difflib
 import re
 from collections.abc import Iterator
@@ -405,12 +406,12 @@ class AddAwait(Rule):
             waits = isinstance(scene.file.parent(call), ast.Await)
             known = definitions(scene.sources, scene.file, call)
             plain = known and not any(isinstance(f, ast.AsyncFunctionDef) for _, f in known)
-            if waits or plain:
+            if waits or plain or hasattr(builtins, called_name(call)):
                 continue
             yield scene.draft(
                 replace_expression(call, f"await {EXPR}"),
                 title=f"await `{called_name(call)}`",
-                weight=weight,
+                weight=weight if known else 0.5 * weight,
             )
 
 

@@ -1,0 +1,128 @@
+"""A diagnosis names the failing expression, where the None came from and how to replay it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "patch_generator"))
+
+from playing import occurrence_of, project_of
+
+from selfheal_engine.diagnosis import diagnose
+from selfheal_engine.model import Diagnosis
+from selfheal_engine.patch_generator.rules import Example
+
+
+def diagnosed(
+    tmp_path: Path, before: str, columns: bool = True, kind: str = "exception"
+) -> Diagnosis:
+    example = Example(before, kind=kind)
+    project = project_of(example, tmp_path)
+    return diagnose(occurrence_of(example, tmp_path, columns), project)
+
+
+LOOKUP = """
+    USERS = {}
+
+
+    def find(name):
+        return USERS.get(name)
+
+
+    def city(user):
+        return user.city.title()
+
+
+    def f():
+        user = find('x')
+        return city(user)
+    """
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_a_none_is_followed_through_the_caller_to_the_lookup(tmp_path: Path, columns: bool) -> None:
+    found = diagnosed(tmp_path, LOOKUP, columns)
+    assert found.bug_type == "null_check"
+    assert found.failing_expression == "user.city"
+    assert "`USERS.get(name)` has no default" in found.none_origin
+    assert {s.function for s in found.suspects} >= {"city", "find", "f"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expression"),
+    [
+        ("rows = {'a': 1}\n    return rows['a'] + rows['b']", "rows['b']"),
+        ("rows = [1]\n    i = 3\n    return rows[0] + rows[i]", "rows[i]"),
+        ("a = 1\n    zero = 0\n    return a * 2 + a / zero", "a / zero"),
+        ("a = None\n    return len('x') + len(a)", "len(a)"),
+    ],
+)
+def test_without_columns_the_captured_values_name_the_expression(
+    tmp_path: Path, body: str, expression: str
+) -> None:
+    found = diagnosed(tmp_path, f"def f():\n    {body}\n", columns=False)
+    assert found.failing_expression == expression
+
+
+@pytest.mark.parametrize(
+    ("before", "kind", "bug_type"),
+    [
+        (
+            "import os\n\n\ndef f():\n    return os.environ['NOT_SET_X']\n",
+            "exception",
+            "null_check",
+        ),
+        ("def f(page='x'):\n    return int(page)\n", "exception", "error_handling"),
+        ("def f():\n    raise ConnectionResetError(104)\n", "exception", "error_handling"),
+        ("def f(rows=()):\n    return rows[0]\n", "exception", "logic_correction"),
+        ("def f()\n    return 1\n", "syntax", "syntax_fix"),
+        ("CACHE = {}\n\n\ndef f(k):\n    CACHE[k] = 1  # <- here\n", "leak", "memory_leak_fix"),
+        ("def f(q):\n    return q.get()  # <- here\n", "stall", "timeout_guard"),
+        ("def f(p):\n    return open(p)  # <- here\n", "resource", "resource_cleanup"),
+    ],
+)
+def test_the_bug_type_follows_from_what_was_seen(
+    tmp_path: Path, before: str, kind: str, bug_type: str
+) -> None:
+    assert diagnosed(tmp_path, before, kind=kind).bug_type == bug_type
+
+
+def test_who_takes_and_does_not_give_back_is_suspected_first(tmp_path: Path) -> None:
+    before = """
+        class Pool:
+            def __init__(self):
+                self._free = []
+
+            def rent(self):
+                return self._free.pop()
+
+            def bring(self, item):
+                self._free.append(item)
+
+
+        POOL = Pool()
+
+
+        def report(kind='x'):
+            item = POOL.rent()
+            if kind == 'x':
+                return 1
+            POOL.bring(item)
+            return 2
+
+
+        def f():
+            raise OSError(24, 'Too many open files')
+        """
+    found = diagnosed(tmp_path, before)
+    assert found.bug_type == "resource_cleanup"
+    assert found.suspects[0].function == "report"
+
+
+def test_a_broken_module_is_replayed_by_importing_it(tmp_path: Path) -> None:
+    found = diagnosed(tmp_path, "def f()\n    return 1\n", kind="syntax")
+    assert [r.kind for r in found.reproducers] == ["import"]
+    assert found.reproducers[0].file == "example.py"

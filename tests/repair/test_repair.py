@@ -1,0 +1,130 @@
+"""Repair of a checkout: finds the small edit, keeps the other tests, says when there is none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from selfheal_engine.config import Settings
+from selfheal_engine.errors import PatchConflictError, SelfhealError
+from selfheal_engine.repair.losses import losses
+from selfheal_engine.repair.repairing import apply_first, project_of, repair_project
+from selfheal_engine.repair.trials import runner_of
+from selfheal_tui.commands.repair import repair
+
+pytestmark = pytest.mark.e2e
+COMMAND = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+MODULE = """def total(amounts, least=0):
+    # what is above the least
+    found = 0
+    for amount in amounts:
+        if amount > least:
+            found -= amount
+    return found
+"""
+TESTS = """from shop import total
+
+
+def test_nothing():
+    assert total([]) == 0
+
+
+def test_one():
+    assert total([3]) == 3
+
+
+def test_several():
+    assert total([1, 2, -5]) == 3
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(MODULE)
+    (tmp_path / "test_shop.py").write_text(TESTS)
+    return tmp_path
+
+
+def quiet(text: str) -> None:
+    assert text
+
+
+def test_the_wrong_operator_is_found_and_nothing_else_changes(checkout: Path) -> None:
+    report = repair_project(checkout, COMMAND, (), Settings(search_s=30), quiet)
+    assert report.failing == ("test_shop.py::test_one", "test_shop.py::test_several")
+    assert report.passing == 1
+    first = report.candidates[0]
+    assert dict(first.files)["shop.py"].decode() == MODULE.replace("-=", "+=")
+    assert report.suspects[0].file == "shop.py"
+    assert (checkout / "shop.py").read_text() == MODULE, "nothing is written without --apply"
+    apply_first(checkout, report)
+    assert (checkout / "shop.py").read_text() == MODULE.replace("-=", "+=")
+    with pytest.raises(PatchConflictError):
+        apply_first(checkout, report)
+
+
+def test_the_command_prints_json_and_says_by_its_exit_code(checkout: Path) -> None:
+    words = ["--project", str(checkout), "--tests", " ".join(COMMAND), "--json"]
+    run = CliRunner().invoke(repair, words, obj=None)
+    assert run.exit_code == 0, run.output
+    report = json.loads(run.stdout)
+    assert report["candidates"][0]["diff"].startswith("--- a/shop.py")
+    assert report["verdicts"][0]["plausible"] is True
+
+
+def test_tests_that_ask_for_the_impossible_get_no_patch(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def name():\n    return 'a'\n")
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import name\n\n\ndef test_name():\n    assert name() == name() + 'b'\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=10), quiet)
+    assert report.candidates == ()
+    assert report.suspects
+
+
+def test_without_a_failing_test_there_is_nothing_to_repair(tmp_path: Path) -> None:
+    (tmp_path / "test_ok.py").write_text("def test_ok():\n    assert True\n")
+    with pytest.raises(SelfhealError, match="no test fails"):
+        repair_project(tmp_path, COMMAND, (), Settings(), quiet)
+
+
+def test_without_tests_the_person_is_told_what_to_check(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(MODULE)
+    with pytest.raises(SelfhealError, match="cannot be collected"):
+        repair_project(tmp_path, COMMAND, (), Settings(), quiet)
+
+
+def test_a_test_that_never_ends_costs_its_limit_only(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "def count(n):\n    done = 0\n    while done < n:\n        done -= 1\n    return done\n"
+    )
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import count\n\n\ndef test_none():\n    assert count(0) == 0\n\n\n"
+        "def test_two():\n    assert count(2) == 2\n"
+    )
+    settings = Settings(search_s=30)
+    report = repair_project(tmp_path, COMMAND, (), settings, quiet)
+    assert "done += 1" in report.candidates[0].diff
+
+
+def test_a_folder_that_is_none_and_a_foreign_runner_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SelfhealError, match="no folder"):
+        project_of(tmp_path / "missing", COMMAND)
+    with pytest.raises(SelfhealError, match="one by one"):
+        runner_of(project_of(tmp_path, ("make", "check")), Settings())
+
+
+def test_an_edit_that_leaves_a_name_without_use_loses_something() -> None:
+    before = "def f(a, b):\n    return [g(x, b) for x in a]\n"
+    assert losses(before, before) == []
+    assert losses(before, "def f(a, b):\n    return [g(x, x) for x in a]\n") == [
+        "`b` is no longer used"
+    ]
+    recursive = "def f(n):\n    return n and f(n - 1)\n"
+    assert losses(recursive, "def f(n):\n    return n and (n - 1)\n") == [
+        "`f` no longer calls itself"
+    ]
