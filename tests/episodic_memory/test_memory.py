@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from selfheal_engine.episodic_memory import EpisodicMemory, patch_key
+from selfheal_engine.episodic_memory.similarity import in_words
 from selfheal_engine.errors import HistoryError
 from selfheal_engine.healer import Applied
 from selfheal_engine.model import Incident, IncidentState, Step
@@ -46,6 +47,17 @@ def test_similar_episodes_begin_with_the_same_bug(memory: EpisodicMemory, episod
     memory.add(episode(4, bug_type="syntax_fix", fingerprint="far"))
     found = memory.similar("same", "null_check", "TypeError")
     assert [similar.number for similar in found] == [2, 3, 1]
+
+
+def test_a_past_episode_is_told_in_one_line(episode) -> None:
+    day_s = 86400.0
+    assert in_words(episode(7), "f1", 1020.0 + 3 * day_s) == (
+        "seen before: #7 TypeError, checkout.py:88, 3 days ago, healed by null_check/guard"
+    )
+    rejected = episode(8, state="rejected", reason="hides the error")
+    assert in_words(rejected, "f2", 1020.0) == (
+        "similar: #8 TypeError, checkout.py:88, today, rejected null_check/guard (hides the error)"
+    )
 
 
 def test_numbers_go_on_after_the_highest(memory: EpisodicMemory, episode, incident) -> None:

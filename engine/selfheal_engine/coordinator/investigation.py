@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from selfheal_engine.codec import from_plain
 from selfheal_engine.coordinator.cases import Case
@@ -15,6 +16,7 @@ from selfheal_engine.coordinator.job import Job, Workplace
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.coordinator.workers import Message, ProposingProcess
+from selfheal_engine.episodic_memory.similarity import in_words
 from selfheal_engine.events import (
     candidate_event,
     diagnosis_event,
@@ -180,7 +182,7 @@ class Investigations:
             self._running.answer(incident.occurrence)
 
     def _on_diagnosis(self, incident: Incident, message: Message) -> None:
-        diagnosis = from_plain(Diagnosis, message.body["diagnosis"])
+        diagnosis = self._with_past(incident, from_plain(Diagnosis, message.body["diagnosis"]))
         if incident.state is IncidentState.OPEN:
             self._ledger.move(
                 incident.id,
@@ -192,6 +194,16 @@ class Investigations:
         else:
             self._ledger.change(incident.id, diagnosis=diagnosis, bug_type=diagnosis.bug_type)
         self._parts.publisher.event(diagnosis_event(incident.id, diagnosis, time.time()))
+
+    def _with_past(self, incident: Incident, diagnosis: Diagnosis) -> Diagnosis:
+        """With the most similar past episodes as evidence: what was done then, and how it went."""
+        exception = incident.occurrence.exception if incident.occurrence else ""
+        past = self._parts.memory.similar(
+            incident.fingerprint, diagnosis.bug_type, exception, limit=2
+        )
+        now_s = time.time()
+        told = tuple(in_words(episode, incident.fingerprint, now_s) for episode in past)
+        return replace(diagnosis, evidence=told + diagnosis.evidence)
 
     def _on_proposal(self, incident: Incident, message: Message) -> None:
         proposal = from_plain(Proposal, message.body["proposal"])

@@ -27,3 +27,18 @@ def most_similar(
     ranked = [pair for pair in ranked if pair[0]]
     ranked.sort(key=lambda pair: (pair[0], pair[1].state == "healed"), reverse=True)
     return [episode for _, episode in ranked]
+
+
+def in_words(episode: Episode, fingerprint: str, now_s: float) -> str:
+    """One line for the review: "seen before: #7, 3 days ago, healed by null_check/guard"."""
+    alike = "seen before" if fingerprint and episode.fingerprint == fingerprint else "similar"
+    days = int((now_s - episode.ended_s) // 86400)
+    when = "today" if days < 1 else "yesterday" if days == 1 else f"{days} days ago"
+    patch = f" {episode.strategy}/{episode.template}" if episode.strategy else ""
+    done = {
+        "healed": f"healed by{patch}",
+        "rolled_back": f"rolled back{patch}",
+        "rejected": f"rejected{patch}",
+    }.get(episode.state, episode.state)
+    why = f" ({episode.reason})" if episode.state != "healed" and episode.reason else ""
+    return f"{alike}: #{episode.number} {episode.title}, {when}, {done}{why}"
