@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from selfheal_engine.anomaly_detector import IncidentTracker
-from selfheal_engine.anomaly_detector.incidents import MUTED_S, QUIET_S
+from selfheal_engine.anomaly_detector.incidents import MUTED_S, QUIET_S, SILENT_S
 from selfheal_engine.model import Alert, Frame, Incident, IncidentState, Occurrence, Severity
 
 
@@ -119,6 +119,15 @@ def test_flapping_is_one_incident() -> None:
         for time_s in range(int(start) + 5, int(start) + 250, 5):
             tracker.observe(time_s, [], [])
     assert only(tracker).number == 1
+
+
+def test_another_metric_after_a_silence_is_another_incident() -> None:
+    tracker = IncidentTracker()
+    tracker.observe(100, [warning(100)], [])
+    tracker.observe(120, [warning(120, metric="response_time")], [])
+    assert only(tracker).number == 1, "at the same time it is the same incident"
+    tracker.observe(120 + SILENT_S + 5, [warning(300, metric="queue_depth")], [])
+    assert len(tracker.incidents()) == 2
 
 
 def test_a_new_occurrence_after_healing_is_a_new_incident() -> None:

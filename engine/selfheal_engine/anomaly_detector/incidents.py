@@ -26,8 +26,10 @@ REMARKS_S = 180.0
 """Remarks (alerts of severity "info") go with an incident that opens within so long."""
 SETTLE_S = 60.0
 """After a healing the charts look back over the harm for so long: their warnings open nothing."""
-QUIET_S, LONGEST_QUIET_S = 300.0, 3600.0
-"""A metric incident ends after so long without an alert; doubled by each flap, to at most."""
+QUIET_S, LONGEST_QUIET_S, SILENT_S = 300.0, 1200.0, 150.0
+"""A metric incident ends after so long without an alert; doubled by each flap, to at most,
+a flap being an alert after a silence of `SILENT_S`. After a silence, warnings of other metrics
+are another incident."""
 MUTED_S = 600.0
 """After a rejection or dismissal the fingerprint opens no new incident for so long."""
 KEPT_ALERTS, KEPT_ENDED = 50, 200
@@ -168,7 +170,7 @@ class IncidentTracker:
         alerts = tuple(a for a in alerts if a.detector != "occurrence")
         if not alerts:
             return []
-        near = self._near(now_s)
+        near = self._near(now_s, alerts)
         if near is not None:
             return [self._attach(near, now_s, alerts)]
         self._remarks = [r for r in self._remarks if now_s - r.time_s <= REMARKS_S]
@@ -186,11 +188,20 @@ class IncidentTracker:
             for i in self._incidents.values()
         )
 
-    def _near(self, now_s: float) -> Incident | None:
+    def _near(self, now_s: float, alerts: tuple[Alert, ...]) -> Incident | None:
+        """The open incident that the alerts belong to: near in time, or flapping alike."""
+        about = {m for a in alerts if _WEIGHT[a.severity] for m in a.metrics}
         for incident in self.incidents():
             if incident.state.ended:
                 continue
-            if incident.id in self._flapping or now_s - incident.last_seen_s <= NEAR_S:
+            flapping = self._flapping.get(incident.id)
+            if flapping is None:
+                if now_s - incident.last_seen_s <= NEAR_S:
+                    return incident
+                continue
+            silent = flapping.silent or now_s - incident.last_seen_s > SILENT_S
+            known = {m for a in incident.alerts if _WEIGHT[a.severity] for m in a.metrics}
+            if not silent or not about or about & known:
                 return incident
         return None
 
@@ -242,7 +253,7 @@ class IncidentTracker:
                 del self._flapping[incident_id]
                 continue
             quiet_s = now_s - incident.last_seen_s
-            flapping.silent = flapping.silent or quiet_s > QUIET_S / 4
+            flapping.silent = flapping.silent or quiet_s > SILENT_S
             if quiet_s < flapping.quiet_s or incident.state not in _UNTOUCHED:
                 continue
             del self._flapping[incident_id]
