@@ -8,14 +8,17 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from selfheal_engine.model import Snapshot
+from selfheal_engine.model import Snapshot, WaitingThread
 from selfheal_tui.actions import bindings
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_widgets.heading import Heading
 from selfheal_widgets.key_hints import KeyHints
 from selfheal_widgets.lines import Line, columns, line, safe, wrap
 from selfheal_widgets.pages import LinesPage
-from selfheal_widgets.words import duration, number, plural, size
+from selfheal_widgets.words import duration, number, plural, short_path, size
+
+COMMAND_CELLS = 16
+"""Less than this says nothing of a command."""
 
 
 class Service(CockpitScreen):
@@ -96,29 +99,39 @@ def _processes(view: Snapshot, width: int) -> list[Line]:
 
 
 def _row(width: int, *parts: str) -> Line:
+    """One process; terminals too narrow for the command do without it."""
     *cells, role = parts
     fixed: Sequence[int] = (-7, 18, -6, -8, -7, -5, -7)
-    rest = max(8, width - sum(abs(w) + 2 for w in fixed))
-    return columns([(line((text, role)), w) for text, w in zip(cells, (*fixed, rest), strict=True)])
+    rest = width - sum(abs(w) + 2 for w in fixed)
+    widths = (*fixed, rest) if rest >= COMMAND_CELLS else fixed
+    return columns([(line((text, role)), w) for text, w in zip(cells, widths, strict=False)])
 
 
 def _threads(view: Snapshot, width: int) -> list[Line]:
     if not view.threads:
         return wrap("none: every thread that was asked has moved. `u` asks again.", width, "muted")
     out: list[Line] = []
-    for thread in view.threads:
+    for thread in sorted(view.threads, key=_is_idle):
         text = f"{thread.name}  stuck {duration(thread.stuck_s)}"
         if thread.waits_for:
             text += f"  waits for {thread.waits_for}"
         if thread.held_by:
             text += f"  held by {thread.held_by}"
-        out.append(line(("● ", "bad" if thread.held_by else "warn"), (safe(text), "text")))
+        quiet = _is_idle(thread)
+        sign = ("○ ", "faint") if quiet else ("● ", "bad" if thread.held_by else "warn")
+        out.append(line(sign, (safe(text), "faint" if quiet else "text")))
         own = [frame for frame in thread.frames if frame.own] or list(thread.frames[-1:])
         if own:
             frame = own[-1]
-            where = f"{frame.file}:{frame.line} {frame.function}  {frame.source_line.strip()}"
-            out.append(line(("    ", "text"), (safe(where), "muted")))
+            place = short_path(frame.file, view.service.project)
+            where = f"{place}:{frame.line} {frame.function}  {frame.source_line.strip()}"
+            out.append(line(("    ", "text"), (safe(where), "faint" if quiet else "muted")))
     return out
+
+
+def _is_idle(thread: WaitingThread) -> bool:
+    """A thread that waits for work, as most do most of the time."""
+    return "idle" in thread.waits_for and not thread.held_by
 
 
 def _endpoints(view: Snapshot, width: int) -> list[Line]:

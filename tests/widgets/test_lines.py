@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from selfheal_engine.model import ControlLimits
 from selfheal_widgets.lines import columns, fit, line, pad, plain, safe, spread, width_of, wrap
-from selfheal_widgets.words import amount, band, duration, number, percent, size, trend
+from selfheal_widgets.words import amount, band, duration, number, percent, short_path, size, trend
 
 Text = st.text(alphabet="ab ▲日本é", max_size=30)
 
@@ -65,6 +65,13 @@ def test_every_metric_is_told_with_its_unit(metric: str, value: float, text: str
 )  # fmt: skip
 def test_durations_use_their_largest_sensible_unit(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_file_is_named_from_what_holds_it() -> None:
+    assert short_path("/srv/shop/shop/cart.py", "/srv/shop/") == "shop/cart.py"
+    assert short_path("/v/lib/python3.11/site-packages/flask/app.py") == "flask/app.py"
+    assert short_path("/usr/lib/python3.12/threading.py") == "threading.py"
+    assert short_path("/srv/shopping/x.py", "/srv/shop") == "/srv/shopping/x.py"
 
 
 def test_small_words() -> None:

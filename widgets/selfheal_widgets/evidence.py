@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from selfheal_engine.model import Candidate, Check, Frame, Incident, Occurrence, Value, Verdict
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.row_list import Row, RowList
-from selfheal_widgets.words import clock, duration, percent, plural
+from selfheal_widgets.words import clock, duration, percent, plural, short_path
 
 CHECK_SIGNS = {
     "passed": ("✓", "good"),
@@ -176,7 +176,7 @@ def _frame(frame: Frame, width: int, *, crash: bool) -> list[Line]:
     out = [
         line(
             ("▸ " if crash else "  ", "bad"),
-            (f"{_short(frame.file)}:{frame.line} ", role),
+            (f"{short_path(frame.file)}:{frame.line} ", role),
             (frame.function, "strong" if crash else role),
         )
     ]
@@ -188,11 +188,6 @@ def _frame(frame: Frame, width: int, *, crash: bool) -> list[Line]:
             for name, value in frame.locals[:12]
         ]
     return out
-
-
-def _short(path: str) -> str:
-    parts = path.split("/")
-    return "/".join(parts[-3:]) if len(parts) > 4 else path
 
 
 def _value(value: Value, depth: int = 0) -> str:

@@ -118,7 +118,7 @@ class RowList(ScrollView, can_focus=True):
         self._reveal()
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self._text_width()
         at = y + self.scroll_offset.y
         if at >= len(self._drawn):
             return strip_of(self, (), width)
@@ -186,8 +186,12 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Chosen(self, row.id))
         self.select(row.id)
 
+    def watch_show_vertical_scrollbar(self, _shown: bool) -> None:
+        """The bar takes a column from the text, or gives it back."""
+        self.call_later(self.repaint)
+
     def _text_width(self) -> int:
-        return self.size.width
+        return self.scrollable_content_region.width
 
     def _take(self, rows: Sequence[Row], width: int) -> None:
         self._rows = list(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from selfheal_engine.model import ControlLimits, MetricState
@@ -118,3 +119,14 @@ def time_to_limit(state: MetricState) -> str:
 def plural(count: int, one: str, many: str = "") -> str:
     """ "1 patch", "2 patches"."""
     return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def short_path(path: str, project: str = "") -> str:
+    """A file as a person names it: from the project, the package or the standard library on."""
+    if project and path.startswith(project.rstrip("/") + "/"):
+        return path[len(project.rstrip("/")) + 1 :]
+    for place in ("/site-packages/", "/dist-packages/"):
+        if place in path:
+            return path.rpartition(place)[2]
+    library = re.search(r"/lib/python3\.\d+/", path)
+    return path[library.end() :] if library else path
