@@ -145,7 +145,8 @@ def measure(condition: Condition, series: Series, usual: dict[str, float | None]
     if kind == "peak":
         return float(values.max())
     if kind in ("floors", "climb"):
-        floors = [float(block.min()) for block in np.array_split(values, 5)]
+        size = len(values) // 5
+        floors: list[float] = values[-5 * size :].reshape(5, size).min(axis=1).tolist()
         if kind == "climb":
             return floors[-1] / max(floors[0], 1e-9) - 1.0
         return float(sum(b > 1.02 * a for a, b in pairwise(floors)))
