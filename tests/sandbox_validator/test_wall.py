@@ -11,6 +11,7 @@ import pytest
 
 from selfheal_engine.errors import SandboxUnavailableError
 from selfheal_engine.sandbox_validator import bubblewrap, wall
+from selfheal_engine.sandbox_validator.inside import landlock
 from selfheal_engine.sandbox_validator.limits import MIB, Limits, tree
 from selfheal_engine.sandbox_validator.wall import Run, run_walled
 
@@ -171,10 +172,11 @@ def test_a_cancelled_run_ends_at_once(project: Path) -> None:
 
 
 # ------------------------------------------------------- the wall's own failures
-def test_without_bwrap_nothing_runs_and_the_fix_is_named(
+def test_without_any_isolation_nothing_runs_and_the_fix_is_named(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SELFHEAL_BWRAP", "/nowhere/bwrap")
+    monkeypatch.setattr(landlock, "version", lambda: 0)
     bubblewrap.find.cache_clear()
     wall.level.cache_clear()
     try:

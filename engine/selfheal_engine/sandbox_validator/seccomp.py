@@ -98,6 +98,15 @@ _ABSENT = {
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
 }
+_WITHOUT_NAMESPACES = {
+    # what a network and an IPC namespace would have kept apart
+    "connect": (42, 203),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+}
 _CLONE = (56, 220)
 _IOCTL = (16, 29)
 _SOCKET = (41, 198)
@@ -129,8 +138,12 @@ def supported(machine: str = "") -> bool:
     return (machine or platform.machine()) in _AUDIT_ARCH
 
 
-def program(machine: str = "") -> bytes:
-    """The filter for this machine (or the one named): struct sock_filter after another."""
+def program(machine: str = "", *, namespaces: bool = True) -> bytes:
+    """The filter for this machine (or the one named): struct sock_filter after another.
+
+    Without `namespaces` it also closes what these would have kept apart: sockets but for unix
+    ones, connecting at all, System V IPC.
+    """
     machine = machine or platform.machine()
     column = list(_AUDIT_ARCH).index(machine)
     code = [
@@ -141,7 +154,8 @@ def program(machine: str = "") -> bytes:
     ]
     if machine == "x86_64":
         code += [_jump(_JUMP_GREATER_EQUAL, _X32_BIT, 0, 1), _refuse(errno.ENOSYS)]
-    for table, number in ((_DENIED, errno.EPERM), (_ABSENT, errno.ENOSYS)):
+    denied = _DENIED if namespaces else {**_DENIED, **_WITHOUT_NAMESPACES}
+    for table, number in ((denied, errno.EPERM), (_ABSENT, errno.ENOSYS)):
         for numbers in table.values():
             if numbers[column] >= 0:
                 code += [_jump(_JUMP_EQUAL, numbers[column], 0, 1), _refuse(number)]
@@ -156,7 +170,8 @@ def program(machine: str = "") -> bytes:
     )
     code += _when(_IOCTL[column], _only_not(1, _TERMINAL_INJECTION))
     code += _when(_PERSONALITY[column], _only(0, _PERSONALITIES, errno.EPERM))
-    code += _when(_SOCKET[column], _sockets())
+    families = _SOCKET_FAMILIES if namespaces else _SOCKET_FAMILIES[:1]
+    code += _when(_SOCKET[column], _sockets(families))
     code.append(_statement(_RETURN, _ALLOW))
     return b"".join(code)
 
@@ -180,9 +195,9 @@ def _only_not(argument: int, denied: tuple[int, ...]) -> list[bytes]:
     return [*body, _statement(_RETURN, _ALLOW)]
 
 
-def _sockets() -> list[bytes]:
+def _sockets(families: tuple[int, ...]) -> list[bytes]:
     body = [_statement(_LOAD, _argument(0))]
-    for family in _SOCKET_FAMILIES:
+    for family in families:
         body += [_jump(_JUMP_EQUAL, family, 0, 1), _statement(_RETURN, _ALLOW)]
     return [
         *body,

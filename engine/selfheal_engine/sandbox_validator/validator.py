@@ -34,7 +34,7 @@ from selfheal_engine.sandbox_validator.freezing import live_files
 from selfheal_engine.sandbox_validator.jobs import Steps, Workshop
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
 from selfheal_engine.sandbox_validator.test_runs import TestCommand, TestRun
-from selfheal_engine.sandbox_validator.wall import level
+from selfheal_engine.sandbox_validator.wall import level, sweep
 from selfheal_engine.sandbox_validator.warm import WarmServer
 
 RETRIES = 6
@@ -50,6 +50,7 @@ class SandboxValidator:
     """Validates patches for one project. Use from one thread; close() when done."""
 
     def __init__(self, project: Project, settings: Settings) -> None:
+        sweep()
         isolation = level()
         self.tier = isolation.tier
         self.note = isolation.note if isolation.tier < 3 else f"{isolation.note}: {isolation.fix}"

