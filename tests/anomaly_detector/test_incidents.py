@@ -8,7 +8,15 @@ import pytest
 
 from selfheal_engine.anomaly_detector import IncidentTracker
 from selfheal_engine.anomaly_detector.incidents import MUTED_S, QUIET_S, SILENT_S
-from selfheal_engine.model import Alert, Frame, Incident, IncidentState, Occurrence, Severity
+from selfheal_engine.model import (
+    Alert,
+    Frame,
+    Incident,
+    IncidentState,
+    Occurrence,
+    Severity,
+    WaitingThread,
+)
 
 
 def occurrence(time_s: float = 100.0, kind: str = "exception", **more: object) -> Occurrence:
@@ -59,6 +67,44 @@ def test_different_fingerprints_are_different_incidents() -> None:
     tracker = IncidentTracker(first_number=12)
     tracker.observe(100, [], [occurrence(), occurrence(fingerprint="f2")])
     assert [i.number for i in tracker.incidents()] == [13, 12]
+
+
+def deadlock(time_s: float) -> Occurrence:
+    waiting = tuple(
+        WaitingThread(name, (Frame("/srv/bank.py", line, "move", own=True),), 5.0)
+        for name, line in (("worker-1", 10), ("worker-2", 20))
+    )
+    return occurrence(
+        time_s, kind="deadlock", fingerprint="dead", threads=waiting, thread="worker-1"
+    )
+
+
+def stall(time_s: float, thread: str, line: int) -> Occurrence:
+    frames = (Frame("/srv/bank.py", line, "move", own=True),)
+    return occurrence(
+        time_s, kind="stall", fingerprint=f"stall-{line}", thread=thread, frames=frames
+    )
+
+
+def test_stalls_of_a_deadlock_s_threads_are_part_of_its_incident() -> None:
+    tracker = IncidentTracker()
+    first = [deadlock(100), stall(101, "worker-2", 20), stall(102, "worker-9", 10)]
+    tracker.observe(102, [], first)
+    assert (only(tracker).fingerprint, only(tracker).count) == ("dead", 3)
+    tracker.observe(103, [], [stall(103, "worker-7", 99)])
+    assert len(tracker.incidents()) == 2, "this one stands elsewhere"
+
+
+def test_stalls_that_came_first_give_way_to_the_deadlock() -> None:
+    tracker = IncidentTracker()
+    tracker.observe(100, [], [stall(99, "worker-1", 12), stall(99, "worker-2", 20)])
+    tracker.observe(101, [], [deadlock(101)])
+    states = {i.fingerprint: i.state for i in tracker.incidents()}
+    assert states == {
+        "dead": IncidentState.OPEN,
+        "stall-12": IncidentState.DISMISSED,
+        "stall-20": IncidentState.DISMISSED,
+    }
 
 
 def test_the_record_with_the_fullest_context_is_kept() -> None:

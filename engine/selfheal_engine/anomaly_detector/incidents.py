@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from selfheal_engine.anomaly_detector.bug_types import infer_types
+from selfheal_engine.anomaly_detector.standstills import same_standstill
 from selfheal_engine.model import Alert, Incident, IncidentState, Occurrence, Severity
 
 AT_ONCE = frozenset({"exception", "thread_death", "deadlock", "stall", "leak", "syntax"})
@@ -73,8 +74,7 @@ class IncidentTracker:
         """One tick; the incidents that it opened, changed or ended, each once."""
         changed: dict[str, None] = {}
         for occurrence in occurrences:
-            touched = self._take_occurrence(occurrence)
-            if touched is not None:
+            for touched in self._take_occurrence(occurrence):
                 changed[touched] = None
         for touched in self._take_alerts(now_s, tuple(alerts)):
             changed[touched] = None
@@ -84,14 +84,37 @@ class IncidentTracker:
         return [self._incidents[i] for i in changed if i in self._incidents]
 
     # ------------------------------------------------------------ occurrences
-    def _take_occurrence(self, occurrence: Occurrence) -> str | None:
+    def _take_occurrence(self, occurrence: Occurrence) -> list[str]:
         if occurrence.handled:
-            return None
+            return []
         held = self._of_fingerprint(occurrence)
         if held is not None:
-            return self._merge(held, occurrence)
+            return [self._merge(held, occurrence)]
         if occurrence.kind not in AT_ONCE and not self._repeated(occurrence):
-            return None
+            return []
+        alike = [
+            i
+            for i in self._incidents.values()
+            if i.occurrence is not None and not i.state.ended
+            if same_standstill(i.occurrence, occurrence)
+        ]
+        if alike and occurrence.kind == "stall":
+            return [self._merge(alike[0], occurrence, keep=True)]
+        opened = self._open_occurrence(occurrence)
+        victims = [self._absorb(i, self._incidents[opened]) for i in alike if i.state in _UNTOUCHED]
+        return [opened, *victims]
+
+    def _absorb(self, victim: Incident, cause: Incident) -> str:
+        """Ends the incident of a stall that turned out to be a deadlock's."""
+        self._incidents[victim.id] = replace(
+            victim,
+            state=IncidentState.DISMISSED,
+            ended_s=cause.last_seen_s,
+            outcome=f"part of #{cause.number}: these threads wait for each other",
+        )
+        return victim.id
+
+    def _open_occurrence(self, occurrence: Occurrence) -> str:
         ranked = infer_types(occurrence)
         adopted = self._metric_incident(occurrence)
         if adopted is not None:
@@ -137,9 +160,11 @@ class IncidentTracker:
             return incident if muted and recent else None
         return None
 
-    def _merge(self, held: Incident, occurrence: Occurrence) -> str:
-        kept = held.occurrence
-        best = occurrence if kept is None or richness(occurrence) > richness(kept) else kept
+    def _merge(self, held: Incident, occurrence: Occurrence, *, keep: bool = False) -> str:
+        """Counts it in; the fuller record stays, with `keep` the incident's own."""
+        best = held.occurrence
+        if best is None or (not keep and richness(occurrence) > richness(best)):
+            best = occurrence
         self._incidents[held.id] = replace(
             held,
             count=held.count + occurrence.count,
