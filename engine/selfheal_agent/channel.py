@@ -154,6 +154,7 @@ class Channel:
         try:  # a fork in the middle of an import would leave half a module, so busy is held
             _preload()
             self._listen()
+            _keep_compiled()
         except Exception as why:
             self.problem = f"{type(why).__name__}: {why}"
         finally:
@@ -447,6 +448,26 @@ def _preload() -> None:
         tasks,
         texts,
     )
+
+
+def _keep_compiled() -> None:
+    """Where bytecode is not written, compile the probe once, for all later starts."""
+    import importlib.util
+    import sys
+
+    if not sys.dont_write_bytecode:
+        return
+    here = os.path.dirname(os.path.abspath(__file__))
+    for folder, _, names in os.walk(here):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name.endswith(".py") and not os.path.exists(importlib.util.cache_from_source(path)):
+                import py_compile
+
+                try:
+                    py_compile.compile(path, doraise=True)
+                except (py_compile.PyCompileError, OSError):
+                    return
 
 
 def _block_signals() -> None:

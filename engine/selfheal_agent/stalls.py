@@ -161,6 +161,7 @@ class StallWatch:
             record = {
                 "kind": "stall",
                 "time_s": time.time(),
+                "began_s": time.time() - seconds,
                 "pid": os.getpid(),
                 "exception": "EventLoopBlocked",
                 "message": f"the event loop has been inside this call for {seconds:.1f} s",
@@ -199,6 +200,7 @@ class StallWatch:
             {
                 "kind": "stall",
                 "time_s": time.time(),
+                "began_s": time.time() - running,
                 "pid": os.getpid(),
                 "exception": "Stall",
                 "message": f"has not returned for {running:.1f} s, waiting in "

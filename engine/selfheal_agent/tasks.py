@@ -107,6 +107,7 @@ class TaskWatch:
             record = {
                 "kind": "stall",
                 "time_s": time.time(),
+                "began_s": time.time() - seconds,
                 "pid": os.getpid(),
                 "exception": "Stall",
                 "message": f"the task has waited here for {seconds:.1f} s{more}",
