@@ -12,11 +12,16 @@ import sys
 import time
 from _thread import get_ident
 from types import FrameType
-from typing import Any
 
 from selfheal_agent import frames, good_calls, histogram, requests
 from selfheal_agent.capture import Capture
 from selfheal_agent.locks import Wait, cycles, waits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
+
+    Entries = list[tuple[FrameType, int, int]]
 
 STALL_MIN_S = 2.0
 """No request counts as stalled before this."""
@@ -33,7 +38,6 @@ RISK_S = 30.0
 """A lock wait of this length alone makes a risk of 0.9; a cycle is 1."""
 
 
-Entries = list[tuple[FrameType, int, int]]
 
 
 class StallWatch:

@@ -14,12 +14,17 @@ import sys
 import time
 from collections import deque
 from types import CodeType
-from typing import Any
 
 from selfheal_agent import frames
 from selfheal_agent.capture import Capture
 from selfheal_agent.stalls import task_entries
 from selfheal_agent.values import instance_dict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
+
+    Place = tuple[CodeType, int]
 
 STUCK_S = 5.0
 USUAL_FACTOR = 10.0
@@ -29,7 +34,6 @@ UNKNOWN_S = 15.0
 """One task alone at an unknown place is reported after this; two after STUCK_S."""
 MAX_TASKS = 2_000
 
-Place = tuple[CodeType, int]
 
 
 class TaskWatch:

@@ -119,10 +119,42 @@ def test_without_a_route_time_decides(watch, by_route) -> None:
 
 def test_a_failure_that_began_before_the_patch_does_not_count(watch) -> None:
     watching = watch()
-    watching.occurrence(occurrence(START_S + 0.5))
+    watching.occurrence(occurrence(START_S + 1.5))
     stuck = WaitingThread("worker", (), stuck_s=30.0)
     watching.occurrence(occurrence(START_S + 20, threads=(stuck,)))
     assert run(watching, 60)[0].kind == "healed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "began_s", "time_s", "counts"),
+    [
+        ("exception", 0.0, START_S + 2, False),
+        ("exception", 0.0, START_S + 4, True),
+        ("stall", START_S - 5, START_S + 10, False),
+        ("stall", START_S + 5, START_S + 10, True),
+        ("stall", 0.0, START_S + 12, False),
+        ("stall", 0.0, START_S + 30, True),
+        ("leak", 0.0, START_S + 12, False),
+        ("leak", 0.0, START_S + 30, True),
+    ],
+)
+def test_only_what_began_after_the_patch_counts(watch, kind, began_s, time_s, counts) -> None:
+    watching = watch(applied=replace(APPLIED, canary=(1,)))
+    watching.occurrence(occurrence(time_s, kind=kind, began_s=began_s))
+    assert (watching.decide(START_S + 1) is not None) == counts
+
+
+def test_an_old_record_with_new_good_calls_is_no_failure(watch) -> None:
+    watching = watch()
+    watching.occurrence(occurrence(START_S + 5, count=0))
+    assert run(watching, 60)[0].kind == "healed"
+
+
+def test_an_error_that_was_handled_before_still_counts(watch, by_route) -> None:
+    handled = replace(by_route, occurrence=replace(by_route.occurrence, handled=True))
+    watching = watch(handled)
+    watching.occurrence(occurrence(START_S + 5, handled=True))
+    assert watching.decide(START_S + 5).kind == "roll_back"
 
 
 def test_what_the_code_handles_now_is_no_failure(watch) -> None:
@@ -195,18 +227,18 @@ CANARY = replace(APPLIED, canary=(1,))
 def test_a_canary_stands_when_only_the_others_fail(watch) -> None:
     watching = watch(applied=CANARY)
     for number in range(canary_failures_needed(0.5)):
-        assert watching.decide(START_S + 2.5) is None
-        watching.occurrence(occurrence(START_S + 2 + number / 10, pid=2))
-    outcome = watching.decide(START_S + 2.5)
+        assert watching.decide(START_S + 3.5) is None
+        watching.occurrence(occurrence(START_S + 3 + number / 10, pid=2))
+    outcome = watching.decide(START_S + 3.5)
     assert outcome.kind == "next_canary"
-    watching.rolled_out(APPLIED, START_S + 2.5)
+    watching.rolled_out(APPLIED, START_S + 3.5)
     assert run(watching, 60)[0].kind == "healed"
 
 
 def test_a_canary_that_fails_goes_back(watch) -> None:
     watching = watch(applied=CANARY)
-    watching.occurrence(occurrence(START_S + 2, pid=1))
-    assert watching.decide(START_S + 2).kind == "roll_back"
+    watching.occurrence(occurrence(START_S + 3, pid=1))
+    assert watching.decide(START_S + 3).kind == "roll_back"
 
 
 def test_a_canary_without_harm_is_followed_after_a_few_seconds(watch) -> None:

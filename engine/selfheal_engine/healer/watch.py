@@ -27,11 +27,16 @@ from selfheal_engine.model import Incident, Occurrence, Sample
 MINIMUM_S = 8.0
 """No healing is declared sooner: workers drain, retries come back."""
 STALL_MINIMUM_S = 15.0
-CANARY_MINIMUM_S = 2.0
+CANARY_MINIMUM_S = 3.0
 CANARY_MAXIMUM_S = 6.0
-GRACE_S = 1.0
-"""Calls that were under way when the code was swapped may still fail."""
+GRACE_S = 2.5
+"""Calls that were under way when the code was swapped may still fail, and the probe tells of
+further failures of a known kind once a second, for the second before."""
 SLOW_KINDS = ("stall", "deadlock")
+UNTOLD_S = 15.0
+"""A stall without a known beginning may have begun this long before it was told of."""
+LEAK_UNTOLD_S = 20.0
+"""A leak's report looks back over this time at most."""
 
 Routes = dict[str, tuple[int, int]]
 """route -> (requests, errors), both counted since the source was opened."""
@@ -65,6 +70,7 @@ class Watch:
         self._applied = applied
         self._settings = settings
         self._kind = occurrence.kind if occurrence else "metric"
+        self._handled_before = occurrence is not None and occurrence.handled
         self._route = _route_of(occurrence, routes_before)
         self._applied_s = now_s
         """When the patch came into force anywhere."""
@@ -86,8 +92,9 @@ class Watch:
     # ------------------------------------------------------------ what is seen
     def occurrence(self, occurrence: Occurrence) -> None:
         """Something failed while the patch is in force."""
-        began_s = occurrence.time_s - max((t.stuck_s for t in occurrence.threads), default=0.0)
-        if occurrence.handled or began_s < self._applied_s + self._grace_s:
+        if occurrence.count == 0 or (occurrence.handled and not self._handled_before):
+            return  # news of an old record, or what the project's code deals with now
+        if _began_s(occurrence) < self._applied_s + self._grace_s:
             return
         on_canary = not self._applied.canary or occurrence.pid in self._applied.canary
         if occurrence.fingerprint == self._incident.fingerprint:
@@ -213,6 +220,18 @@ class Watch:
             self._stray_failures += occurrence.count
             if self._stray_failures >= 2:
                 self._harm = f"{what}, which the patch changed"
+
+
+def _began_s(occurrence: Occurrence) -> float:
+    """When what failed began, at the earliest."""
+    if occurrence.began_s:
+        return occurrence.began_s
+    stuck_s = max((thread.stuck_s for thread in occurrence.threads), default=0.0)
+    if occurrence.kind == "leak":
+        return occurrence.time_s - LEAK_UNTOLD_S
+    if occurrence.kind in SLOW_KINDS:
+        return occurrence.time_s - (stuck_s or UNTOLD_S)
+    return occurrence.time_s - stuck_s
 
 
 def _route_of(occurrence: Occurrence | None, routes: Routes) -> str | None:

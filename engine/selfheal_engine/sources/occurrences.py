@@ -64,6 +64,7 @@ class OccurrenceStore:
                     latest,
                     id=f"{latest.id}+{self.counts[print_]}",
                     time_s=float(message.get("time_s", latest.time_s)),
+                    began_s=0.0,
                     pid=pid,
                     count=int(count),
                     good_calls=self._good_for(latest),
