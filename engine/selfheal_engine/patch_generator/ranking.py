@@ -20,7 +20,9 @@ def rank(
     """Plausible candidates, best first, one for each observed behaviour, at most `limit`."""
     by_id = {verdict.candidate: verdict for verdict in verdicts}
     plausible = [c for c in candidates if c.id in by_id and by_id[c.id].plausible]
-    ordered = sorted(plausible, key=lambda c: -score(c, by_id[c.id], priors))
+    # what changes a call that went well is a regression, shown only when nothing else stands
+    kept = [c for c in plausible if not changes_good_calls(by_id[c.id])]
+    ordered = sorted(kept or plausible, key=lambda c: -score(c, by_id[c.id], priors))
     shown: list[Candidate] = []
     clusters: set[str] = set()
     for candidate in ordered:
@@ -37,7 +39,7 @@ def score(candidate: Candidate, verdict: Verdict, priors: Priors) -> float:
     """Confidence, moved by the prior, the sandbox's evidence and what the diff loses."""
     learned = prior_of(candidate.strategy, candidate.template, priors)
     evidence = (verdict.safety if verdict.safety is not None else 40) / 100
-    found = candidate.confidence * 0.6 + learned * 0.15 + evidence * 0.25
+    found = candidate.confidence * 0.5 + learned * 0.1 + evidence * 0.4
     found -= 0.05 * sum(remark.weight for remark in verdict.remarks)
     added, removed = _changes(candidate.diff)
     found -= 0.01 * max(0, len(added) - 3)
@@ -51,6 +53,12 @@ def score(candidate: Candidate, verdict: Verdict, priors: Priors) -> float:
     return found
 
 
+def changes_good_calls(verdict: Verdict) -> bool:
+    """Whether recorded calls that went well end differently with the patch."""
+    check = verdict.check("good_calls")
+    return check is not None and check.status == "failed"
+
+
 def tier(
     candidates: Sequence[Candidate], verdicts: Sequence[Verdict], diagnosis: Diagnosis
 ) -> Literal["high", "medium", "diagnosis"]:
@@ -58,6 +66,8 @@ def tier(
     if not candidates:
         return "diagnosis"
     first, verdict = candidates[0], verdicts[0]
+    if changes_good_calls(verdict):
+        return "diagnosis"
     replayed = verdict.check("reproducer")
     proven = replayed is not None and replayed.status == "passed"
     safe = verdict.safety is not None and verdict.safety >= HIGH_SAFETY

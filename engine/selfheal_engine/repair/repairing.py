@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from selfheal_engine.config import Settings
+from selfheal_engine.diagnosis import diagnose
 from selfheal_engine.diagnosis.source_file import SourceFile, Sources
 from selfheal_engine.diagnosis.spectrum import Scores, TestSpectrum, suspicion
 from selfheal_engine.errors import PatchConflictError, SelfhealError
 from selfheal_engine.model import Candidate, Check, Suspect, Verdict
+from selfheal_engine.patch_generator import PatchGenerator
 from selfheal_engine.patch_generator.conventions import is_test
 from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
 from selfheal_engine.patch_generator.rewriting import RewriteError
@@ -26,6 +28,7 @@ from selfheal_engine.repair.trials import Runner, TestResult, Trial, runner_of
 Say = Callable[[str], None]
 MOST_MUTANTS = 24_000
 MOST_LINES = 60
+MOST_TEMPLATES = 24
 BATCH = 4000
 ENOUGH_PLAUSIBLE = 40
 
@@ -58,6 +61,8 @@ class _Search:
     passing: list[TestResult]
     scores: Scores
     plausible: list[Mutation] = field(default_factory=list)
+    templates: list[Candidate] = field(default_factory=list)
+    """Plausible patches of the templates for the failing tests' exceptions."""
     tried: int = 0
 
     @property
@@ -109,6 +114,7 @@ def repair_project(
     search = _localized(runner, results, failing)
     say(f"{len(search.failing)} tests fail, {len(search.passing)} pass")
     suspects = _suspects(search)
+    _try_templates(search, settings, say)
     _search(search, settings, say)
     candidates, verdicts = _written(search, settings, say)
     return RepairReport(
@@ -118,7 +124,7 @@ def repair_project(
         tuple(t.id for t in search.failing),
         len(search.passing),
         search.tried,
-        len(search.plausible),
+        len(search.plausible) + len(search.templates),
         time.monotonic() - started,
         runner.cpu_s,
     )
@@ -185,6 +191,29 @@ def _mutations(search: _Search) -> list[Mutation]:
     return found[:MOST_MUTANTS]
 
 
+def _try_templates(search: _Search, settings: Settings, say: Say) -> None:
+    """What the templates make of the failing tests' exceptions, as for a crash of a service."""
+    crashes = [t.occurrence for t in search.failing if t.occurrence is not None]
+    seen: set[str] = set()
+    made: list[Candidate] = []
+    generator = PatchGenerator(search.runner.project, settings)
+    for occurrence in crashes[:2]:
+        # a failed comparison in the test itself is no crash of the code
+        inner = next((f for f in reversed(occurrence.frames) if f.own), None)
+        if inner is None or is_test(search.runner.project.relative(inner.file) or "test"):
+            continue
+        diagnosis = diagnose(occurrence, search.runner.project)
+        for candidate in generator.generate(occurrence, diagnosis, MOST_TEMPLATES):
+            if candidate.id not in seen and candidate.template != "mutation":
+                seen.add(candidate.id)
+                made.append(candidate)
+    if made:
+        say(f"trying {len(made)} patches for the exception")
+        confirmed = _confirmed(search, made)
+        search.tried += len(made)
+        search.templates = [c for c in made if c.id in confirmed]
+
+
 def _search(search: _Search, settings: Settings, say: Say) -> None:
     mutations = [m for m in _mutations(search) if m.function is not None]
     failing = [t.id for t in sorted(search.failing, key=lambda t: t.cpu_s)]
@@ -232,9 +261,12 @@ def _written(
     search: _Search, settings: Settings, say: Say
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
     ordered = sorted(search.plausible, key=lambda m: -m.weight * _kept_whole(search, m))
-    candidates: list[Candidate] = []
-    seen: set[str] = set()
+    # a template knows the exception's meaning: where one passes all tests, it comes first
+    candidates = search.templates[: settings.candidates - 1]
+    seen = {candidate.id for candidate in candidates}
     for mutation in ordered:
+        if len(candidates) == settings.candidates:
+            break
         try:
             candidate = write_candidate(
                 search.sources,
@@ -250,8 +282,6 @@ def _written(
         if candidate.id not in seen:
             seen.add(candidate.id)
             candidates.append(candidate)
-        if len(candidates) == settings.candidates:
-            break
     confirmed = _confirmed(search, candidates)
     shown = [c for c in candidates if c.id in confirmed]
     return tuple(shown), tuple(confirmed[c.id] for c in shown)

@@ -164,13 +164,15 @@ class AtomicRemoval(Rule):
         if scene.exception != "KeyError":
             return
         statement, node = scene.statement, scene.node
+        # with a lock at hand, tolerating the loss would only hide that two got the same item
+        fit = 0.4 if _locked_elsewhere(scene) else 1.0
         if isinstance(statement, ast.Delete) and isinstance(statement.targets[0], ast.Subscript):
             target = statement.targets[0]
             code = f"{scene.text(target.value)}.pop({scene.text(target.slice)}, None)"
             yield scene.draft(
                 replace_statements([statement], code),
                 title=f"remove `{scene.text(target)}` only if it is still there",
-                weight=1.3,
+                weight=1.3 * fit,
             )
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             owner, arguments = scene.text(node.func.value), [scene.text(a) for a in node.args]
@@ -178,14 +180,30 @@ class AtomicRemoval(Rule):
                 yield scene.draft(
                     replace_expression(node, f"{owner}.discard({arguments[0]})"),
                     title=f"discard `{arguments[0]}`, whether it is there or not",
-                    weight=1.3,
+                    weight=1.3 * fit,
                 )
             if node.func.attr == "pop" and len(arguments) == 1:
                 yield scene.draft(
                     replace_expression(node, f"{owner}.pop({arguments[0]}, None)"),
                     title=f"pop `{arguments[0]}` only if it is still there",
-                    weight=1.2,
+                    weight=1.2 * fit,
                 )
+
+
+def _locked_elsewhere(scene: Scene) -> bool:
+    """Other methods of the class (or functions of the module) use the same state under a lock."""
+    owner = scene.file.class_of(scene.statement)
+    locks = scene.conventions.locks(scene.file)
+    known = locks.get(owner.name if owner is not None else "", [])
+    return any(
+        _under(scene.file, statement, lock)
+        for shared in _shared_of(scene)
+        for lock in known
+        for _, run in _users(scene.file, shared, owner)
+        for part in run
+        for statement in ast.walk(part)
+        if isinstance(statement, ast.stmt) and _mentions(scene.file, statement, shared)
+    )
 
 
 class GuardShared(Rule):
@@ -294,7 +312,7 @@ class GuardShared(Rule):
             *edits,
             *([add_import("import threading")] if not known else []),
             title=f"take `{lock}` around every use of `{shared}`",
-            weight=1.3 if known else 1.05,
+            weight=(1.6 if _locked_elsewhere(scene) else 1.3) if known else 1.05,
             explanation=f"`{shared}` is used by several threads; {len(users)} places touch it.",
             risk="medium",
         )
