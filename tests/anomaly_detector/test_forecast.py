@@ -107,6 +107,14 @@ def test_a_queue_that_will_be_full_is_told_minutes_ahead() -> None:
     assert forecasts[0][1].limit_name == "queue limit"
 
 
+def test_a_queue_without_a_known_limit_is_measured_against_a_thousand() -> None:
+    _, _, forecasts = follow(
+        lambda s: max(0.0, s - 600) * 1.5, 25, key="queue_depth", limits={}, noise=1.0
+    )
+    assert {f.limit_name for _, f in forecasts} == {"1000 waiting"}
+    assert max(at for at, _ in forecasts) < 600 + 1000 / 1.5 + 10, "what is reached is no forecast"
+
+
 def test_descriptors_that_are_never_closed_are_told() -> None:
     _, leaking, forecasts = follow(
         lambda s: 60 + 0.2 * max(0.0, s - 1200),

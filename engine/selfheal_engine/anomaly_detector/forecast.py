@@ -91,8 +91,11 @@ class Forecaster:
             track.ingest(sample.time_s, level)
             if track.resource.leak and track.suspicious():
                 suspected.append(key)
-            limit = sample.counters.get(track.resource.limit_key, track.resource.limit)
-            forecast = track.forecast(sample.time_s, limit)
+            limit, name = track.resource.limit, track.resource.default_name
+            if track.resource.limit_key in sample.counters or not name:
+                limit = sample.counters.get(track.resource.limit_key, limit)
+                name = track.resource.limit_name
+            forecast = track.forecast(limit, name)
             if track.resource.leak and (forecast is not None or track.grows_for_long):
                 leaking.append(key)
             if forecast is None:
@@ -217,11 +220,14 @@ class _Track:
             return False
         return points[-1][1] - 0.5 * rise > earlier and rises_evenly(points)
 
-    def forecast(self, now_s: float, limit: float) -> Forecast | None:
+    def forecast(self, limit: float, name: str) -> Forecast | None:
+        """The nearest time at which a steady growth reaches the limit; None once it has."""
         if not math.isfinite(limit):
             return None
         height = self._recent[-1][1]
-        left = max((-limit if self.resource.sinks else limit) - height, 0.0)
+        left = (-limit if self.resource.sinks else limit) - height
+        if left <= 0:
+            return None
         best: Forecast | None = None
         for place, growth in enumerate(self._found):
             if growth is None:
@@ -237,23 +243,23 @@ class _Track:
                 latest = left / growth.flattest if growth.flattest > 0 else math.inf
                 best = Forecast(
                     self.resource.metric,
-                    self.resource.limit_name,
+                    name,
                     abs(limit),
                     time_s,
                     left / growth.steepest,
                     latest,
                     growth.slope * 60.0,
                     growth.span_s,
-                    self._words(growth, time_s),
+                    self._words(growth, name, time_s),
                 )
         return best
 
-    def _words(self, growth: Growth, time_s: float) -> str:
+    def _words(self, growth: Growth, limit_name: str, time_s: float) -> str:
         per_min = growth.slope * 60.0
         amount = describe_bytes(per_min) if self.resource.is_bytes else f"{per_min:.3g}"
         verb = "falls" if self.resource.sinks else "grows"
         return (
-            f"{self.resource.name} {verb} by {amount} a minute: {self.resource.limit_name} in "
+            f"{self.resource.name} {verb} by {amount} a minute: {limit_name} in "
             f"about {describe_duration(time_s)}"
         )
 

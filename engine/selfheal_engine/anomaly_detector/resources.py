@@ -19,6 +19,8 @@ class Resource:
     limit_name: str = ""
     limit_key: str = ""
     """Counter that holds the limit; `limit` where there is none."""
+    default_name: str = ""
+    """What `limit` is called when it is used."""
     limit: float = math.inf
     least_growth: float = 0.0
     """Smallest growth over a window worth an announcement, in the resource's unit ..."""
@@ -67,6 +69,7 @@ RESOURCES = (
         "memory_usage",
         "thread limit",
         "threads_limit",
+        "2000 threads",
         2000.0,
         least_growth=20.0,
         least_share=0.5,
@@ -88,6 +91,7 @@ RESOURCES = (
         "queue_depth",
         "queue limit",
         "queue_limit",
+        "1000 waiting",
         1000.0,
         least_growth=25.0,
         least_share=0.5,
