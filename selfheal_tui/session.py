@@ -58,6 +58,8 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
 
     words = " ".join(target.command) or target.name or target.unit or "the service"
     with first_frame(sys.stdout, f"opening {words} …"):
+        from multiprocessing import resource_tracker
+
         from selfheal_tui.app import SelfhealApp
         from selfheal_tui.opening import OpeningEngine
 
@@ -66,6 +68,8 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
             engine.start()
             return engine
 
+        # while the app runs, standard error is no file that a child could be given
+        resource_tracker.ensure_running()
         engine = OpeningEngine(opened)
         owns_service = bool(target.command)
         app = SelfhealApp(engine, settings, owns_service=owns_service)

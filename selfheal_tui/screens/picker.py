@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from textual import on, work
@@ -92,7 +93,7 @@ class ServiceList(RowList):
 class Picker(App[Target]):
     """A small app of its own that ends with a target, or with none."""
 
-    CSS_PATH = "../app.tcss"
+    CSS_PATH = Path(__file__).parent.parent / "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+c,ctrl+q", "leave", "quit", show=False),
