@@ -15,7 +15,6 @@ MODULES = (
     "race_condition_fix",
     "syntax_fix",
     "logic_correction",
-    "type_correction",
     "memory_leak_fix",
 )
 

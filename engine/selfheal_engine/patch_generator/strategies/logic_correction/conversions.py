@@ -1,0 +1,182 @@
+"""Operands of the wrong type."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from selfheal_engine.diagnosis.origin import (
+    called_name,
+)
+from selfheal_engine.patch_generator.edits import (
+    EXPR,
+    add_argument,
+    add_import,
+    replace_expression,
+)
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
+
+
+class ConvertOperand(Rule):
+    """Converts the operand of the wrong type: text and number, text and bytes, or Decimal."""
+
+    name = "convert_operand"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(name='a', count=2):
+                    return name + count
+                """,
+            after="""
+                def f(name='a', count=2):
+                    return name + str(count)
+                """,
+        ),
+        Example(
+            before="""
+                def f(limit='2', count=2):
+                    return count < limit
+                """,
+            after="""
+                def f(limit='2', count=2):
+                    return count < int(limit)
+                """,
+        ),
+        Example(
+            before="""
+                def f(head=b'a', tail='b'):
+                    return head + tail
+                """,
+            after="""
+                def f(head=b'a', tail='b'):
+                    return head + tail.encode()
+                """,
+        ),
+        Example(
+            before="""
+                def f(a=None, count=2):
+                    return a + count
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if scene.exception != "TypeError" or scene.failure.is_none:
+            return
+        if isinstance(node, ast.BinOp):
+            yield from self._pair(scene, node, node.left, node.right)
+        elif isinstance(node, ast.Compare) and len(node.comparators) == 1:
+            yield from self._pair(scene, node, node.left, node.comparators[0])
+        elif isinstance(node, ast.Subscript) and "indices must be integers" in scene.message:
+            yield self._converted(scene, node.slice, "int({})", 1.2)
+        elif isinstance(node, ast.Call):
+            yield from self._argument(scene, node)
+
+    def _pair(
+        self, scene: Scene, node: ast.expr, left: ast.expr, right: ast.expr
+    ) -> Iterator[Draft]:
+        kinds = [_kind(scene, left), _kind(scene, right)]
+        found = re.search(r"'([\w.]+)' and '([\w.]+)'", scene.message)
+        if found:
+            kinds = [kinds[0] or found[1], kinds[1] or found[2]]
+        only = re.search(r'can only concatenate (\w+) \(not "(\w+)"\) to', scene.message)
+        if only:
+            kinds = [kinds[0] or only[1], kinds[1] or only[2]]
+        one, two = (kind.rpartition(".")[2] for kind in kinds)
+        adds = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
+        numbers = ("int", "float", "Decimal")
+        if {one, two} == {"str", "bytes"}:
+            text = left if one == "str" else right
+            data = right if one == "str" else left
+            yield self._converted(scene, text, "{}.encode()", 1.2)
+            yield self._converted(scene, data, "{}.decode()", 1.1)
+        elif "str" in (one, two) and (one in numbers or two in numbers):
+            text = left if one == "str" else right
+            number = right if one == "str" else left
+            as_text = adds and (_says_text(scene, text) or text is left)
+            yield self._converted(scene, number, "str({})", 1.3 if as_text else 0.7)
+            kind = two if one == "str" else one
+            yield self._converted(scene, text, kind + "({})", 1.2 if not as_text else 0.9)
+        elif {one, two} == {"Decimal", "float"}:
+            inexact = left if one == "float" else right
+            yield self._converted(scene, inexact, "Decimal(str({}))", 1.4)
+            exact = right if one == "float" else left
+            yield self._converted(scene, exact, "float({})", 0.8)
+        elif {one, two} in ({"list", "tuple"}, {"list", "set"}, {"list", "dict_keys"}):
+            other = left if one != "list" else right
+            yield self._converted(scene, other, "list({})", 1.3)
+        elif "date" in (one, two) and "datetime" in (one, two):
+            moment = left if one == "datetime" else right
+            yield self._converted(scene, moment, "{}.date()", 1.3)
+
+    def _argument(self, scene: Scene, node: ast.Call) -> Iterator[Draft]:
+        message = scene.message
+        for argument in node.args:
+            kind = _kind(scene, argument)
+            if "bytes-like object is required, not 'str'" in message and kind in ("str", ""):
+                yield self._converted(scene, argument, "{}.encode()", 1.1)
+            elif "must be str, not bytes" in message and kind in ("bytes", ""):
+                yield self._converted(scene, argument, "{}.decode()", 1.1)
+            elif "cannot be interpreted as an integer" in message and kind in ("float", "str", ""):
+                if isinstance(argument, ast.BinOp) and isinstance(argument.op, ast.Div):
+                    left, right = scene.text(argument.left), scene.text(argument.right)
+                    yield scene.draft(
+                        replace_expression(argument, f"{left} // {right}"),
+                        title="divide without a rest",
+                        weight=1.4,
+                    )
+                yield self._converted(scene, argument, "int({})", 1.1)
+            elif "expected str instance" in message and called_name(node) == "join":
+                yield self._converted(scene, argument, "map(str, {})", 1.3)
+            elif "not JSON serializable" in message:
+                yield from _for_json(scene, node)
+                return
+            elif "unhashable type: 'list'" in message:
+                yield self._converted(scene, argument, "tuple({})", 1.1)
+
+    @staticmethod
+    def _converted(scene: Scene, node: ast.expr, form: str, weight: float) -> Draft:
+        imports = [add_import("from decimal import Decimal")] if "Decimal" in form else []
+        return scene.draft(
+            replace_expression(node, form.format(EXPR)),
+            *imports,
+            title=f"`{form.format(scene.text(node))}`",
+            weight=weight,
+        )
+
+
+def _kind(scene: Scene, node: ast.expr) -> str:
+    value = scene.value(node)
+    if value is not None:
+        return value.type_name
+    if isinstance(node, ast.JoinedStr):
+        return "str"
+    if isinstance(node, ast.Call) and called_name(node) in (
+        "str",
+        "int",
+        "float",
+        "len",
+        "Decimal",
+    ):
+        return "int" if called_name(node) == "len" else called_name(node)
+    return ""
+
+
+def _says_text(scene: Scene, node: ast.expr) -> bool:
+    """A text that is no number: it is meant to be read, not counted."""
+    value = scene.value(node)
+    text = value.text if value is not None else ""
+    return isinstance(node, ast.Constant) or not re.fullmatch(r"\s*[-+]?\d*\.?\d+\s*", text or "x")
+
+
+def _for_json(scene: Scene, node: ast.Call) -> Iterator[Draft]:
+    if called_name(node) in ("dumps", "dump") and all(k.arg != "default" for k in node.keywords):
+        yield scene.draft(
+            add_argument(node, "default=str"),
+            title="write what JSON does not know as text",
+            weight=0.9,
+        )

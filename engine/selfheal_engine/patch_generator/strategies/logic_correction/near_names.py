@@ -1,0 +1,240 @@
+"""Keys, attributes and variables under another name than the one that is there."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterator
+
+from selfheal_engine.diagnosis.source_file import Function
+from selfheal_engine.patch_generator.edits import (
+    insert_before,
+    replace_expression,
+)
+from selfheal_engine.patch_generator.neutral_values import by_use
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
+
+
+class NearestKey(Rule):
+    """Reads the key that the mapping really has, where the names are nearly the same."""
+
+    name = "nearest_key"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f():
+                    order = {'amount': 3, 'name': 'x'}
+                    return order['ammount']
+                """,
+            after="""
+                def f():
+                    order = {'amount': 3, 'name': 'x'}
+                    return order['amount']
+                """,
+        ),
+        Example(
+            before="""
+                def f():
+                    order = {'amount': 3}
+                    return order['city']
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if scene.exception != "KeyError" or not isinstance(node, ast.Subscript):
+            return
+        key = node.slice
+        container = scene.value(node.value)
+        if not isinstance(key, ast.Constant) or not isinstance(key.value, str) or container is None:
+            return
+        known = [name for name, _ in container.children]
+        for rank, near in enumerate(_near(key.value, known)):
+            quote = scene.text(key)[:1]
+            yield scene.draft(
+                replace_expression(key, f"{quote}{near}{quote}"),
+                title=f"read {near!r}, the key that is there",
+                weight=1.6 - 0.3 * rank,
+            )
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """Names that a slip of the pen or another word order would turn into this one."""
+    parts = set(re.split(r"[_\W]+", name.lower()))
+    found = difflib.get_close_matches(name, known, 3, 0.72)
+    for other in known:
+        words = set(re.split(r"[_\W]+", other.lower()))
+        same = other.replace("_", "").lower() == name.replace("_", "").lower()
+        if other not in found and other != name and (same or (len(parts) > 1 and words == parts)):
+            found.append(other)
+    return [f for f in found if f != name]
+
+
+class NearestAttribute(Rule):
+    """Uses the attribute that the object really has, where the names are nearly the same."""
+
+    name = "nearest_attribute"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                class User:
+                    def __init__(self):
+                        self.email = 'a@b'
+
+
+                def f():
+                    user = User()
+                    return user.emial
+                """,
+            after="""
+                class User:
+                    def __init__(self):
+                        self.email = 'a@b'
+
+
+                def f():
+                    user = User()
+                    return user.email
+                """,
+        ),
+        Example(
+            before="""
+                def f(user=None):
+                    return user.email
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if scene.exception != "AttributeError" or not isinstance(node, ast.Attribute):
+            return
+        if scene.failure.is_none:
+            return
+        value = scene.value(node.value)
+        known = [name for name, _ in value.children] if value is not None else []
+        kind = value.type_name if value is not None else _kind_in(scene.message)
+        builtin = {"str": str, "dict": dict, "list": list, "set": set, "int": int, "bytes": bytes}
+        if kind in builtin:
+            known = [n for n in dir(builtin[kind]) if not n.startswith("__")]
+        for file in scene.sources.all():
+            for name, cls in file.classes.items():
+                if name.rpartition(".")[2] == kind:
+                    known += [f.name for f in cls.body if isinstance(f, Function)]
+                    known += [
+                        n.attr
+                        for n in ast.walk(cls)
+                        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
+                    ]
+                    known += [
+                        n.target.id
+                        for n in cls.body
+                        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+                    ]
+        for rank, near in enumerate(_near(node.attr, list(dict.fromkeys(known)))):
+            yield scene.draft(
+                replace_expression(node, f"{scene.text(node.value)}.{near}"),
+                title=f"use `{near}`, which `{kind}` has",
+                weight=1.6 - 0.3 * rank,
+            )
+        # a dictionary that is used like an object
+        if kind == "dict" and value is not None and any(n == node.attr for n, _ in value.children):
+            yield scene.draft(
+                replace_expression(node, f'{scene.text(node.value)}["{node.attr}"]'),
+                title=f"read the key {node.attr!r} of the dictionary",
+                weight=1.7,
+            )
+
+
+def _kind_in(message: str) -> str:
+    found = re.search(r"'(\w+)' object has no attribute", message)
+    return found[1] if found else ""
+
+
+class InitialiseVariable(Rule):
+    """Gives a variable a value on the path that so far set none."""
+
+    name = "initialise_variable"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(rows=()):
+                    for row in rows:
+                        total = row
+                    return total + 1
+                """,
+            after="""
+                def f(rows=()):
+                    total = 0
+                    for row in rows:
+                        total = row
+                    return total + 1
+                """,
+        ),
+        Example(
+            before="""
+                COUNT = 0
+
+
+                def f():
+                    COUNT += 1
+                    return COUNT
+                """,
+            after="""
+                COUNT = 0
+
+
+                def f():
+                    global COUNT
+                    COUNT += 1
+                    return COUNT
+                """,
+        ),
+        Example(
+            before="""
+                def f():
+                    return unknown
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        function = scene.function
+        found = re.search(r"variable '(\w+)'", scene.message)
+        if scene.exception != "UnboundLocalError" or found is None or function is None:
+            return
+        name = found[1]
+        first = function.body[0]
+        docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+        at = function.body[1] if docstring and len(function.body) > 1 else first
+        module_level = any(
+            isinstance(t, ast.Name) and t.id == name
+            for n in scene.file.tree.body
+            if isinstance(n, ast.Assign)
+            for t in n.targets
+        )
+        if module_level:
+            yield scene.draft(
+                insert_before(at, f"global {name}"), title=f"`{name}` is the module's", weight=1.6
+            )
+        use = scene.node if isinstance(scene.node, ast.Name) else None
+        neutral = by_use(scene.file, use) if use is not None else ""
+        setters = [s for s in function.body if _sets(s, name)]
+        place = setters[0] if setters else at
+        for rank, value in enumerate(dict.fromkeys([neutral or "None", "None"])):
+            yield scene.draft(
+                insert_before(place, f"{name} = {value}"),
+                title=f"`{name}` is {value} where nothing sets it",
+                weight=1.2 - 0.3 * rank,
+            )
+
+
+def _sets(statement: ast.stmt, name: str) -> bool:
+    names = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
+    return any(n.id == name and isinstance(n.ctx, ast.Store) for n in names)

@@ -1,0 +1,195 @@
+"""Loops, splits and picks that reach beyond the end."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from selfheal_engine.diagnosis.origin import (
+    called_name,
+)
+from selfheal_engine.diagnosis.source_file import Function
+from selfheal_engine.patch_generator.edits import (
+    EXPR,
+    add_argument,
+    replace_expression,
+)
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import is_stable
+from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
+
+
+class ClampRange(Rule):
+    """Ends a counting loop, or a slice by hand, where the sequence ends."""
+
+    name = "clamp_range"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(rows=(1, 2, 3), start=2, size=2):
+                    return [rows[i] for i in range(start, start + size)]
+                """,
+            after="""
+                def f(rows=(1, 2, 3), start=2, size=2):
+                    return [rows[i] for i in range(start, min(start + size, len(rows)))]
+                """,
+        ),
+        Example(
+            before="""
+                def f(rows=()):
+                    return rows[0]
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if scene.exception != "IndexError" or not isinstance(node, ast.Subscript):
+            return
+        names = {n.id for n in ast.walk(node.slice) if isinstance(n, ast.Name)}
+        for outer in scene.file.ancestors(node):
+            pairs: list[tuple[ast.expr, ast.expr]] = []
+            if isinstance(outer, ast.For):
+                pairs.append((outer.target, outer.iter))
+            pairs += [(g.target, g.iter) for g in getattr(outer, "generators", ())]
+            for target, iterated in pairs:
+                if not isinstance(target, ast.Name) or target.id not in names:
+                    continue
+                if not isinstance(iterated, ast.Call) or called_name(iterated) != "range":
+                    continue
+                end = iterated.args[-1] if len(iterated.args) < 3 else iterated.args[1]
+                base = scene.text(node.value)
+                shift = _shift_of(scene, node.slice, target.id)
+                length = f"len({base}){shift}"
+                if scene.text(end) == f"len({base})":
+                    if shift:
+                        yield scene.draft(
+                            replace_expression(end, length),
+                            title=f"end the loop at {length}",
+                            weight=1.5,
+                        )
+                    continue
+                yield scene.draft(
+                    replace_expression(end, f"min({EXPR}, {length})"),
+                    title=f"end the loop where `{base}` ends",
+                    weight=1.4,
+                )
+            if isinstance(outer, Function):
+                return
+
+
+def _shift_of(scene: Scene, index: ast.expr, name: str) -> str:
+    """` - 1` for `rows[i + 1]`."""
+    added = isinstance(index, ast.BinOp) and isinstance(index.op, ast.Add)
+    if isinstance(index, ast.BinOp) and added and scene.text(index.left) == name:
+        return f" - {scene.text(index.right)}"
+    return ""
+
+
+class DefaultForEmpty(Rule):
+    """Tells `max`, `min` and `next` what to give when there is nothing."""
+
+    name = "default_for_empty"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(scores=()):
+                    return max(scores) + 1
+                """,
+            after="""
+                def f(scores=()):
+                    return max(scores, default=0) + 1
+                """,
+        ),
+        Example(
+            before="""
+                def f(rows=()):
+                    return next(iter(rows))
+                """,
+            after="""
+                def f(rows=()):
+                    return next(iter(rows), None)
+                """,
+        ),
+        Example(
+            before="""
+                def f(rows=3):
+                    return max(rows)
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if not isinstance(node, ast.Call):
+            return
+        name = called_name(node)
+        parent = scene.file.parent(node)
+        value = "None"
+        if isinstance(parent, ast.BinOp | ast.Compare):
+            value = "0"
+        if isinstance(parent, ast.Attribute | ast.Subscript):
+            return
+        if name in ("max", "min") and "empty" in scene.message:
+            yield scene.draft(
+                add_argument(node, f"default={value}"),
+                title=f"{name} of nothing is {value}",
+                weight=1.2,
+            )
+        if name == "next" and scene.exception == "StopIteration" and len(node.args) == 1:
+            yield scene.draft(
+                add_argument(node, "None"), title="None when nothing is left", weight=1.1
+            )
+
+
+class SplitOnce(Rule):
+    """Splits only as often as there are names to unpack into."""
+
+    name = "split_once"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(line='a: b: c'):
+                    name, value = line.split(': ')
+                    return name + value
+                """,
+            after="""
+                def f(line='a: b: c'):
+                    name, value = line.split(': ', 1)
+                    return name + value
+                """,
+        ),
+        Example(
+            before="""
+                def f(line='a'):
+                    name, value = line.split(': ')
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        if "too many values to unpack" not in scene.message:
+            return
+        statement = scene.statement
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple):
+            names = len(statement.targets[0].elts)
+            call = statement.value
+            splits = isinstance(call, ast.Call) and called_name(call) in ("split", "rsplit")
+            if isinstance(call, ast.Call) and splits and len(call.args) == 1:
+                yield scene.draft(
+                    add_argument(call, str(names - 1)),
+                    title=f"split into {names} parts at most",
+                    weight=1.6,
+                )
+        if isinstance(statement, ast.For) and isinstance(statement.target, ast.Tuple):
+            iterated = statement.iter
+            if is_stable(iterated) and len(statement.target.elts) == 2:
+                for way in ("{}.items()", "enumerate({})"):
+                    yield scene.draft(
+                        replace_expression(iterated, way.format(EXPR)),
+                        title=f"iterate over `{way.format(scene.text(iterated))}`",
+                        weight=1.2,
+                    )

@@ -1,0 +1,32 @@
+"""A None (or a missing key) goes where it must not: guard it, answer it, default it.
+
+The right place is often not the crash: the project's own answer in the handler, the default at
+the lookup and the early return all compete, and the evidence decides.
+"""
+
+from __future__ import annotations
+
+from selfheal_engine.patch_generator.rules import Rule
+from selfheal_engine.patch_generator.strategies.null_check.chaining import OptionalChain, UseHelper
+from selfheal_engine.patch_generator.strategies.null_check.defaults import (
+    DefaultAtLookup,
+    TolerateMissingKey,
+    UseDefault,
+)
+from selfheal_engine.patch_generator.strategies.null_check.refusing import (
+    RefuseMissingKey,
+    RefuseRequest,
+)
+from selfheal_engine.patch_generator.strategies.null_check.skipping import ReturnEarly, SkipInLoop
+
+RULES: tuple[Rule, ...] = (
+    RefuseRequest(),
+    ReturnEarly(),
+    SkipInLoop(),
+    DefaultAtLookup(),
+    UseDefault(),
+    TolerateMissingKey(),
+    RefuseMissingKey(),
+    OptionalChain(),
+    UseHelper(),
+)

@@ -1,0 +1,181 @@
+"""Puts a default where a value may be missing: at the use or at the lookup."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from selfheal_engine.patch_generator.edits import (
+    add_argument,
+    replace_expression,
+)
+from selfheal_engine.patch_generator.neutral_values import by_custom, by_use
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
+
+
+class UseDefault(Rule):
+    """Uses a neutral value of the needed type in place of the None."""
+
+    name = "use_default"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(tags=None):
+                    return len(tags)
+                """,
+            after="""
+                def f(tags=None):
+                    return len(tags or [])
+                """,
+        ),
+        Example(
+            before="""
+                def f(note=None):
+                    return note.strip() + '!'
+                """,
+            after="""
+                def f(note=None):
+                    return (note or "").strip() + '!'
+                """,
+        ),
+        Example(
+            before="""
+                def f(note=None):
+                    return note.body
+                """
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        culprit = guarded(scene)
+        if culprit is None:
+            return
+        value = by_use(scene.file, culprit)
+        if not value:
+            return
+        yield scene.draft(
+            replace_expression(culprit, f"__expr__ or {value}"),
+            title=f"use {value} when `{scene.text(culprit)}` is None",
+            weight=0.9 if value != "0" else 0.6,
+        )
+
+
+class DefaultAtLookup(Rule):
+    """Gives the lookup that found nothing a default: `.get(key, default)` at the origin."""
+
+    name = "default_at_lookup"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f():
+                    options = {}
+                    return options.get('name').strip()
+                """,
+            after="""
+                def f():
+                    options = {}
+                    return options.get('name', "").strip()
+                """,
+        ),
+        Example(
+            before="""
+                def f(name=None):
+                    return name.strip()
+                """
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        culprit = guarded(scene)
+        if culprit is None:
+            return
+        for step in scene.findings.origin if scene.depth == 0 else ():
+            call = step.node
+            if step.kind != "missing_key" or not isinstance(call, ast.Call):
+                continue
+            key = call.args[0]
+            word = key.value if isinstance(key, ast.Constant) else ""
+            known = by_custom(scene.sources, str(word)) if word else ""
+            value = known or by_use(scene.file, culprit)
+            if not value:
+                continue
+            yield scene.draft(
+                add_argument(call, value),
+                title=f"default {value} where `{step.file.segment(call)}` finds nothing",
+                weight=1.3 if known else 1.0,
+                file=step.file,
+            )
+
+
+class TolerateMissingKey(Rule):
+    """Reads a key that may be missing with `.get`, with the default that its use needs."""
+
+    name = "tolerate_missing_key"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f():
+                    options = {}
+                    return len(options['tags'])
+                """,
+            after="""
+                def f():
+                    options = {}
+                    return len(options.get('tags', []))
+                """,
+        ),
+        Example(
+            before="""
+                import os
+
+
+                def f():
+                    return int(os.environ['WORKERS_X'])
+                """,
+            after="""
+                import os
+
+
+                def f():
+                    return int(os.environ.get('WORKERS_X', 0))
+                """,
+        ),
+        Example(
+            before="""
+                def f():
+                    return [1][3]
+                """
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if scene.exception != "KeyError" or not isinstance(node, ast.Subscript):
+            return
+        if not isinstance(node.ctx, ast.Load) or isinstance(scene.statement, ast.Delete):
+            return
+        container, key = scene.text(node.value), scene.text(node.slice)
+        word = node.slice.value if isinstance(node.slice, ast.Constant) else ""
+        known = by_custom(scene.sources, str(word)) if word else ""
+        value = known or by_use(scene.file, node)
+        if value:
+            yield scene.draft(
+                replace_expression(node, f"{container}.get({key}, {value})"),
+                title=f"use {value} where `{container}` has no {key}",
+                weight=1.3 if known else 1.0,
+            )
+        parent = scene.file.parent(node)
+        # a plain None may only go where somebody looks at it or passes it on
+        if (
+            isinstance(parent, ast.Assign | ast.Return | ast.keyword | ast.Dict | ast.Call)
+            and not value
+        ):
+            yield scene.draft(
+                replace_expression(node, f"{container}.get({key})"),
+                title=f"None where `{container}` has no {key}",
+                weight=0.6,
+            )

@@ -1,0 +1,14 @@
+"""Which expression of the scene was None."""
+
+from __future__ import annotations
+
+import ast
+
+from selfheal_engine.patch_generator.rules import Scene
+
+STRATEGY = "null_check"
+
+
+def guarded(scene: Scene) -> ast.expr | None:
+    """The expression that was None, where one is known."""
+    return scene.failure.culprit if scene.failure.is_none else None

@@ -1,0 +1,163 @@
+"""Answers a missing value with the project's own refusal."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from selfheal_engine.patch_generator.answers import refusals
+from selfheal_engine.patch_generator.edits import (
+    insert_before,
+    replace_statements,
+)
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import guard_site
+from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
+
+
+class RefuseRequest(Rule):
+    """Answers the client in the project's own error shape when what was asked for is missing."""
+
+    name = "refuse_request"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                USERS = {}
+
+
+                def route(path):
+                    return lambda function: function
+
+
+                @route('/a')
+                def other(name):
+                    if name not in USERS:
+                        return {'error': 'no such user'}, 404
+                    return {}
+
+
+                @route('/b')
+                def f(name='x'):
+                    user = USERS.get(name)
+                    return {'city': user.city}
+                """,
+            after="""
+                USERS = {}
+
+
+                def route(path):
+                    return lambda function: function
+
+
+                @route('/a')
+                def other(name):
+                    if name not in USERS:
+                        return {'error': 'no such user'}, 404
+                    return {}
+
+
+                @route('/b')
+                def f(name='x'):
+                    user = USERS.get(name)
+                    if user is None:
+                        return {'error': 'user not found'}, 404
+                    return {'city': user.city}
+                """,
+        ),
+        Example(
+            before="""
+                def f(user=None):
+                    return user.city
+                """
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        culprit = guarded(scene)
+        if culprit is None or scene.function is None:
+            return
+        site = guard_site(scene, culprit)
+        if site is None:
+            return
+        word = site.name.rpartition(".")[2].strip("_").replace("_", " ")
+        looked_up = any(step.kind in ("returned", "missing_key") for step in scene.origin)
+        part = "." in site.name or "[" in site.name
+        statuses = (404, 422, 400) if looked_up and not part else (422, 400, 404)
+        message = f"{word} not found" if statuses[0] == 404 else f"{word} is missing"
+        for refusal in refusals(
+            scene.conventions, scene.file, scene.function, statuses, message, (word,)
+        ):
+            guard = f"if {site.name} is None:\n" + "".join(
+                f"    {line}\n" for line in refusal.code.splitlines()
+            )
+            yield scene.draft(
+                replace_statements([site.anchor], site.before(guard)),
+                *site.edits,
+                *refusal.imports,
+                title=f"{refusal.title} when `{site.name}` is None",
+                weight=refusal.weight,
+                explanation=f"Who asks for what has no {word} gets an answer, not a crash.",
+            )
+
+
+class RefuseMissingKey(Rule):
+    """Refuses input that lacks a required key, with the project's own error."""
+
+    name = "refuse_missing_key"
+    strategy = "error_handling"
+    examples = (
+        Example(
+            before="""
+                class BadInput(Exception):
+                    status = 400
+
+
+                def f():
+                    payload = {}
+                    return payload['name'].strip()
+                """,
+            after="""
+                class BadInput(Exception):
+                    status = 400
+
+
+                def f():
+                    payload = {}
+                    if 'name' not in payload:
+                        raise BadInput("name is missing")
+                    return payload['name'].strip()
+                """,
+        ),
+        Example(
+            before="""
+                def f():
+                    payload = {}
+                    return payload['name']
+                """
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if scene.exception != "KeyError" or not isinstance(node, ast.Subscript):
+            return
+        site = guard_site(scene, node.value)
+        if site is None or site.binding:
+            return
+        key = scene.text(node.slice)
+        constant = isinstance(node.slice, ast.Constant)
+        word = str(node.slice.value) if isinstance(node.slice, ast.Constant) else key
+        statuses = (400, 422, 404) if constant else (404, 400, 422)
+        message = f"{word} is missing" if constant else f"unknown {word.replace('_', ' ')}"
+        for refusal in refusals(
+            scene.conventions, scene.file, scene.function, statuses, message, (word,)
+        ):
+            lines = "".join(f"    {line}\n" for line in refusal.code.splitlines())
+            guard = f"if {key} not in {site.name}:\n{lines}"
+            yield scene.draft(
+                insert_before(site.anchor, guard),
+                *refusal.imports,
+                title=f"{refusal.title} when {key} is missing",
+                weight=refusal.weight,
+            )

@@ -1,0 +1,169 @@
+"""Leaves early or goes on to the next when a value is missing."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from selfheal_engine.diagnosis.source_file import Span, span_of
+from selfheal_engine.patch_generator.edits import (
+    replace_expression,
+    replace_statements,
+    splice_text,
+)
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import COMPREHENSIONS, guard_site
+from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
+
+
+class ReturnEarly(Rule):
+    """Returns what the function returns elsewhere for "nothing" before the None is used."""
+
+    name = "return_early"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(user=None):
+                    city = user.city
+                    return city.title()
+                """,
+            after="""
+                def f(user=None):
+                    if user is None:
+                        return ""
+                    city = user.city
+                    return city.title()
+                """,
+        ),
+        Example(
+            before="""
+                def f(user=None):
+                    if not user:
+                        pass
+                    return [user.city]
+                """,
+            after="""
+                def f(user=None):
+                    if not user:
+                        pass
+                    if user is None:
+                        return []
+                    return [user.city]
+                """,
+        ),
+        Example(
+            before="""
+                def f(user=3):
+                    return user.city
+                """
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        culprit = guarded(scene)
+        if culprit is None or scene.function is None:
+            return
+        if scene.conventions.is_handler(scene.file, scene.function):
+            return
+        site = guard_site(scene, culprit)
+        if site is None:
+            return
+        values = scene.conventions.nothing_value(scene.file, scene.function)
+        for rank, value in enumerate(values[:3]):
+            exit_ = f"return {value}".rstrip()
+            yield scene.draft(
+                replace_statements(
+                    [site.anchor], site.before(f"if {site.name} is None:\n    {exit_}")
+                ),
+                *site.edits,
+                title=f"return {value or 'early'} when `{site.name}` is None",
+                weight=1.0 - 0.2 * rank,
+                explanation=f"`{site.name}` can be None; the function then has nothing to give.",
+            )
+
+
+class SkipInLoop(Rule):
+    """Leaves out the loop's items that are None or lead to one."""
+
+    name = "skip_in_loop"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                class R:
+                    tag = None
+
+
+                def f():
+                    out = []
+                    for row in [R()]:
+                        out.append(row.tag.upper())
+                    return out
+                """,
+            after="""
+                class R:
+                    tag = None
+
+
+                def f():
+                    out = []
+                    for row in [R()]:
+                        if row.tag is None:
+                            continue
+                        out.append(row.tag.upper())
+                    return out
+                """,
+        ),
+        Example(
+            before="""
+                def f():
+                    return [row.strip() for row in ['a ', None]]
+                """,
+            after="""
+                def f():
+                    return [row.strip() for row in ['a ', None] if row is not None]
+                """,
+        ),
+        Example(
+            before="""
+                def f(row=None):
+                    return row.strip()
+                """
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        culprit = guarded(scene)
+        if culprit is None:
+            return
+        site = guard_site(scene, culprit)
+        if site is not None and site.loop:
+            yield scene.draft(
+                replace_statements(
+                    [site.anchor], site.before(f"if {site.name} is None:\n    continue")
+                ),
+                *site.edits,
+                title=f"skip items whose `{site.name}` is None",
+                weight=1.2,
+            )
+        for outer in scene.file.ancestors(culprit):
+            if isinstance(outer, COMPREHENSIONS):
+                text, last = scene.text(culprit), outer.generators[-1]
+                if last.ifs:
+                    edit = replace_expression(last.ifs[-1], f"__expr__ and {text} is not None")
+                else:
+                    edit = splice_text(_end_of(scene, last.iter), f" if {text} is not None")
+                yield scene.draft(edit, title=f"leave out items whose `{text}` is None", weight=1.1)
+                return
+
+
+def _end_of(scene: Scene, node: ast.expr) -> Span:
+    """The empty span behind an expression and the parentheses around it."""
+    span = span_of(node)
+    before = scene.file.lines[span.line - 1][: span.column].rstrip()
+    column = span.end_column
+    rest = scene.file.lines[span.end_line - 1][column:]
+    if before.endswith("(") and before[:-1].rstrip().endswith(" in") and rest.startswith(")"):
+        column += 1
+    return Span(span.end_line, column, span.end_line, column)

@@ -1,0 +1,120 @@
+"""Locks that are not released on every way out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.patch_generator.edits import (
+    indented,
+    replace_statements,
+)
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.strategies.race_condition_fix.locking import STRATEGY
+
+
+class HoldWith(Rule):
+    """Holds a lock in a `with`, so that an error on the way cannot leave it taken."""
+
+    name = "hold_with"
+    strategy = STRATEGY
+    kinds = frozenset({"deadlock", "stall", "exception", "resource"})
+    examples = (
+        Example(
+            before="""
+                import threading
+
+                LOCK = threading.Lock()
+
+
+                def f(work):
+                    LOCK.acquire()  # <- here
+                    done = work()
+                    LOCK.release()
+                    return done
+                """,
+            after="""
+                import threading
+
+                LOCK = threading.Lock()
+
+
+                def f(work):
+                    with LOCK:  # <- here
+                        done = work()
+                    return done
+                """,
+            kind="stall",
+        ),
+        Example(
+            before="""
+                import threading
+
+                LOCK = threading.Lock()
+
+
+                def f(work):
+                    LOCK.acquire()  # <- here
+                    return work()
+                """,
+            kind="stall",
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        if scene.depth:
+            return
+        file = scene.file
+        for function in file.functions.values():
+            for node in ast.walk(function):
+                block = getattr(node, "body", None)
+                for statements in (block, getattr(node, "orelse", None)):
+                    if isinstance(statements, list):
+                        yield from self._held(scene, file, function, statements)
+
+    def _held(
+        self, scene: Scene, file: SourceFile, function: Function, block: list[ast.stmt]
+    ) -> Iterator[Draft]:
+        for index, statement in enumerate(block):
+            lock = _calls(file, statement, "acquire")
+            if not lock or file.function_of(statement) is not function:
+                continue
+            releases = [
+                i for i in range(index + 1, len(block)) if _calls(file, block[i], "release") == lock
+            ]
+            early = any(
+                isinstance(n, ast.Expr) and _calls(file, n, "release") == lock
+                for s in block[index + 1 :]
+                for n in ast.walk(s)
+                if n not in block
+            )
+            if not releases or releases[0] == index + 1:
+                continue
+            run = block[index : releases[0] + 1]
+            lines = file.lines[run[1].lineno - 1 : run[-2].end_lineno]
+            body = "".join(line[run[1].col_offset :] if line.strip() else "\n" for line in lines)
+            if early:
+                body = _without_release(body, lock)
+            rest = file.lines[statement.lineno - 1][statement.end_col_offset or 0 :].rstrip()
+            near = 1.0 if function is scene.function else 0.8
+            yield scene.draft(
+                replace_statements(run, f"with {lock}:{rest}\n{indented(body)}"),
+                title=f"release `{lock}` on every way out of `{function.name}`",
+                weight=1.5 * near,
+            )
+
+
+def _calls(file: SourceFile, statement: ast.AST, method: str) -> str:
+    """The owner's text of a statement `owner.method()`, "" for other statements."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or call.args or call.keywords:
+        return ""
+    owner = call.func
+    named = isinstance(owner, ast.Attribute) and owner.attr == method
+    return file.segment(owner.value) if named and isinstance(owner, ast.Attribute) else ""
+
+
+def _without_release(body: str, lock: str) -> str:
+    kept = [line for line in body.splitlines(True) if line.strip() != f"{lock}.release()"]
+    return "".join(kept)
