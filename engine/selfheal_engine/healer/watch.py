@@ -80,7 +80,8 @@ class Watch:
         self._routes = dict(routes_before)
         self._share = _failing_share(incident, self._route, routes_before)
         self._rate_per_s = _failure_rate(incident, now_s)
-        self._grace_s = GRACE_S + min(5.0, (_worst(before, "response_time") or 0.0) / 1000)
+        slowest_s = (_worst(before, "response_time") or 0.0) / 1000
+        self._grace_s = min(GRACE_S + min(5.0, slowest_s), settings.watch_s / 2)
         self._known = _known_fingerprints(before) | {incident.fingerprint}
         self._control_failures = 0
         self._stray_failures = 0
