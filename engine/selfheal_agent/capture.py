@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from types import CodeType, FrameType, TracebackType
-from typing import Any
 
 from selfheal_agent import frames, good_calls, requests, texts
 from selfheal_agent.scrub import scrub_text
 from selfheal_agent.values import qualified_type
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable
+    from typing import Any
 
 MAX_KINDS = 2_000
 FULL_FIRST = 2

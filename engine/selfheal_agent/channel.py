@@ -14,11 +14,16 @@ import _socket
 import _thread
 import os
 import select
-import struct
+import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable
+    from typing import Any
+
+    Command = Callable[[dict[str, Any]], dict[str, Any]]
 
 # kept from before anything could be monkey-patched
 _poll = select.poll
@@ -33,8 +38,9 @@ MAX_PENDING = 2_000
 MAX_OUTBOX_BYTES = 8_000_000
 MAX_LINE_BYTES = 4_000_000
 TICK_S = 1.0
-
-Command = Callable[[dict[str, Any]], dict[str, Any]]
+LISTEN_AFTER_S = 0.03
+"""A process that is gone by then was no service: it never pays for the socket."""
+PRELOAD_AFTER_S = 0.4
 
 
 class Channel:
@@ -66,7 +72,7 @@ class Channel:
         """Number of the first record that no owner has been sent yet."""
         self._clients: dict[int, _Client] = {}
         self._listener: Any = None
-        self._asleep = False
+        self._asleep = self._rendering = False
         self._wake_r = self._wake_w = -1
         self.busy = _allocate_lock()
         """Held while the thread works: a fork waits for it, so that no lock is torn."""
@@ -97,12 +103,13 @@ class Channel:
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
         self.started = True
-        self.busy.acquire()  # the thread lets go when it can serve: nobody forks before
         _start_thread(self._run, ())
 
     def flush(self, timeout_s: float) -> None:
         """Wait until what was handed over is sent or spooled; for the end of the process."""
         if not self.started or self.pid != os.getpid():
+            return
+        if not self._pending and not self._clients and not self._rendering:
             return
         end = _clock() + timeout_s
         while _clock() < end and not self._stopping:
@@ -123,7 +130,7 @@ class Channel:
         left = [line for number, line in self._ring if number >= self._delivered]
         if left and leave_records:
             self._spool(left)
-        for ending in (".sock", ".json"):
+        for ending in (".sock", ".json") if self._listener is not None else ():
             try:
                 os.unlink(os.path.join(self._folder, f"{self.pid}{ending}"))
             except OSError:
@@ -143,6 +150,11 @@ class Channel:
                 continue
 
     @property
+    def serving(self) -> bool:
+        """Whether the process lived long enough to be seen."""
+        return self._listener is not None
+
+    @property
     def attached(self) -> bool:
         """Whether an owner is listening."""
         return any(client.owner for client in self._clients.values())
@@ -151,14 +163,14 @@ class Channel:
     def _run(self) -> None:
         _block_signals()
         next_tick = _clock() + 0.2
-        try:  # a fork in the middle of an import would leave half a module, so busy is held
-            _preload()
-            self._listen()
-            _keep_compiled()
-        except Exception as why:
-            self.problem = f"{type(why).__name__}: {why}"
-        finally:
-            self.busy.release()
+        try:
+            self._sleep(LISTEN_AFTER_S)
+            self._guarded(self._listen)
+            self._sleep(PRELOAD_AFTER_S)
+            self._guarded(_preload)
+            self._guarded(_keep_compiled)
+        except OSError:
+            pass  # closed under us: the loop below looks after it
         while not self._stopping:
             self._asleep = not self._pending
             try:
@@ -182,6 +194,24 @@ class Channel:
                     self._send()
                 except Exception as why:  # the service must never hear of it
                     self.problem = f"{type(why).__name__}: {why}"
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, but not when there is a record, and no longer than the process lives."""
+        if not self._pending and not self._stopping:
+            poller = _poll()
+            poller.register(self._wake_r, _POLLIN)
+            self._asleep = True
+            poller.poll(seconds * 1000)
+            self._asleep = False
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Work that a fork must not tear: half a module in the child would be its end."""
+        with self.busy:
+            try:
+                if not self._stopping:
+                    work()
+            except Exception as why:
+                self.problem = f"{type(why).__name__}: {why}"
 
     def _wait(self, timeout_s: float) -> list[tuple[int, int]]:
         poller = _poll()
@@ -269,7 +299,7 @@ class Channel:
         connection = _socket.socket(fileno=fd)
         connection.setblocking(False)
         packed = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-        pid, uid, _gid = struct.unpack("3i", packed)
+        pid, uid = (int.from_bytes(packed[i : i + 4], sys.byteorder, signed=True) for i in (0, 4))
         if uid not in (os.geteuid(), 0) or len(self._clients) >= 8:
             connection.close()
             return
@@ -302,13 +332,17 @@ class Channel:
         client.say({"t": "reply", "id": message.get("id"), **answer})
 
     def _render_pending(self) -> None:
+        self._rendering = bool(self._pending)
+        try:
+            self._render_all()
+        finally:
+            self._rendering = False
+
+    def _render_all(self) -> None:
         import json
 
-        for _ in range(len(self._pending)):
-            try:
-                raw = self._pending.popleft()
-            except IndexError:
-                return
+        while self._pending:
+            raw = self._pending.popleft()
             made = self._render(raw)
             if made is None:
                 continue
@@ -453,7 +487,6 @@ def _preload() -> None:
 def _keep_compiled() -> None:
     """Where bytecode is not written, compile the probe once, for all later starts."""
     import importlib.util
-    import sys
 
     if not sys.dont_write_bytecode:
         return

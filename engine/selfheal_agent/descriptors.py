@@ -12,11 +12,14 @@ import sys
 import time
 from _thread import get_ident
 from collections import Counter, deque
-from typing import Any
 
 from selfheal_agent import frames, requests
 from selfheal_agent.capture import Capture, thread_name
 from selfheal_agent.memory import descriptors_by_kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 RISE = 24
 """Descriptors above the lowest count of the last minute that start the closer look."""

@@ -11,10 +11,13 @@ import os
 import sys
 from itertools import islice
 from types import CodeType, FrameType, TracebackType
-from typing import Any
 
 from selfheal_agent import recording, texts
 from selfheal_agent.values import picture_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 MAX_FRAMES = 60
 LOCALS_FRAMES = 8

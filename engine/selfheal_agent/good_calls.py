@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType, TracebackType
-from typing import Any
 
 from selfheal_agent import recording, requests
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable
+    from typing import Any
 
 MAX_GOOD = 20
 """Good calls kept of each function."""

@@ -8,7 +8,10 @@ Two histograms merge by adding counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Mapping
 
 BASE = 1.08
 _SCALE = 1.0 / math.log(BASE)

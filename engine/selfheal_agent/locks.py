@@ -12,10 +12,13 @@ import ast
 import re
 import sys
 from types import FrameType
-from typing import Any
 
 from selfheal_agent import frames
 from selfheal_agent.values import instance_dict, type_dict_of, type_mro_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 _OWNER = re.compile(r"owner=(\d+)")
 _RLOCK = type(__import__("_thread").RLock())

@@ -12,10 +12,8 @@ import gc
 import os
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterator
 from itertools import islice
 from types import CellType, FunctionType, MethodType, ModuleType
-from typing import Any
 
 from selfheal_agent.frames import absolute, is_own
 from selfheal_agent.values import (
@@ -25,6 +23,11 @@ from selfheal_agent.values import (
     type_dict_of,
     type_module_of,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Iterator
+    from typing import Any
 
 MAX_VISITED = 60_000
 MAX_DEPTH = 6

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+
+from selfheal_agent import hooks, integrations, last_words
+from selfheal_agent.channel import Channel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Mapping
+    from typing import Any
+
+    from selfheal_agent import requests
+    from selfheal_agent.capture import Capture
 
 VERSION = 1
 
@@ -61,41 +71,52 @@ class _Probe:
     """Everything of one process."""
 
     def __init__(self, run_dir: str, name: str, project: str) -> None:
-        from selfheal_agent import frames, good_calls, requests
-        from selfheal_agent.capture import Capture
-
         self.run_dir = run_dir
         self.name = name
         self.project = project
         self.started_s = time.time()
-        frames.set_project(project)
-        self.totals = requests.Totals()
         self.channel = self._new_channel()
-        self.capture = Capture(self._put, good_calls.entry_arguments)
+        self._capture: Any = None
+        self._totals: Any = None
         self._stalls: Any = None
         self._descriptors: Any = None
         self._tasks: Any = None
         self._swapper: Any = None
         self._memory: Any = None
         self._holding = False
-        good_calls.install(self._put)
+
+    @property
+    def capture(self) -> Capture:
+        """Made with the first library or exception that needs it."""
+        if self._capture is None:
+            from selfheal_agent import frames, good_calls
+            from selfheal_agent.capture import Capture
+
+            frames.set_project(self.project)
+            good_calls.install(self._put)
+            self._capture = Capture(self._put, good_calls.entry_arguments)
+        made: Capture = self._capture
+        return made
+
+    @property
+    def totals(self) -> requests.Totals:
+        if self._totals is None:
+            from selfheal_agent import requests
+
+            self._totals = requests.Totals()
+        made: requests.Totals = self._totals
+        return made
 
     def _put(self, raw: Any) -> None:
         self.channel.put(raw)
 
-    def _new_channel(self) -> Any:
-        from selfheal_agent.channel import Channel
-
+    def _new_channel(self) -> Channel:
         return Channel(self.run_dir, self.hello, self.obey, self.render, self.tick)
 
     def start(self) -> None:
-        import atexit
-
-        from selfheal_agent import hooks, integrations, queues
-
         hooks.install()
-        integrations.install(self.capture)
-        queues.install()
+        integrations.install(lambda: self.capture)
+        last_words.install(lambda: self.capture, flush, goodbye)
         atexit.register(goodbye)
         self.channel.start()
 
@@ -109,19 +130,19 @@ class _Probe:
             self.channel.busy.release()
 
     def after_fork(self) -> None:
-        from selfheal_agent import good_calls, queues, requests
-
         self._holding = False
         self.channel.forget_after_fork()
         self.started_s = time.time()
-        requests.finished.clear()
-        requests.in_flight.clear()
-        self.totals = requests.Totals()
-        queues.forget()
-        good_calls.restore_all()
-        self.capture.reset()
-        self._stalls = None
-        self._memory = None
+        self._stalls = self._descriptors = self._tasks = self._memory = None
+        if self._capture is not None:
+            from selfheal_agent import good_calls, queues, requests
+
+            requests.finished.clear()
+            requests.in_flight.clear()
+            queues.forget()
+            good_calls.restore_all()
+            self._totals = None
+            self._capture.reset()
         self.channel = self._new_channel()
         self.channel.start()
 
@@ -129,15 +150,15 @@ class _Probe:
         if self.channel.pid != os.getpid():
             return
         try:
-            self.channel.put({"t": "stats", "session": os.getsid(0), **self.stats()})
+            if self._capture is not None and self.channel.serving:
+                self.channel.put({"t": "stats", "session": os.getsid(0), **self.stats()})
             self.channel.flush(1.0)
         finally:
             self.channel.close()
 
     # ------------------------------------------------------------ in the channel's thread
     def hello(self) -> dict[str, Any]:
-        from selfheal_agent import requests
-
+        requests = sys.modules.get("selfheal_agent.requests")
         return {
             "version": VERSION,
             "pid": os.getpid(),
@@ -149,7 +170,7 @@ class _Probe:
             "python_version": ".".join(str(part) for part in sys.version_info[:3]),
             "command": [str(arg) for arg in getattr(sys, "orig_argv", sys.argv)][:60],
             "started_s": self.started_s,
-            "framework": requests.framework,
+            "framework": getattr(requests, "framework", ""),
             "path": [entry for entry in sys.path if type(entry) is str][:60],
         }
 
@@ -157,7 +178,6 @@ class _Probe:
         """Once a second: totals, standing threads, counts of known crashes."""
         from selfheal_agent import good_calls
         from selfheal_agent.descriptors import DescriptorWatch
-        from selfheal_agent.integrations import runtime
         from selfheal_agent.stalls import StallWatch
         from selfheal_agent.tasks import TaskWatch
 
@@ -168,7 +188,8 @@ class _Probe:
             self._tasks = TaskWatch(self.capture)
         self._stalls.look()
         self._descriptors.look()
-        if runtime.loops:
+        runtime = sys.modules.get("selfheal_agent.integrations.runtime")
+        if runtime is not None and runtime.loops:
             self._tasks.look(list(runtime.loops))
         good_calls.expire()
         more = self.capture.unreported()

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import weakref
-from types import ModuleType
-from typing import Any
 
-from selfheal_agent import hooks
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
-_queues: weakref.WeakSet[Any] = weakref.WeakSet()
-_executors: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def install() -> None:
-    hooks.after_import("queue", _watch_queue)
-    hooks.after_import("asyncio.queues", _watch_asyncio_queue)
-    hooks.after_import("concurrent.futures.thread", _watch_threads)
-    hooks.after_import("concurrent.futures.process", _watch_processes)
+queues_made: weakref.WeakSet[Any] = weakref.WeakSet()
+executors_made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def depth() -> tuple[int, dict[str, int]]:
     """(all waiting items, by kind of queue). len() of built-in containers only."""
     by_kind = {"queue": 0, "executor": 0}
-    for queue in list(_queues):
+    for queue in list(queues_made):
         items = getattr(queue, "__dict__", {}).get("queue", None)
         if items is None:
             items = getattr(queue, "__dict__", {}).get("_queue", ())
         if type(items).__module__ in ("builtins", "collections"):
             by_kind["queue"] += len(items)
-    for executor in list(_executors):
+    for executor in list(executors_made):
         work = executor.__dict__.get("_work_queue")
         if work is not None:
             by_kind["executor"] += int(work.qsize())
@@ -41,7 +34,7 @@ def depth() -> tuple[int, dict[str, int]]:
 def pools() -> dict[str, float]:
     """Threads of the executors and how many of them are at work."""
     size = used = 0
-    for executor in list(_executors):
+    for executor in list(executors_made):
         state = executor.__dict__
         threads = state.get("_threads")
         idle = getattr(state.get("_idle_semaphore"), "_value", None)
@@ -53,11 +46,12 @@ def pools() -> dict[str, float]:
 
 def forget() -> None:
     """In a forked child: the parent's queues are not ours."""
-    _queues.clear()
-    _executors.clear()
+    queues_made.clear()
+    executors_made.clear()
 
 
-def _remember(cls: Any, into: weakref.WeakSet[Any]) -> None:
+def remember(cls: Any, into: weakref.WeakSet[Any]) -> None:
+    """From now on every new instance of a class of queues or executors is known."""
     original = cls.__init__
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
@@ -66,19 +60,3 @@ def _remember(cls: Any, into: weakref.WeakSet[Any]) -> None:
 
     __init__.__wrapped__ = original  # type: ignore[attr-defined]
     cls.__init__ = __init__
-
-
-def _watch_queue(module: ModuleType) -> None:
-    _remember(module.Queue, _queues)
-
-
-def _watch_asyncio_queue(module: ModuleType) -> None:
-    _remember(module.Queue, _queues)
-
-
-def _watch_threads(module: ModuleType) -> None:
-    _remember(module.ThreadPoolExecutor, _executors)
-
-
-def _watch_processes(module: ModuleType) -> None:
-    _remember(module.ProcessPoolExecutor, _executors)

@@ -15,14 +15,12 @@ object {"$": tag, ...}. Containers and objects are numbered in the order they be
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import math
-import pickle
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
-from typing import Any
 
 from selfheal_agent.values import (
     instance_dict,
@@ -31,6 +29,10 @@ from selfheal_agent.values import (
     type_mro_of,
     type_qualname_of,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 MAX_NODES = 20_000
 MAX_TEXT_BYTES = 262_144
@@ -147,7 +149,7 @@ class _Encoder:
     def _leaf(self, value: Any, cls: type) -> Any:
         if cls is bytes or cls is bytearray:
             self._count_text(len(value))
-            return {"$": cls.__name__, "v": base64.b64encode(value).decode("ascii")}
+            return {"$": cls.__name__, "v": _b64(value)}
         if cls is complex:
             return {"$": "complex", "v": [value.real, value.imag]}
         if value is Ellipsis or value is NotImplemented:
@@ -210,9 +212,11 @@ class _Encoder:
         ]
 
     def _pickled(self, value: Any) -> Any:
+        import pickle
+
         body = pickle.dumps(value, protocol=4)
         self._count_text(len(body))
-        return {"$": "pickle", "v": base64.b64encode(body).decode("ascii")}
+        return {"$": "pickle", "v": _b64(body)}
 
     def _object(self, value: Any, cls: type, depth: int) -> Any:
         mro = type_mro_of(cls)
@@ -271,6 +275,10 @@ def _is_plain_c_type(value: Any, cls: type) -> bool:
     if type_module_of(cls) == "numpy" and type_qualname_of(cls) == "ndarray":
         return str(value.dtype.kind) in "biufcSUMm"
     return type_module_of(cls) == "numpy" and type_qualname_of(cls) not in ("object_", "void")
+
+
+def _b64(body: bytes) -> str:
+    return binascii.b2a_base64(body, newline=False).decode("ascii")
 
 
 def _class_path(cls: type) -> list[str]:

@@ -11,11 +11,14 @@ import sys
 import time
 from _thread import get_ident
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any
 
 from selfheal_agent import histogram
 from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 MAX_BODY = 65_536
 MAX_ROUTES = 200

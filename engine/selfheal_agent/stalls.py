@@ -38,8 +38,6 @@ RISK_S = 30.0
 """A lock wait of this length alone makes a risk of 0.9; a cycle is 1."""
 
 
-
-
 class StallWatch:
     """Where each thread stood when it was last seen to move."""
 
@@ -47,6 +45,7 @@ class StallWatch:
         self._capture = capture
         self._totals = totals
         self._stood: dict[int, tuple[int, int, float]] = {}
+        self._explained: set[int] = set()
         self._inside: dict[int, tuple[int, float]] = {}
         self.risk = 0.0
         self.lock_waits: list[Wait] = []
@@ -74,6 +73,8 @@ class StallWatch:
         self.risk = self._risk(found)
         if found:
             self._report_deadlock(found, live)
+        # who waits for a lock is told by the lock, not as a slow request
+        self._explained = {wait.thread for wait in self.lock_waits if wait.held_by}
         self._look_at_loops(live)
         self._look_at_requests(live)
 
@@ -121,7 +122,7 @@ class StallWatch:
         self.stalled = 0
         for request in list(requests.in_flight.values()):
             running = now - request.started
-            if running < STALL_MIN_S:
+            if running < STALL_MIN_S or request.thread in self._explained:
                 continue
             frame = live.get(request.thread)
             self.stalled += request.stall_told
@@ -294,17 +295,25 @@ def describe_threads(watch: StallWatch | None) -> list[dict[str, Any]]:
     """Every thread but the probe's, as `model.WaitingThread` in JSON."""
     found = []
     by_lock = {wait.thread: wait for wait in watch.lock_waits} if watch is not None else {}
+    serving = {request.thread for request in list(requests.in_flight.values())}
     for ident, frame in sys._current_frames().items():
         if ident == get_ident():
             continue
         wait = by_lock.get(ident)
+        idle = wait is None and ident not in serving and _waits_for_work(frame)
         found.append(
             {
                 "name": thread_name_of(ident),
                 "frames": frames.take(frames.stack_entries(frame)[-12:]),
-                "stuck_s": watch.stuck_s(ident) if watch is not None else 0.0,
-                "waits_for": wait.what if wait is not None else "",
+                "stuck_s": watch.stuck_s(ident) if watch is not None and not idle else 0.0,
+                "waits_for": wait.what if wait is not None else "work (idle)" if idle else "",
                 "held_by": wait.held_by_name if wait is not None else "",
             }
         )
     return found
+
+
+def _waits_for_work(frame: FrameType) -> bool:
+    """Whether a thread rests in a library: in a queue, a selector, a sleep, an accept."""
+    code = frame.f_code
+    return not frames.is_own(code.co_filename) or code.co_name == "<module>"

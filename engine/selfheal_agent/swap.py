@@ -15,10 +15,13 @@ import os
 import sys
 import time
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
 
 from selfheal_agent import good_calls, texts
 from selfheal_agent.swapping import UnswappableError, check_same_shape, plan_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 
 class Swapper:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import ast
 import builtins
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 _KIND_FLAGS = 0x20 | 0x80 | 0x100 | 0x200
 

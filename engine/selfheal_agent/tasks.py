@@ -35,7 +35,6 @@ UNKNOWN_S = 15.0
 MAX_TASKS = 2_000
 
 
-
 class TaskWatch:
     """Places and dwell times; `look` is called by the probe's thread each second."""
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 import os
 import time
 from types import CodeType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 MAX_FILES = 60
 MAX_BYTES = 4_000_000

@@ -9,9 +9,12 @@ from __future__ import annotations
 import types
 from collections import deque
 from itertools import islice
-from typing import Any
 
 from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 MAX_TEXT = 200
 MAX_CHILDREN = 16

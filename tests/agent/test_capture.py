@@ -153,7 +153,7 @@ def test_errors_logged_in_an_except_block_bring_the_exception(
     from selfheal_agent.integrations import logs
 
     monkeypatch.setattr(logging.Logger, "handle", logging.Logger.handle)
-    logs._patch(logging, book.capture)
+    logs.patch_logging(logging, book.capture)
     shop = make_module(
         "crash_j",
         """

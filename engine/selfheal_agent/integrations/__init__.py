@@ -1,20 +1,64 @@
-"""What the probe adds to each library, right after the service imports it."""
+"""What the probe adds to each library, right after the service imports it.
+
+The table names our own function by module and name, so that nothing of ours is loaded for a
+library that the service does not use.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from selfheal_agent import hooks
-from selfheal_agent.capture import Capture
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from selfheal_agent.capture import Capture
+
+TABLE = (
+    ("logging", "logs", "patch_logging"),
+    ("threading", "runtime", "hook_threading"),
+    ("asyncio.base_events", "runtime", "hook_loop"),
+    ("asyncio.tasks", "runtime", "watch_tasks"),
+    ("queue", "waiting_lines", "watch_queue"),
+    ("asyncio.queues", "waiting_lines", "watch_queue"),
+    ("concurrent.futures.thread", "waiting_lines", "watch_threads"),
+    ("concurrent.futures.process", "waiting_lines", "watch_processes"),
+    ("flask.app", "web", "patch_flask"),
+    ("gunicorn.app.base", "web", "patch_gunicorn"),
+    ("gunicorn.app.wsgiapp", "web", "note_gunicorn_app"),
+    ("wsgiref.simple_server", "web", "patch_wsgiref"),
+    ("werkzeug.serving", "web", "patch_werkzeug"),
+    ("uvicorn.config", "asgi", "patch_uvicorn"),
+    ("hypercorn.utils", "asgi", "patch_hypercorn"),
+    ("starlette.applications", "asgi", "patch_starlette"),
+    ("starlette.middleware.errors", "asgi", "patch_errors"),
+    ("django.core.handlers.asgi", "asgi", "patch_django"),
+    ("django.core.handlers.exception", "asgi", "patch_django_errors"),
+    ("django.core.handlers.wsgi", "asgi", "patch_django_wsgi"),
+    ("http.server", "workers", "patch_http_server"),
+    ("socketserver", "workers", "patch_socketserver"),
+    ("celery.app.trace", "workers", "patch_celery"),
+    ("rq.worker", "workers", "patch_rq"),
+    ("concurrent.futures.thread", "workers", "patch_executor"),
+    ("concurrent.futures.process", "workers", "patch_transport"),
+    ("multiprocessing.pool", "workers", "patch_transport"),
+    ("multiprocessing.process", "workers", "patch_process"),
+)
+"""(library module, our module, our function)."""
 
 
-def install(capture: Capture) -> None:
-    """Register every integration; each runs only when its library is imported."""
-    from selfheal_agent.integrations import asgi, logs, runtime, web, workers
+def install(capture: Callable[[], Capture]) -> None:
+    """Register every integration; each is loaded only when its library is imported."""
 
-    for module, integration in (
-        *logs.integrations(capture),
-        *runtime.integrations(capture),
-        *web.integrations(capture),
-        *asgi.integrations(capture),
-        *workers.integrations(capture),
-    ):
-        hooks.after_import(module, integration)
+    def later(ours: str, name: str) -> Callable[[ModuleType], None]:
+        def integrate(module: ModuleType) -> None:
+            ours_loaded = import_module(f"selfheal_agent.integrations.{ours}")
+            getattr(ours_loaded, name)(module, capture())
+
+        return integrate
+
+    for library, ours, name in TABLE:
+        hooks.after_import(library, later(ours, name))

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
 
 from selfheal_agent import requests
 from selfheal_agent.capture import Capture
-from selfheal_agent.hooks import Integration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable
+    from typing import Any
 
 _SCOPE_FLAG = "selfheal.request"
-
-
-def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
-    yield "uvicorn.config", lambda module: _patch_uvicorn(module, capture)
-    yield "hypercorn.utils", lambda module: _patch_hypercorn(module, capture)
-    yield "starlette.applications", lambda module: _patch_starlette(module, capture)
-    yield "starlette.middleware.errors", lambda module: _patch_errors(module, capture)
-    yield "django.core.handlers.asgi", lambda module: _patch_django(module, capture)
-    yield "django.core.handlers.exception", lambda module: _patch_django_errors(module, capture)
-    yield "django.core.handlers.wsgi", lambda module: _patch_django_wsgi(module, capture)
 
 
 def wrap_asgi(
@@ -75,7 +67,7 @@ def wrap_asgi(
     return counted
 
 
-def _patch_uvicorn(module: Any, capture: Capture) -> None:
+def patch_uvicorn(module: Any, capture: Capture) -> None:
     original = module.Config.load
 
     def load(self: Any) -> Any:
@@ -105,7 +97,7 @@ def _innermost(app: Any) -> Any:
     return app
 
 
-def _patch_hypercorn(module: Any, capture: Capture) -> None:
+def patch_hypercorn(module: Any, capture: Capture) -> None:
     original = module.load_application
 
     def load_application(path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -132,7 +124,7 @@ def starlette_route(scope: dict[str, Any]) -> str:
     return f"{method} {requests.plain_path(path)}"
 
 
-def _patch_starlette(module: Any, capture: Capture) -> None:
+def patch_starlette(module: Any, capture: Capture) -> None:
     requests.framework = "starlette"
     original = module.Starlette.__call__
     calls: dict[int, Any] = {}
@@ -148,12 +140,12 @@ def _patch_starlette(module: Any, capture: Capture) -> None:
     module.Starlette.__call__ = __call__
 
 
-def _patch_errors(module: Any, capture: Capture) -> None:
+def patch_errors(module: Any, capture: Capture) -> None:
     """The middleware that turns an exception into a 500 page still raises it afterwards."""
     requests.framework = requests.framework or "starlette"
 
 
-def _patch_django(module: Any, capture: Capture) -> None:
+def patch_django(module: Any, capture: Capture) -> None:
     original = module.ASGIHandler.__call__
     calls: dict[int, Any] = {}
 
@@ -168,7 +160,7 @@ def _patch_django(module: Any, capture: Capture) -> None:
     module.ASGIHandler.__call__ = __call__
 
 
-def _patch_django_wsgi(module: Any, capture: Capture) -> None:
+def patch_django_wsgi(module: Any, capture: Capture) -> None:
     original = module.WSGIHandler.__call__
     calls: dict[int, Any] = {}
 
@@ -186,7 +178,7 @@ def _patch_django_wsgi(module: Any, capture: Capture) -> None:
 _django_requests: dict[int, Any] = {}
 
 
-def _patch_django_errors(module: Any, capture: Capture) -> None:
+def patch_django_errors(module: Any, capture: Capture) -> None:
     requests.framework = "django"
     original = module.response_for_exception
 

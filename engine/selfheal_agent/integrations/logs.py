@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 from selfheal_agent import frames, requests
 from selfheal_agent.capture import Capture, thread_name
-from selfheal_agent.hooks import Integration
 from selfheal_agent.scrub import scrub_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 ERROR = 40
 
 
-def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
-    yield "logging", lambda module: _patch(module, capture)
-
-
-def _patch(logging: ModuleType, capture: Capture) -> None:
+def patch_logging(logging: ModuleType, capture: Capture) -> None:
     original = logging.Logger.handle
 
     def handle(self: Any, record: Any) -> Any:

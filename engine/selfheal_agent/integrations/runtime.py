@@ -1,58 +1,21 @@
-"""The interpreter's own ways to report an exception: the hooks of sys, threading and asyncio."""
+"""What threading and asyncio do with an exception that nobody handled."""
 
 from __future__ import annotations
 
-import os
-import sys
 import weakref
-from collections.abc import Iterator
-from typing import Any
 
 from selfheal_agent import requests
 from selfheal_agent.capture import Capture
-from selfheal_agent.hooks import Integration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 loops: weakref.WeakSet[Any] = weakref.WeakSet()
 """Event loops that run or ran."""
 
 
-def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
-    _hook_sys(capture)
-    yield "threading", lambda module: _hook_threading(module, capture)
-    yield "asyncio.base_events", lambda module: _hook_loop(module, capture)
-    yield "asyncio.tasks", requests.watch_asyncio
-
-
-def _hook_sys(capture: Capture) -> None:
-    before = sys.excepthook
-
-    def excepthook(cls: Any, exc: Any, tb: Any) -> Any:
-        from selfheal_agent import probe
-
-        capture.exception(exc, "excepthook", tb=tb)
-        probe.flush(0.5)
-        return before(cls, exc, tb)
-
-    sys.excepthook = excepthook
-    unraisable_before = sys.unraisablehook
-
-    def unraisablehook(unraisable: Any) -> Any:
-        capture.exception(unraisable.exc_value, "unraisable", tb=unraisable.exc_traceback)
-        return unraisable_before(unraisable)
-
-    sys.unraisablehook = unraisablehook
-    exit_now = os._exit
-
-    def _exit(status: int) -> Any:
-        from selfheal_agent import probe
-
-        probe.goodbye()
-        exit_now(status)
-
-    os._exit = _exit
-
-
-def _hook_threading(threading: Any, capture: Capture) -> None:
+def hook_threading(threading: Any, capture: Capture) -> None:
     before = threading.excepthook
 
     def excepthook(args: Any) -> Any:
@@ -62,7 +25,12 @@ def _hook_threading(threading: Any, capture: Capture) -> None:
     threading.excepthook = excepthook
 
 
-def _hook_loop(base_events: Any, capture: Capture) -> None:
+def watch_tasks(module: Any, _capture: Capture) -> None:
+    """From now on requests are kept by task where a loop runs."""
+    requests.watch_asyncio(module)
+
+
+def hook_loop(base_events: Any, capture: Capture) -> None:
     original = base_events.BaseEventLoop.call_exception_handler
 
     def call_exception_handler(self: Any, context: Any) -> Any:

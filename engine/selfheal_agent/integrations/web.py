@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
 
 from selfheal_agent import requests
 from selfheal_agent.capture import Capture
-from selfheal_agent.hooks import Integration
 
-
-def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
-    yield "flask.app", lambda module: _patch_flask(module, capture)
-    yield "gunicorn.app.base", lambda module: _patch_gunicorn(module, capture)
-    yield "gunicorn.app.wsgiapp", _note_gunicorn_app
-    yield "wsgiref.simple_server", lambda module: _patch_wsgiref(module, capture)
-    yield "werkzeug.serving", lambda module: _patch_werkzeug(module, capture)
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable
+    from typing import Any
 
 
 def _reporter(capture: Capture) -> Callable[[BaseException], None]:
@@ -26,7 +20,7 @@ def _reporter(capture: Capture) -> Callable[[BaseException], None]:
     return report
 
 
-def _patch_flask(module: ModuleType, capture: Capture) -> None:
+def patch_flask(module: ModuleType, capture: Capture) -> None:
     requests.framework = "flask"
     flask = module.Flask
     original, handle = flask.wsgi_app, flask.handle_exception
@@ -58,7 +52,7 @@ def _flask_route(environ: dict[str, Any]) -> str:
     return f"{method} (no route)"
 
 
-def _patch_gunicorn(module: ModuleType, capture: Capture) -> None:
+def patch_gunicorn(module: ModuleType, capture: Capture) -> None:
     original = module.BaseApplication.wsgi
 
     def wsgi(self: Any) -> Any:
@@ -72,7 +66,7 @@ def _patch_gunicorn(module: ModuleType, capture: Capture) -> None:
     module.BaseApplication.wsgi = wsgi
 
 
-def _note_gunicorn_app(module: ModuleType) -> None:
+def note_gunicorn_app(module: ModuleType, _capture: Capture) -> None:
     original = module.WSGIApplication.load_wsgiapp
 
     def load_wsgiapp(self: Any) -> Any:
@@ -84,7 +78,7 @@ def _note_gunicorn_app(module: ModuleType) -> None:
     module.WSGIApplication.load_wsgiapp = load_wsgiapp
 
 
-def _patch_wsgiref(module: ModuleType, capture: Capture) -> None:
+def patch_wsgiref(module: ModuleType, capture: Capture) -> None:
     original = module.WSGIServer.set_app
 
     def set_app(self: Any, application: Any) -> Any:
@@ -95,7 +89,7 @@ def _patch_wsgiref(module: ModuleType, capture: Capture) -> None:
     module.WSGIServer.set_app = set_app
 
 
-def _patch_werkzeug(module: ModuleType, capture: Capture) -> None:
+def patch_werkzeug(module: ModuleType, capture: Capture) -> None:
     original = module.BaseWSGIServer.__init__
 
     def __init__(self: Any, host: Any, port: Any, app: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807

@@ -6,23 +6,13 @@ What runs a job counts as a request of its own, named by the job.
 from __future__ import annotations
 
 from _thread import get_ident
-from collections.abc import Iterator
-from typing import Any
 
 from selfheal_agent import requests
 from selfheal_agent.capture import Capture
-from selfheal_agent.hooks import Integration
 
-
-def integrations(capture: Capture) -> Iterator[tuple[str, Integration]]:
-    yield "http.server", lambda module: _patch_http_server(module, capture)
-    yield "socketserver", lambda module: _patch_socketserver(module, capture)
-    yield "celery.app.trace", lambda module: _patch_celery(module, capture)
-    yield "rq.worker", lambda module: _patch_rq(module, capture)
-    yield "concurrent.futures.thread", lambda module: _patch_executor(module, capture)
-    yield "concurrent.futures.process", lambda module: _patch_transport(module, capture)
-    yield "multiprocessing.pool", lambda module: _patch_transport(module, capture)
-    yield "multiprocessing.process", lambda module: _patch_process(module, capture)
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from typing import Any
 
 
 def _begin(kind: str, route: str) -> requests.InFlight:
@@ -32,7 +22,7 @@ def _begin(kind: str, route: str) -> requests.InFlight:
     return request
 
 
-def _patch_http_server(module: Any, capture: Capture) -> None:
+def patch_http_server(module: Any, capture: Capture) -> None:
     handler = module.BaseHTTPRequestHandler
     parse, answer, handle = handler.parse_request, handler.send_response, handler.handle_one_request
 
@@ -87,7 +77,7 @@ def _is_wsgi(handler: Any) -> bool:
     return hasattr(handler, "get_environ") or hasattr(handler, "make_environ")
 
 
-def _patch_socketserver(module: Any, capture: Capture) -> None:
+def patch_socketserver(module: Any, capture: Capture) -> None:
     import sys
 
     original = module.BaseServer.handle_error
@@ -99,7 +89,7 @@ def _patch_socketserver(module: Any, capture: Capture) -> None:
     module.BaseServer.handle_error = handle_error
 
 
-def _patch_celery(module: Any, capture: Capture) -> None:
+def patch_celery(module: Any, capture: Capture) -> None:
     requests.framework = "celery"
     original = module.build_tracer
 
@@ -128,7 +118,7 @@ def _patch_celery(module: Any, capture: Capture) -> None:
     module.TraceInfo.handle_failure = handle_failure
 
 
-def _patch_rq(module: Any, capture: Capture) -> None:
+def patch_rq(module: Any, capture: Capture) -> None:
     requests.framework = "rq"
     worker = getattr(module, "BaseWorker", None) or module.Worker
     perform, fail = module.Worker.perform_job, worker.handle_exception
@@ -156,7 +146,7 @@ _MISTAKES = (TypeError, AttributeError, LookupError, NameError, ArithmeticError,
 """Bugs whoever asks for the future's result; other errors may be an answer that is expected."""
 
 
-def _patch_executor(module: Any, capture: Capture) -> None:
+def patch_executor(module: Any, capture: Capture) -> None:
     original = module._WorkItem.run
 
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -170,7 +160,7 @@ def _patch_executor(module: Any, capture: Capture) -> None:
     module._WorkItem.run = run
 
 
-def _patch_transport(module: Any, capture: Capture) -> None:
+def patch_transport(module: Any, capture: Capture) -> None:
     """Exceptions that a worker process sends home lose their frames on the way."""
     name = "_ExceptionWithTraceback"
     cls = getattr(module, name, None) or getattr(module, "ExceptionWithTraceback", None)
@@ -186,7 +176,7 @@ def _patch_transport(module: Any, capture: Capture) -> None:
     cls.__init__ = __init__
 
 
-def _patch_process(module: Any, capture: Capture) -> None:
+def patch_process(module: Any, capture: Capture) -> None:
     """A child process whose target raises prints the traceback itself and exits."""
     original = module.BaseProcess.run
 
