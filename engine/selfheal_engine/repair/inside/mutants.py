@@ -1,0 +1,222 @@
+"""Mutants against tests: screened together, then each in a fork; whole files in an import hook.
+
+Runs inside the sandbox: standard library only, Python 3.9 and later.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.abc
+import os
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfheal_engine.repair.inside.collecting import with_items
+    from selfheal_engine.repair.inside.exchanging import place, running_functions
+    from selfheal_engine.repair.inside.forks import Channel, in_fork
+else:
+    from collecting import with_items
+    from exchanging import place, running_functions
+    from forks import Channel, in_fork
+
+Job = dict[str, Any]
+Answer = dict[str, Any]
+Mutant = dict[str, Any]
+Running = dict[str, list[types.FunctionType]]
+
+
+SCREENED_TOGETHER = 100
+
+
+class MutantRun:
+    """Puts one mutant in place and runs the tests until one fails."""
+
+    def __init__(
+        self, items: Any, mutant: Mutant, tests: list[str], job: Job, running: Running
+    ) -> None:
+        self.items, self.mutant, self.tests, self.root = items, mutant, tests, job["root"]
+        self.limits, self.limit_s, self.running = job["limits"], job["test_limit_s"], running
+        self.done = 0
+
+    def __call__(self) -> Answer:
+        if not place(self.mutant, self.root, self.running):
+            return {"outcome": "unplaced", "passed": 0}
+        signal.signal(signal.SIGVTALRM, signal.getsignal(signal.SIGUSR1))
+        for name in self.tests:
+            # processor time, so that a loaded machine changes no verdict
+            signal.setitimer(signal.ITIMER_VIRTUAL, self.limits.get(name, self.limit_s))
+            if self.items.fails(name):
+                return {"outcome": "failed", "passed": self.done, "test": name}
+            self.done += 1
+        return {"outcome": "passed", "passed": self.done}
+
+    def partial(self) -> Answer:
+        name = self.tests[self.done] if self.done < len(self.tests) else ""
+        return {"outcome": "timeout", "passed": self.done, "test": name}
+
+
+class Screening:
+    """Runs one quick failing test on many mutants in one process, and tells which ones pass it.
+
+    The first mutant that loops or dies ends the process; those behind it get a new one.
+    """
+
+    def __init__(
+        self,
+        test: Callable[[], Any],
+        mutants: list[Mutant],
+        root: str,
+        running: Running,
+        limit_s: float,
+    ) -> None:
+        self.test, self.mutants, self.root = test, mutants, root
+        self.running, self.limit_s = running, limit_s
+        self.passed: list[int] = []
+        self.at = 0
+
+    def __call__(self) -> Answer:
+        signal.signal(signal.SIGVTALRM, signal.getsignal(signal.SIGUSR1))
+        for at, mutant in enumerate(self.mutants):
+            self.at = at
+            saved = self._functions_of(mutant)
+            signal.setitimer(signal.ITIMER_VIRTUAL, self.limit_s)
+            if self._passes(mutant):
+                self.passed.append(mutant["id"])
+            for function, code, defaults, keyword in saved:
+                function.__code__ = code
+                function.__defaults__, function.__kwdefaults__ = defaults, keyword
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        return {"outcome": "passed", "passed": self.passed, "at": len(self.mutants)}
+
+    def _passes(self, mutant: Mutant) -> bool:
+        try:
+            placed = place(mutant, self.root, self.running)
+            self.test()
+        except Exception:  # noqa: BLE001 - whatever it is, the test has failed
+            return False
+        return bool(placed)
+
+    def _functions_of(self, mutant: Mutant) -> list[tuple[Any, ...]]:
+        files = {os.path.join(self.root, part["file"]) for part in mutant["parts"]}
+        functions = [f for file in files for f in self.running.get(file, [])]
+        return [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
+
+    def partial(self) -> Answer:
+        return {"outcome": "timeout", "passed": self.passed, "at": self.at + 1}
+
+
+def screened(items: Any, job: Job, running: Running) -> Iterator[Mutant]:
+    """The mutants that pass the quickest failing test; all of them where it cannot be repeated."""
+    test = items.repeatable(job["failing"][0]) if job["failing"] else None
+    if test is None:
+        yield from job["mutants"]
+        return
+    mutants, at = job["mutants"], 0
+    limit = job["limits"].get(job["failing"][0], job["test_limit_s"])
+    while at < len(mutants):
+        batch = mutants[at : at + SCREENED_TOGETHER]
+        work = Screening(test, batch, job["root"], running, limit)
+        wall = 2.0 + 4 * limit + 0.05 * len(batch)
+        answer, _ = in_fork(work, wall, job["memory_bytes"])
+        passed = set(answer.get("passed") or ())
+        # a process that died said nothing: its mutants are tried one by one
+        done = answer.get("at") or len(batch)
+        for mutant in batch[:done]:
+            if "at" not in answer or mutant["id"] in passed:
+                yield mutant
+            else:
+                yield {"id": mutant["id"], "screened": True}
+        at += done
+
+
+def run_mutants(job: Job, items: Any, channel: Channel) -> None:
+    limits = job["limits"]
+    running = running_functions(job["root"].rstrip("/") + "/")
+    gc.collect()
+    gc.freeze()
+    started = os.times()
+    for mutant in screened(items, job, running):
+        now = os.times()
+        if sum(now[:4]) - sum(started[:4]) > job["cpu_s"]:
+            return
+        if mutant.get("screened"):
+            channel.say(what="mutant", id=mutant["id"], outcome="failed", seconds=0.0)
+            continue
+        tests = [t for t in mutant.get("tests") or job["tests"] if t in items.items]
+        limit = sum(limits.get(t, job["test_limit_s"]) for t in tests) + 0.5
+        answer: Answer = {"outcome": "passed"}
+        seconds = 0.0
+        # the failing tests first; then all in their own order, for tests may lean on each other
+        for some in ([t for t in tests if t in job["failing"]], tests):
+            if answer["outcome"] == "passed" and some:
+                work = MutantRun(items, mutant, some, job, running)
+                answer, took = in_fork(work, min(job["limit_s"], limit), job["memory_bytes"])
+                seconds += took
+        channel.say(what="mutant", id=mutant["id"], seconds=seconds, **answer)
+
+
+class Overlay(importlib.abc.MetaPathFinder):
+    """Imports project modules from texts instead of the files."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.texts = texts
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        for finder in sys.meta_path:
+            if finder is self or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is None:
+                continue
+            if spec.origin in self.texts and hasattr(spec.loader, "get_code"):
+                spec.loader = Loader(spec.loader, self.texts[spec.origin])
+            return spec
+        return None
+
+
+class Loader(importlib.abc.Loader):
+    def __init__(self, inner: Any, text: str) -> None:
+        self.inner, self.text = inner, text
+
+    def create_module(self, spec: Any) -> None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        exec(compile(self.text, self.inner.path, "exec", dont_inherit=True), module.__dict__)
+
+
+class WholeFileRun:
+    """Collects anew with a mutant's whole files in place, for changes outside of functions."""
+
+    def __init__(self, job: Job, mutant: Mutant) -> None:
+        self.job, self.mutant = job, mutant
+        self.answer: Answer = {"outcome": "died", "passed": 0}
+
+    def __call__(self) -> Answer:
+        texts = {os.path.join(self.job["root"], f): t for f, t in self.mutant["files"].items()}
+        sys.meta_path.insert(0, Overlay(texts))
+        with_items(self.job, self._work)
+        return self.answer
+
+    def _work(self, items: Any) -> None:
+        done = 0
+        tests = self.mutant.get("tests") or self.job["tests"]
+        for name in tests:
+            if name not in items.items or items.fails(name):
+                self.answer = {"outcome": "failed", "passed": done, "test": name}
+                return
+            done += 1
+        self.answer = {"outcome": "passed", "passed": done}
+
+    def partial(self) -> Answer:
+        return dict(self.answer, outcome="timeout")
+
+
+def run_whole_files(job: Job, channel: Channel) -> None:
+    for mutant in job["whole_files"]:
+        answer, seconds = in_fork(WholeFileRun(job, mutant), job["limit_s"], job["memory_bytes"])
+        channel.say(what="mutant", id=mutant["id"], seconds=seconds, **answer)
