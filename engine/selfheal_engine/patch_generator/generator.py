@@ -8,7 +8,9 @@ tests and replays can tell apart, so they come last and weigh less.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from selfheal_engine.config import Settings
 from selfheal_engine.diagnosis.diagnosing import Findings, examine
@@ -17,6 +19,7 @@ from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Candidate, Diagnosis, Frame, Occurrence
 from selfheal_engine.patch_generator.conventions import Conventions, is_test
+from selfheal_engine.patch_generator.external import ProposerError, proposed
 from selfheal_engine.patch_generator.mutations import mutations_of
 from selfheal_engine.patch_generator.priors import Priors, prior_of
 from selfheal_engine.patch_generator.rewriting import RewriteError
@@ -69,15 +72,28 @@ class PatchGenerator:
         findings = examine(occurrence, self.sources)
         seen: set[str] = set()
         given = 0
-        for scored in self._ordered(occurrence, diagnosis, findings):
+        for candidate in self._all(occurrence, diagnosis, findings):
             if given >= limit:
                 return
-            candidate = self._write(scored, occurrence)
-            if candidate is None or content_hash(dict(candidate.files)) in seen:
+            if content_hash(dict(candidate.files)) in seen:
                 continue
             seen.add(content_hash(dict(candidate.files)))
             given += 1
             yield candidate
+
+    def _all(
+        self, occurrence: Occurrence, diagnosis: Diagnosis, findings: Findings
+    ) -> Iterator[Candidate]:
+        """Our own first three, then those of the external proposer, then the rest."""
+        own = self._ordered(occurrence, diagnosis, findings)
+        written = (self._write(scored, occurrence) for scored in own)
+        ours = (candidate for candidate in written if candidate is not None)
+        yield from islice(ours, 3)
+        if self.settings.proposer:
+            # a proposer that fails must not cost our own patches
+            with suppress(ProposerError):
+                yield from proposed(occurrence, diagnosis, self.sources, self.settings)
+        yield from ours
 
     def _ordered(
         self, occurrence: Occurrence, diagnosis: Diagnosis, findings: Findings
