@@ -36,6 +36,8 @@ LOOK_EVERY_S = 0.05
 CHANGED_AT_MOST = 400
 DEEPEST = 3000
 """Characters of a path; what lies deeper was made to be in the way."""
+TOO_LARGE = "disk: the run used up the space that a sandbox has"
+ENGINE_GONE = "the engine went away"
 _READ_SEARCH = 2
 _PR_CAP_AMBIENT, _RAISE, _PR_SET_KEEPCAPS = 47, 2, 8
 
@@ -54,7 +56,8 @@ def main(descriptor: int) -> int:
         before = furnish(spec)
         status, why = supervise(spec)
         if why:
-            print(json.dumps({"stage": "failed", "why": why}), file=report)
+            stage = "stopped" if why in (TOO_LARGE, ENGINE_GONE) else "failed"
+            print(json.dumps({"stage": stage, "why": why}), file=report)
         else:
             code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
             found = changed(folder, before, spec["files"]) if before is not None else []
@@ -167,10 +170,10 @@ def supervise(spec: dict[str, Any]) -> tuple[int, str]:
         if time.monotonic() >= next_look:
             begun = time.monotonic()
             if too_large(spec):
-                return 0, "disk: the run used up the space that a sandbox has"
+                return 0, TOO_LARGE
             next_look = time.monotonic() + max(LOOK_EVERY_S, 10 * (time.monotonic() - begun))
         time.sleep(0.005)
-    return 0, "the engine went away"
+    return 0, ENGINE_GONE
 
 
 def shut_in(spec: dict[str, Any]) -> None:

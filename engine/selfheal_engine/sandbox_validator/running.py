@@ -189,7 +189,8 @@ class Walled:
             return Run(-signal.SIGKILL, out, err, seconds, timed_out=True, changed=changed)
         why = self.stopped_for or _fault(facts, err)
         if why:
-            ran = bool(self.stopped_for) or "exit-code" in facts
+            stopped = bool(self.stopped_for) or facts.get("stage") == "stopped"
+            ran = stopped or "exit-code" in facts
             return Run(-1, out, err, seconds, infrastructure=why, changed=changed, ran=ran)
         code = int(facts["exit-code"])
         return Run(128 - code if code > 128 else code, out, err, seconds, changed=changed)
@@ -199,6 +200,8 @@ def _fault(facts: dict[str, Any], err: bytes) -> str:
     """What failed of the wall itself, "" when the command ran to an end of its own."""
     if facts.get("stage") == "failed":
         return f"the sandbox could not be built: {facts['why']}"
+    if facts.get("stage") == "stopped":
+        return str(facts["why"])
     if "exit-code" not in facts:
         last = err.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
         return f"the sandbox did not start the command: {last[0][:300]}"

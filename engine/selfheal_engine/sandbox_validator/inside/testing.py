@@ -19,6 +19,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -220,8 +221,7 @@ class PytestPlugin:
 
     def make(self, session: Any, mark: str) -> list[Any]:
         """Canary items of a module outside the project."""
-        folder = os.path.join("/tmp", "canary" + secrets.token_hex(8))
-        os.mkdir(folder)
+        folder = tempfile.mkdtemp(prefix="canary")
         path = os.path.join(folder, f"test_{mark}{secrets.token_hex(6)}.py")
         tests = canaries()
         with open(path, "w") as file:
