@@ -1,6 +1,7 @@
 """An external proposer: reads a brief on standard input, writes unified diffs as JSON.
 
-Try it with `proposer = "python docs/examples/proposer.py"` in the config file. It knows one trick, `mapping["key"]` becomes `mapping.get("key")` on the first suspect's line; put
+Try it with `proposer = "python docs/examples/proposer.py"` in the config file.
+It knows one trick, `mapping["key"]` becomes `mapping.get("key")` on the first suspect's line; put
 your model's command line where `suggest` is.
 """
 

@@ -57,7 +57,7 @@ def refusals(
     handler = conventions.is_handler(file, function)
     found = [
         *_donated(conventions, file, function, statuses, message, handler),
-        *_raised(conventions, file, function, message),
+        *_raised(conventions, file, function, message, statuses[0] // 100),
         *_own_errors(conventions, file, statuses, message, about),
     ]
     if handler:
@@ -73,10 +73,18 @@ def refusals(
 
 
 def _raised(
-    conventions: Conventions, file: SourceFile, function: Function | None, message: str
+    conventions: Conventions,
+    file: SourceFile,
+    function: Function | None,
+    message: str,
+    family: int,
 ) -> Iterator[Refusal]:
-    """The project's error as this function, or this file, raises it elsewhere."""
-    known = conventions.raised_in(file)
+    """The project's error as this function, or this file, raises it elsewhere.
+
+    `family` is 4 where the client is at fault and 5 where the server or its upstream is: the
+    one must not be told as the other.
+    """
+    known = [a for a in conventions.raised_in(file) if _family(a) == family]
     inside = [a for a in known if file.function_of(a.statement) is function]
     for rank, answer in enumerate([*inside, *(a for a in known if a not in inside)][:2]):
         code = _with_message(answer, message, conventions, file)
@@ -85,6 +93,17 @@ def _raised(
         name = code.removeprefix("raise ").partition("(")[0]
         weight = (1.55 if answer in inside else 1.15) - 0.1 * rank
         yield Refusal(code, (), answer.status, f"raise {name}", weight)
+
+
+_SERVER_WORDS = ("upstream", "unavailable", "gateway", "backend", "timeout", "busy", "overload")
+
+
+def _family(answer: Answer) -> int:
+    """4 or 5: by the answer's status, else by what its error's name says."""
+    if answer.status:
+        return answer.status // 100
+    name = answer.text.partition("(")[0].lower()
+    return 5 if any(word in name for word in _SERVER_WORDS) else 4
 
 
 def _donated(

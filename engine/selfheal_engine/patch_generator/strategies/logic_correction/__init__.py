@@ -25,6 +25,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.near_names impo
 from selfheal_engine.patch_generator.strategies.logic_correction.ranges import (
     ClampRange,
     DefaultForEmpty,
+    FitBound,
     SplitOnce,
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.signatures import (
@@ -36,6 +37,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.signatures impo
 RULES: tuple[Rule, ...] = (
     GuardZero(),
     GuardEmpty(),
+    FitBound(),
     ClampRange(),
     DefaultForEmpty(),
     NearestKey(),

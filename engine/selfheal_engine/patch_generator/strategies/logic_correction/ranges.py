@@ -87,6 +87,72 @@ def _shift_of(scene: Scene, index: ast.expr, name: str) -> str:
     return ""
 
 
+class FitBound(Rule):
+    """Makes the condition that guards an index ask for the index that is really read."""
+
+    name = "fit_bound"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def f(rows=(1, 2), at=1):
+                    return rows[at + 1] if at < len(rows) else None
+                """,
+            after="""
+                def f(rows=(1, 2), at=1):
+                    return rows[at + 1] if at < len(rows) - 1 else None
+                """,
+        ),
+        Example(
+            before="""
+                def f(rows=(1, 2), at=2):
+                    while at <= len(rows):
+                        return rows[at]
+                """,
+            after="""
+                def f(rows=(1, 2), at=2):
+                    while at < len(rows):
+                        return rows[at]
+                """,
+        ),
+        Example(
+            before="""
+                def f(rows=()):
+                    return rows[0] if rows is not None else None
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if scene.exception != "IndexError" or not isinstance(node, ast.Subscript):
+            return
+        length = f"len({scene.text(node.value)})"
+        for outer in scene.file.ancestors(node):
+            if isinstance(outer, Function):
+                return
+            test = getattr(outer, "test", None)
+            for part in ast.walk(test) if isinstance(test, ast.expr) else ():
+                if not isinstance(part, ast.Compare) or len(part.ops) != 1:
+                    continue
+                left, right = part.left, part.comparators[0]
+                if scene.text(right) != length or not isinstance(left, ast.Name):
+                    continue
+                shift = _shift_of(scene, node.slice, left.id)
+                if isinstance(part.ops[0], ast.Lt) and shift:
+                    yield scene.draft(
+                        replace_expression(right, f"{EXPR}{shift}"),
+                        title=f"ask for {scene.text(left)} < {length}{shift}",
+                        weight=1.9,
+                    )
+                elif isinstance(part.ops[0], ast.LtE):
+                    yield scene.draft(
+                        replace_expression(part, f"{scene.text(left)} < {length}{shift}"),
+                        title=f"ask for {scene.text(left)} < {length}{shift}",
+                        weight=1.9,
+                    )
+
+
 class DefaultForEmpty(Rule):
     """Tells `max`, `min` and `next` what to give when there is nothing."""
 

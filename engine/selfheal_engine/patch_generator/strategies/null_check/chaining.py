@@ -9,6 +9,7 @@ from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.answers import import_own
 from selfheal_engine.patch_generator.edits import (
+    Edit,
     insert_before,
     replace_expression,
 )
@@ -66,6 +67,14 @@ class OptionalChain(Rule):
         edits = [replace_expression(whole, f"__expr__ if {text} is not None else None")]
         if site is not None and site.binding:
             edits += [insert_before(site.anchor, site.binding), *site.edits]
+        then = _then_optional(scene, whole)
+        if then is not None:
+            yield scene.draft(
+                *edits,
+                then,
+                title=f"None in place of `{scene.text(whole)}`, and of what is made of it",
+                weight=1.5,
+            )
         in_record = isinstance(parent, ast.Dict | ast.keyword)
         yield scene.draft(
             *edits,
@@ -86,6 +95,31 @@ def chain_of(scene: Scene, node: ast.AST) -> ast.AST:
         if not goes_on or parent is None:
             return whole
         whole = parent
+
+
+def _then_optional(scene: Scene, whole: ast.expr) -> Edit | None:
+    """The one later call that is given the variable now optional, made optional as well."""
+    statement, function = scene.statement, scene.function
+    if not isinstance(statement, ast.Assign) or statement.value is not whole or function is None:
+        return None
+    target = statement.targets[0]
+    if not isinstance(target, ast.Name):
+        return None
+    uses = [
+        n
+        for n in ast.walk(function)
+        if isinstance(n, ast.Name)
+        and n.id == target.id
+        and isinstance(n.ctx, ast.Load)
+        and n.lineno > statement.lineno
+    ]
+    parent = scene.file.parent(uses[0]) if len(uses) == 1 else None
+    if not isinstance(parent, ast.Call) or uses[0] not in parent.args:
+        return None
+    made = chain_of(scene, parent)
+    if isinstance(scene.file.parent(made), ast.Expr) or not isinstance(made, ast.expr):
+        return None
+    return replace_expression(made, f"__expr__ if {target.id} is not None else None")
 
 
 def _same_choice(scene: Scene, whole: ast.expr) -> str:
