@@ -25,6 +25,8 @@ FULL_FIRST = 2
 FULL_EVERY_S = 5.0
 FULL_PER_S = 20
 MAX_CHAIN = 5
+KEY_FRAMES = 12
+"""Innermost frames that tell one kind of crash from another."""
 _MARK = "__selfheal_seen__"
 _REMOTE = ("_RemoteTraceback", "RemoteTraceback")
 
@@ -38,13 +40,15 @@ _get_dict = BaseException.__dict__["__dict__"].__get__
 
 
 class _Kind:
-    __slots__ = ("count", "last_full", "number", "reported")
+    __slots__ = ("codes", "count", "last_full", "number", "reported")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.count = 0
         self.reported = 0
         self.last_full = 0.0
+        self.codes: list[CodeType] = []
+        """Kept alive, so that no other code takes over an id of the key."""
 
 
 class Capture:
@@ -102,13 +106,14 @@ class Capture:
         self.threads_died += kind == "thread_death"
         if not handled and not requests.serving():
             self.outside += 1
-        key = _key(type(exc), tb)
+        key, codes = _key(type(exc), tb)
         known = self._kinds.get(key)
         if known is None:
             if len(self._kinds) >= MAX_KINDS:
                 self.beyond += 1
                 return
             known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
+            known.codes = codes
         known.count += 1
         if not self._may_record(known):
             return
@@ -233,14 +238,21 @@ def finish(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _key(cls: type, tb: TracebackType | None) -> Any:
-    places: list[tuple[CodeType, int]] = []
-    while tb is not None and len(places) < 200:
+def _key(cls: type, tb: TracebackType | None) -> tuple[Any, list[CodeType]]:
+    """What a crash is looked up by, and the codes whose ids are part of it.
+
+    Codes count by identity: hashing one goes through its names and constants.
+    """
+    codes: list[CodeType] = []
+    places: list[int] = []
+    while tb is not None and len(codes) < 200:
         code = tb.tb_frame.f_code
         if not good_calls.is_shim(code):
-            places.append((code, tb.tb_lasti))
+            codes.append(code)
+            places.append(tb.tb_lasti)
         tb = tb.tb_next
-    return (cls, tuple(places[-12:]))
+    codes = codes[-KEY_FRAMES:]
+    return (cls, *map(id, codes), *places[-KEY_FRAMES:]), codes
 
 
 def _marked(exc: BaseException) -> bool:

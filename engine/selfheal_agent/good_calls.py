@@ -28,6 +28,10 @@ SPACING_S = 0.15
 """Good calls beyond the first five are at least this far apart."""
 WATCH_S = 120.0
 """A function is watched at most this long for its next crash."""
+WATCH_AFTER_CRASH_S = 30.0
+"""... and this long once that crash has been recorded."""
+HOPELESS_CALLS = 100
+"""Calls of which none ended well: there are no good ones to wait for."""
 MAX_FUNCTIONS = 12
 MAX_COST = 0.02
 """Share of wall time that encoding may take before entries are sampled more thinly."""
@@ -38,6 +42,7 @@ class Watched:
     """One function under watch."""
 
     __slots__ = (
+        "calls",
         "code",
         "crashed",
         "file",
@@ -45,6 +50,7 @@ class Watched:
         "good",
         "last_good_s",
         "name",
+        "shim",
         "since",
         "skip",
         "spent_s",
@@ -66,14 +72,17 @@ class Watched:
         self.twin.__kwdefaults__ = function.__kwdefaults__
         self.since = time.monotonic()
         self.good = 0
+        self.calls = 0
         self.last_good_s = 0.0
         self.spent_s = 0.0
         self.skip = 0
         self.crashed = False
+        self.shim: CodeType | None = None
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Called by the shim at entry: the ticket that `end` or a traceback reads."""
         now = time.monotonic()
+        self.calls += 1
         want_crash = not self.crashed
         want_good = self.good < MAX_GOOD and (self.good < 5 or now - self.last_good_s > SPACING_S)
         if not (want_crash or want_good):
@@ -115,7 +124,10 @@ class Watched:
 
 
 _by_function: dict[int, Watched] = {}
-_shim_codes: dict[CodeType, Watched] = {}
+_seen: dict[int, CodeType] = {}
+"""Codes that were watched enough: a crash does not start it again."""
+_shim_codes: dict[int, Watched] = {}
+"""By id of the shim's code, which `Watched` keeps alive; hashing a code is slow."""
 _put: Callable[[Any], None] | None = None
 
 
@@ -146,7 +158,7 @@ def watch(function: FunctionType) -> bool:
     code = function.__code__
     if id(function) in _by_function or len(_by_function) >= MAX_FUNCTIONS:
         return False
-    if code.co_flags & _SPECIAL or code in _shim_codes or code.co_name.startswith("<"):
+    if code.co_flags & _SPECIAL or id(code) in _shim_codes or code.co_name.startswith("<"):
         return False
     watched = Watched(function, getattr(code, "co_qualname", function.__qualname__))
     real: dict[Any, Any] = {
@@ -159,7 +171,8 @@ def watch(function: FunctionType) -> bool:
         for const in _shim.__code__.co_consts
     )
     shim = _shim.__code__.replace(co_consts=consts, co_freevars=code.co_freevars)
-    _shim_codes[shim] = watched
+    watched.shim = shim
+    _shim_codes[id(shim)] = watched
     _by_function[id(function)] = watched
     function.__dict__.setdefault("__wrapped__", watched.twin)  # what signature() looks at
     function.__code__ = shim
@@ -183,7 +196,7 @@ def restore_all() -> None:
 
 def original_code(function: FunctionType) -> CodeType:
     """The function's code as it was defined."""
-    watched = _shim_codes.get(function.__code__)
+    watched = _shim_codes.get(id(function.__code__))
     return function.__code__ if watched is None else watched.code
 
 
@@ -193,7 +206,7 @@ def is_twin(function: FunctionType) -> bool:
 
 
 def is_shim(code: CodeType) -> bool:
-    return code in _shim_codes
+    return id(code) in _shim_codes
 
 
 def entry_arguments(tb: TracebackType | None) -> dict[int, str] | None:
@@ -202,7 +215,7 @@ def entry_arguments(tb: TracebackType | None) -> dict[int, str] | None:
         return None
     found: dict[int, str] = {}
     while tb is not None and tb.tb_next is not None:
-        watched = _shim_codes.get(tb.tb_frame.f_code)
+        watched = _shim_codes.get(id(tb.tb_frame.f_code))
         if watched is not None:
             ticket = tb.tb_frame.f_locals.get("ticket")
             if type(ticket) is tuple:
@@ -215,7 +228,7 @@ def entry_arguments(tb: TracebackType | None) -> dict[int, str] | None:
 def entry_of_stack(frame: FrameType) -> str:
     """Arguments recorded at the entry of a live frame."""
     caller = frame.f_back
-    if caller is None or caller.f_code not in _shim_codes:
+    if caller is None or id(caller.f_code) not in _shim_codes:
         return ""
     ticket = caller.f_locals.get("ticket")
     return ticket[0] if type(ticket) is tuple else ""
@@ -236,7 +249,7 @@ def watch_codes(codes: list[tuple[CodeType, dict[str, Any]]]) -> int:
     """Watch the functions of a crash path; how many are watched now that were not."""
     count = 0
     for code, scope in codes:
-        if code in _shim_codes or code.co_name.startswith("<"):
+        if id(code) in _shim_codes or id(code) in _seen or code.co_name.startswith("<"):
             continue
         for function in find_functions(code, scope)[:2]:
             count += watch(function)
@@ -247,6 +260,9 @@ def expire() -> None:
     """Called by the probe's thread each second: functions that were watched enough go back."""
     now = time.monotonic()
     for watched in list(_by_function.values()):
-        done = watched.crashed and watched.good >= MAX_GOOD
-        if done or now - watched.since > WATCH_S:
+        seconds = now - watched.since
+        enough = watched.good >= MAX_GOOD or seconds > WATCH_AFTER_CRASH_S
+        hopeless = watched.good == 0 and watched.calls >= HOPELESS_CALLS
+        if (watched.crashed and (enough or hopeless)) or seconds > WATCH_S:
+            _seen[id(watched.code)] = watched.code
             restore(watched.function)

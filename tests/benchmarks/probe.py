@@ -163,7 +163,7 @@ def drive(port: int, path: str, count: int) -> None:
 
 
 def measure(venv: Path, requests: int, rounds: int) -> dict[str, dict[str, float]]:
-    """CPU microseconds of each kind of request and memory, by contender."""
+    """CPU microseconds of each kind of request and memory, by contender: the best of the rounds."""
     found: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -187,7 +187,7 @@ def measure(venv: Path, requests: int, rounds: int) -> dict[str, dict[str, float
         for service in services:
             found[service.name]["memory_mb"] = [service.memory_bytes() / 1e6]
     return {
-        contender: {label: statistics.median(values) for label, values in row.items()}
+        contender: {label: min(values) for label, values in row.items()}
         for contender, row in found.items()
     }
 

@@ -176,7 +176,7 @@ def test_a_request_far_beyond_its_own_distribution_is_reported_while_it_hangs(
 ) -> None:
     for _ in range(60):
         shop.get("/slow?s=0")
-    hanging = threading.Thread(target=shop.get, args=("/slow?s=8",), daemon=True)
+    hanging = threading.Thread(target=shop.get, args=("/slow?s=5",), daemon=True)
     hanging.start()
     shop.until(lambda: any(o.kind == "stall" for o in shop.seen))
     stall = next(o for o in shop.seen if o.kind == "stall")
@@ -187,7 +187,6 @@ def test_a_request_far_beyond_its_own_distribution_is_reported_while_it_hangs(
     assert crash.source_line.startswith("time.sleep")
     assert stall.durations_s
     assert max(stall.durations_s) < 1.0
-    hanging.join()
 
 
 def test_a_memory_report_names_the_line_and_the_holder(shop: Running) -> None:
