@@ -126,3 +126,15 @@ def test_a_broken_module_is_replayed_by_importing_it(tmp_path: Path) -> None:
     found = diagnosed(tmp_path, "def f()\n    return 1\n", kind="syntax")
     assert [r.kind for r in found.reproducers] == ["import"]
     assert found.reproducers[0].file == "example.py"
+
+
+def test_a_frame_of_older_code_is_found_on_its_new_line_or_said_to_be_gone(tmp_path: Path) -> None:
+    example = Example("def f(a=None):\n    return a.city\n")
+    project = project_of(example, tmp_path)
+    occurrence = occurrence_of(example, tmp_path)
+    (tmp_path / "example.py").write_text("X = 1\n\n\ndef f(a=None):\n    return a.city\n")
+    moved = diagnose(occurrence, project)
+    assert moved.failing_expression == "a.city"
+    assert moved.suspects[0].line == 5
+    (tmp_path / "example.py").write_text("def f(a=None):\n    return 1\n")
+    assert "older code" in diagnose(occurrence, project).summary

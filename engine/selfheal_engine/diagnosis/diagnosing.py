@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from selfheal_engine.diagnosis.bug_types import rank_types
@@ -43,7 +43,7 @@ def diagnose(
 
 def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None = None) -> Findings:
     """As `diagnose`, keeping the trees."""
-    own = own_frames(occurrence, sources)
+    own, stale = relocated(own_frames(occurrence, sources), sources)
     failure: Failure | None = None
     origin: tuple[Step, ...] = ()
     if own:
@@ -56,13 +56,14 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
     suspects = _suspects(occurrence, sources, own, failure, origin)
     if types[0][0] == "resource_cleanup":
         suspects = _with_takers(sources, suspects)
+    evidence += stale
     evidence += [f"{s.file}:{s.line} {s.reason}" for s in suspects if "commit" in s.reason][:2]
     last = origin[-1] if origin else None
     diagnosis = Diagnosis(
         bug_type=types[0][0],
         ranked_types=types,
         suspects=suspects,
-        summary=_summary(occurrence, failure, last),
+        summary=" ".join([_summary(occurrence, failure, last), *stale]),
         evidence=tuple(evidence),
         failing_expression=failure.text if failure is not None else "",
         none_origin=f"{last.file.path}:{last.line} {last.text}" if last is not None else "",
@@ -90,6 +91,33 @@ def own_frames(occurrence: Occurrence, sources: Sources) -> list[Frame]:
                 own.append(Frame(growth.file, growth.line, name, own=True))
         own.reverse()
     return own
+
+
+def relocated(own: Sequence[Frame], sources: Sources) -> tuple[list[Frame], list[str]]:
+    """The frames on the lines where their code stands now, and a sentence where it is gone.
+
+    A service that runs older code than the checkout reports lines of the older file.
+    """
+    found: list[Frame] = []
+    gone: list[str] = []
+    for frame in own:
+        file, wanted = sources.get(frame.file), frame.source_line.strip()
+        if file is None or not wanted or file.line(frame.line) == wanted:
+            found.append(frame)
+            continue
+        same = [n for n, text in enumerate(file.lines, 1) if text.strip() == wanted]
+        if not same:
+            gone.append(
+                f"Line {frame.line} of {file.path} is no longer what runs: the service has older "
+                "code, restart it before a patch is judged."
+            )
+            found.append(frame)
+            continue
+        line = min(same, key=lambda n: abs(n - frame.line))
+        shift = line - frame.line
+        end = frame.end_line + shift if frame.end_line is not None else None
+        found.append(replace(frame, line=line, end_line=end))
+    return found, gone[-1:]
 
 
 def _suspects(
