@@ -29,6 +29,8 @@ from selfheal_tui.demo.cases import Case, all_cases
 from tests.benchmarks._session import save
 from tests.zoo.judge import copy_of, judge_tree
 
+SEARCH_S = "45"
+"""Of that, what a tool may search, where it can be told: it must not be ended in the middle."""
 MOST_S = 60.0
 """Wall seconds that a tool gets for one service."""
 
@@ -78,7 +80,17 @@ class Row:
 def _autofixai(programs: Path, tree: Path, case: Case) -> list[list[str]]:
     tests = f"{programs}/python -B -m pytest -q -c {tree}/pytest.ini --rootdir {tree} {tree}/tests"
     command = f"env PYTHONPATH={tree} {tests} {tree}/visible"
-    return [[f"{programs}/autofix", case.truth.file, "--write", "--test-cmd", command]]
+    return [
+        [
+            f"{programs}/autofix",
+            case.truth.file,
+            "--write",
+            "--search-time",
+            SEARCH_S,
+            "--test-cmd",
+            command,
+        ]
+    ]
 
 
 def _autofix_engine(programs: Path, tree: Path, case: Case) -> list[list[str]]:
