@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,6 +70,8 @@ def play_under_the_app(
         *(*under.options, "--", *prepared.command),
     ]
     env = {**os.environ, **prepared.env, "SELFHEAL_RUN_DIR": str(folder / "run")}
+    # a benchmark that is told to end must still end what it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
     with log_file.open("wb") as log:
         app = subprocess.Popen(
