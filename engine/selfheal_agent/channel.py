@@ -30,7 +30,7 @@ _poll = select.poll
 _allocate_lock = _thread.allocate_lock
 _start_thread = _thread.start_new_thread
 _clock = time.monotonic
-_POLLIN, _POLLOUT = select.POLLIN, select.POLLOUT
+_POLLIN, _POLLOUT, _POLLNVAL = select.POLLIN, select.POLLOUT, select.POLLNVAL
 
 MAX_RING_BYTES = 2_000_000
 MAX_RING = 400
@@ -73,6 +73,8 @@ class Channel:
         self._clients: dict[int, _Client] = {}
         self._listener: Any = None
         self._asleep = self._rendering = False
+        self._wake_inodes = (-1, -1)
+        self._listener_inode = -1
         self._wake_r = self._wake_w = -1
         self.busy = _allocate_lock()
         """Held while the thread works: a fork waits for it, so that no lock is torn."""
@@ -99,11 +101,15 @@ class Channel:
 
     def start(self) -> None:
         """Start the thread (again, after a fork)."""
+        self._open_pipe()
+        self.started = True
+        _start_thread(self._run, ())
+
+    def _open_pipe(self) -> None:
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
-        self.started = True
-        _start_thread(self._run, ())
+        self._wake_inodes = (_inode(self._wake_r), _inode(self._wake_w))
 
     def flush(self, timeout_s: float) -> None:
         """Wait until what was handed over is sent or spooled; for the end of the process."""
@@ -178,8 +184,12 @@ class Channel:
             except OSError:
                 if self._stopping:
                     return
-                time.sleep(0.05)  # descriptors closed under us: look again below
+                time.sleep(0.05)
                 events = []
+            if any(event & _POLLNVAL for _, event in events):  # closed under us
+                events = []
+                with self.busy:
+                    self._check_listener()
             self._asleep = False
             with self.busy:
                 if self._stopping:
@@ -237,28 +247,28 @@ class Channel:
             listener.listen(8)
             listener.setblocking(False)
             self._listener = listener
+            self._listener_inode = _inode(listener.fileno())
             self._write_card()
         except OSError as why:
             self.problem = f"no socket in {self._folder}: {why.strerror}"
 
     def _check_listener(self) -> None:
         """Come back when a cleaner removed the socket or something closed our descriptors."""
+        for fd, client in list(self._clients.items()):
+            if _inode(fd) != client.inode:
+                client.socket.detach()  # the number may be somebody else's file by now
+                del self._clients[fd]
+        if (_inode(self._wake_r), _inode(self._wake_w)) != self._wake_inodes:
+            self._open_pipe()
         path = os.path.join(self._folder, f"{self.pid}.sock")
         if self._listener is not None:
-            try:
-                os.fstat(self._listener.fileno())
-                if os.path.exists(path):
-                    return
-            except OSError:
+            if _inode(self._listener.fileno()) != self._listener_inode:
                 self._listener.detach()
+            elif os.path.exists(path):
+                return
+            else:
+                self._listener.close()
         self._listener = None
-        try:
-            os.fstat(self._wake_r)
-            os.fstat(self._wake_w)
-        except OSError:
-            self._wake_r, self._wake_w = os.pipe()
-            os.set_blocking(self._wake_r, False)
-            os.set_blocking(self._wake_w, False)
         self._listen()
 
     def _write_card(self) -> None:
@@ -384,10 +394,11 @@ class Channel:
 class _Client:
     """One connected app."""
 
-    __slots__ = ("attached", "cursor", "gone", "inbox", "outbox", "owner", "pid", "socket")
+    __slots__ = ("attached", "cursor", "gone", "inbox", "inode", "outbox", "owner", "pid", "socket")
 
     def __init__(self, connection: Any, pid: int) -> None:
         self.socket = connection
+        self.inode = _inode(connection.fileno())
         self.pid = pid
         self.inbox = bytearray()
         self.outbox = bytearray()
@@ -459,6 +470,14 @@ class _short_path:  # noqa: N801 - reads as a function
     def __exit__(self, *_: object) -> None:
         if self._fd >= 0:
             os.close(self._fd)
+
+
+def _inode(fd: int) -> int:
+    """What a descriptor stands for; -1 when it is closed."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return -1
 
 
 def _preload() -> None:
