@@ -48,6 +48,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("jump", "f", "jump", "Jump to a part of the screen by one letter", EVERYWHERE, 92),
     Action("palette", "ctrl+p,colon", "commands", "Find any action by its name", EVERYWHERE),
     Action("next_theme", "ctrl+t", "theme", "Change the colours", EVERYWHERE),
+    Action("redraw", "ctrl+l", "redraw", "Draw the whole screen again", EVERYWHERE),
     Action("help", "question_mark,f1", "help", "Explain this screen and its keys", EVERYWHERE, 98),
     Action("leave", "q,ctrl+c,ctrl+q", "quit", "Leave; the service goes on", EVERYWHERE, 99),
     # ------------------------------------------------------------ dashboard

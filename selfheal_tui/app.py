@@ -292,6 +292,13 @@ class SelfhealApp(App[int]):
 
         self.push_screen(Jump(self.screen))
 
+    def action_redraw(self) -> None:
+        """Send every cell again, whatever the terminal shows."""
+        forget = getattr(self._driver, "forget", None)
+        if forget is not None:
+            forget()
+        self.screen.refresh()
+
     def action_palette(self) -> None:
         self.action_command_palette()
 
@@ -308,6 +315,7 @@ class SelfhealApp(App[int]):
             self.call_later(target.run_action, action.name)
 
     def on_resize(self, event: Resize) -> None:
+        self.action_redraw()
         tiny = is_tiny(event.size.width, event.size.height)
         if tiny and not isinstance(self.screen, Tiny):
             self.push_screen(Tiny())

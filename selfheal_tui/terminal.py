@@ -1,7 +1,8 @@
-"""A terminal that may vanish: the app must still end in order when its line drops.
+"""A terminal at the end of a line that may be slow, and may drop.
 
-Textual writes from a thread of its own; an error there would leave the app waiting for room
-in that thread's queue for ever, with the engine behind it.
+Only cells that change are sent (cells.py). And the app still ends in order when the line
+drops: Textual writes from a thread of its own; an error there would leave the app waiting
+for room in that thread's queue for ever, with the engine behind it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from typing import IO
 
 from textual.drivers.linux_driver import LinuxDriver
+
+from selfheal_tui.cells import CellMemory
 
 
 class SteadyFile:
@@ -41,11 +44,21 @@ class SteadyFile:
 
 
 class SteadyDriver(LinuxDriver):
-    """Textual's own driver, writing to a file that never fails."""
+    """Textual's own driver, writing no more than it must to a file that never fails."""
 
     _file: IO[str] | SteadyFile  # type: ignore[assignment]
 
     def start_application_mode(self) -> None:
         if not isinstance(self._file, SteadyFile):
             self._file = SteadyFile(self._file)
+        self._cells = CellMemory()
         super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def write(self, data: str) -> None:
+        reduced = self._cells.reduce(data)
+        if reduced:
+            super().write(reduced)
+
+    def forget(self) -> None:
+        """The terminal may show something else than was written to it."""
+        self._cells.forget()

@@ -97,13 +97,22 @@ async def test_the_theme_key_changes_the_colours() -> None:
         assert session.app.theme != before
 
 
+@covers("redraw")
+async def test_redrawing_repaints_the_whole_screen() -> None:
+    async with running() as session:
+        repainted: list[object] = []
+        session.app.screen.refresh = lambda *regions, **_: repainted.append(regions)  # type: ignore[method-assign,assignment,return-value]
+        await session.do("redraw")
+        assert repainted == [()]
+
+
 @covers("help", "help.back")
 async def test_help_explains_the_screen_it_was_opened_on() -> None:
     async with running() as session:
         await session.do("dashboard.review")
         await session.do("help")
         await session.sees("HELP review")
-        assert "Approve this patch, after one confirmation" in session.text()
+        await session.sees("Approve this patch, after one confirmation")
         await session.do("help.back")
         assert session.screen == "Review"
 
