@@ -53,13 +53,11 @@ def main() -> int:
     parser.add_argument("cases", type=Path)
     parser.add_argument("oracle", type=Path)
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--cpu", type=float, default=60.0, help="processor seconds for each bug")
+    parser.add_argument("--cpu", type=float, default=60.0, help="processor seconds a bug")
     options = parser.parse_args()
     names = options.only or sorted(p.parent.name for p in options.cases.glob("*/case.json"))
     first = among = 0
-    print(
-        f"{'bug':28} {'first':6} {'among':6} {'cpu s':>6} {'wall s':>6} {'tried':>6} {'plausible':>9}"
-    )
+    print(f"{'bug':28} {'first':6} {'among':6}  cpu s wall s  tried plausible")
     for name in names:
         started = time.monotonic()
         try:

@@ -169,7 +169,8 @@ def _interleavings(
                 continue
             if not _takes_locks(file, file.functions[frame.function]):
                 continue
-            if frame.function not in names:
+            # the same function twice, with other arguments, is how two locks are crossed
+            if (frame.function, frame.arguments) not in zip(names, arguments, strict=True):
                 names.append(frame.function)
                 arguments.append(frame.arguments)
                 module, path = module_name(frame, file.path), file.path

@@ -110,7 +110,8 @@ class BoundCache(Rule):
         if container is None or not is_lasting(scene, container):
             return
         made = made_at(scene, container)
-        if made is None or kind_of(made.value) not in ("dict", "OrderedDict", "defaultdict"):
+        kind = kind_of(made.value) if made is not None else ""
+        if made is None or kind not in ("dict", "OrderedDict", "defaultdict"):
             return
         text = scene.text(container)
         writers = [
@@ -131,6 +132,33 @@ class BoundCache(Rule):
             weight=1.3,
             explanation="The oldest entries go first; what is dropped is only computed again.",
         )
+        whole = f"if len({text}) >= {limit}:\n    {text}.clear()"
+        yield scene.draft(
+            *(insert_before(writer, whole) for writer in writers),
+            *edits,
+            title=f"start `{text}` anew when it is full",
+            weight=0.9,
+            explanation="Simple and bounded, at the price of a moment without the cache.",
+        )
+        if kind == "dict" and made.value is not None and len(writers) == 1:
+            keep = f"{text}.move_to_end({scene.text(key_of(writers[0]))})"
+            ordered = "OrderedDict()"
+            if isinstance(made.value, ast.Dict) and not made.value.keys:
+                evict = f"while len({text}) > {limit}:\n    {text}.popitem(last=False)"
+                yield scene.draft(
+                    replace_expression(made.value, ordered),
+                    add_import("from collections import OrderedDict"),
+                    insert_after(writers[0], f"{keep}\n{evict}"),
+                    *edits,
+                    title=f"keep the latest {ENTRIES if edits else limit} entries of `{text}`",
+                    weight=0.8,
+                )
+
+
+def key_of(writer: ast.Assign) -> ast.expr:
+    """The key under which a writer stores."""
+    target = next(t for t in writer.targets if isinstance(t, ast.Subscript))
+    return target.slice
 
 
 class BoundList(Rule):
