@@ -71,7 +71,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("reject", "r", "reject", "Reject it with a reason that is learned from", "review", 2),
     Action("defer", "d", "defer", "Decide later: it stays proposed", "review", 3),
     Action("dismiss_incident", "D", "dismiss", "Dismiss the incident: it is no bug", "review"),
-    Action("edit", "e", "edit", "Edit the patched file in $EDITOR, validate again", "review", 4),
+    Action("edit", "e", "edit", "Edit it in $EDITOR, then validate again", "review", 4),
     Action("write_test", "t", "write test", "Write the regression test as well", "review", 5),
     Action("export", "x", "export", "Export as a patch for git am", "review", 6),
     Action("copy", "y", "copy", "Copy the patch to the clipboard and a file", "review", 7),

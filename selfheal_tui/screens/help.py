@@ -115,7 +115,7 @@ def _table(entries: list[tuple[str, str]], width: int) -> list[Line]:
     wide = width >= 100
     cell = (width - 4) // 2 if wide else width - 2
     cells = [
-        line(("  ", "text"), (f"{keys:<12}", "key"), (f" {text}", "muted"))
+        line(("  ", "text"), (f"{keys:<10}", "key"), (f" {text}", "muted"))
         for keys, text in entries
     ]
     if not wide:
