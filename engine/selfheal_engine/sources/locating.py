@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -28,6 +28,8 @@ class Located:
     name: str
     project: str
     command: str
+    unit: str = ""
+    """The systemd unit that it was found by."""
 
 
 def locate(target: Target, settings: Settings) -> Located:
@@ -37,7 +39,7 @@ def locate(target: Target, settings: Settings) -> Located:
     if target.port:
         return _by_pid(_listener(target.port), settings)
     if target.unit:
-        return _by_pid(_main_pid(target.unit), settings)
+        return replace(_by_pid(_main_pid(target.unit), settings), unit=target.unit)
     return _by_pid(target.pid, settings)
 
 
