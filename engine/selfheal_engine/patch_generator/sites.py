@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from selfheal_engine.diagnosis.failure import parts_of
+from selfheal_engine.diagnosis.origin import calls_on_line
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import Edit, replace_expression
 from selfheal_engine.patch_generator.neutral_values import name_for
@@ -96,6 +97,30 @@ def in_loop(file: SourceFile, statement: ast.stmt) -> bool:
             return False
         if isinstance(outer, ast.For | ast.AsyncFor | ast.While):
             return True
+    return False
+
+
+def called_per_item(scene: Scene) -> bool:
+    """Whether the caller calls the failing function once for each item of a collection.
+
+    Refusing one item would then refuse them all.
+    """
+    own = scene.findings.own_frames
+    at = len(own) - 2 - scene.depth
+    if at < 0:
+        return False
+    caller = own[at]
+    if caller.function.endswith(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")):
+        return True
+    file = scene.sources.get(caller.file)
+    if file is None or scene.function is None:
+        return False
+    for call in calls_on_line(file, caller, scene.function.name):
+        for outer in file.ancestors(call):
+            if isinstance(outer, Function):
+                break
+            if isinstance(outer, (ast.For, ast.AsyncFor, *COMPREHENSIONS)):
+                return True
     return False
 
 

@@ -11,7 +11,7 @@ from selfheal_engine.patch_generator.edits import (
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import guard_site
+from selfheal_engine.patch_generator.sites import called_per_item, guard_site
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
 
 
@@ -80,6 +80,7 @@ class RefuseRequest(Rule):
         site = guard_site(scene, culprit)
         if site is None:
             return
+        fit = 0.55 if called_per_item(scene) else 1.0
         word = site.name.rpartition(".")[2].strip("_").replace("_", " ")
         looked_up = any(step.kind in ("returned", "missing_key") for step in scene.origin)
         part = "." in site.name or "[" in site.name
@@ -96,7 +97,7 @@ class RefuseRequest(Rule):
                 *site.edits,
                 *refusal.imports,
                 title=f"{refusal.title} when `{site.name}` is None",
-                weight=refusal.weight,
+                weight=refusal.weight * fit,
                 explanation=f"Who asks for what has no {word} gets an answer, not a crash.",
             )
 

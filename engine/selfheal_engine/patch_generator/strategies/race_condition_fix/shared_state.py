@@ -16,7 +16,7 @@ from selfheal_engine.patch_generator.edits import (
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.strategies.race_condition_fix.locking import STRATEGY
+from selfheal_engine.patch_generator.strategies.race_condition_fix.locking import MUTATES, STRATEGY
 
 KINDS = frozenset({"exception", "thread_death", "log", "deadlock", "stall"})
 
@@ -262,7 +262,8 @@ class GuardShared(Rule):
         if scene.exception != "RuntimeError" and not _threads_used(scene):
             return
         for shared in _shared_of(scene):
-            yield from self._guarded(scene, shared)
+            if _changes_later(scene, shared):
+                yield from self._guarded(scene, shared)
 
     def _guarded(self, scene: Scene, shared: str) -> Iterator[Draft]:
         file = scene.file
@@ -291,6 +292,26 @@ class GuardShared(Rule):
             explanation=f"`{shared}` is used by several threads; {len(users)} places touch it.",
             risk="medium",
         )
+
+
+def _changes_later(scene: Scene, shared: str) -> bool:
+    """Whether anything but the constructor changes the state: what never changes races nowhere."""
+    file = scene.file
+    for function in file.functions.values():
+        if function.name == "__init__":
+            continue
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
+                owner = node.value if isinstance(node, ast.Subscript) else node
+                if not isinstance(node.ctx, ast.Load) and file.segment(owner) == shared:
+                    return True
+            called = node.func if isinstance(node, ast.Call) else None
+            changes = isinstance(called, ast.Attribute) and called.attr in MUTATES
+            if changes and isinstance(called, ast.Attribute):
+                found = file.segment(called.value) == shared
+                if found:
+                    return True
+    return False
 
 
 def _threads_used(scene: Scene) -> bool:
