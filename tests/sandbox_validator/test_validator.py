@@ -118,6 +118,48 @@ def test_another_kind_of_result_than_good_calls_give_is_told(shop: Shop) -> None
     assert verdict.safety < good.safety
 
 
+def test_a_patch_that_runs_much_more_code_is_told_and_scored_lower(shop: Shop) -> None:
+    idle = "    for _ in range(200):\n        order['address']\n"
+    slow = ORDERS.replace(*FIX).replace("def label(order):\n", "def label(order):\n" + idle)
+    slow_verdict, good = shop.judge(
+        shop.candidate(slow, name="slow"), replace(shop.fixed(), id="good")
+    )
+    assert check(slow_verdict, "performance").status == "failed"
+    assert check(good, "performance").status == "passed"
+    assert (slow_verdict.safety or 0) < (good.safety or 0)
+
+
+def test_a_patch_that_keeps_what_it_is_given_is_told(shop: Shop) -> None:
+    hoard = ORDERS.replace(*FIX).replace(
+        "def label(order):\n", "_seen = []\n\n\ndef label(order):\n    _seen.append(order)\n"
+    )
+    verdict = shop.judge(shop.candidate(hoard))[0]
+    assert check(verdict, "memory").status == "failed"
+
+
+def test_a_refusal_that_the_project_catches_by_name_is_an_answer(make_shop: MakeShop) -> None:
+    handler = """\
+from errors import NoAddress
+from orders import label
+
+
+def show(order):
+    try:
+        return label(order)
+    except NoAddress:
+        return "-"
+"""
+    shop = make_shop({"errors.py": "class NoAddress(Exception):\n    pass\n", "pages.py": handler})
+    guard = FIX[1].replace('return ""', 'raise NoAddress("no address")')
+    refusing = "from errors import NoAddress\n\n" + ORDERS.replace(FIX[0], guard)
+    unknown = ORDERS.replace(FIX[0], guard.replace("NoAddress", "LookupError"))
+    good, bad = shop.judge(
+        shop.candidate(refusing, name="good"), shop.candidate(unknown, name="bad")
+    )
+    assert check(good, "reproducer").status == "passed", check(good, "reproducer")
+    assert check(bad, "reproducer").status == "failed"
+
+
 def test_verdicts_come_in_the_order_of_the_candidates(shop: Shop) -> None:
     names = [f"c{n}" for n in range(5)]
     heard: list[str] = []

@@ -56,6 +56,10 @@ class Baseline:
     """All of them, since what one writes the next may read."""
     batch: Outcome = field(default_factory=dict)
     """How the batch of good calls ended, and how long it took."""
+    cost: Outcome = field(default_factory=dict)
+    """What the good calls cost: bytecodes, CPU time, growth."""
+    caught: frozenset[str] = frozenset()
+    """Exception classes that the project catches by name: raising them is a refusal."""
     imports: bool = True
     libraries: tuple[str, ...] = ()
     """What the project had loaded besides its own modules when it was imported."""

@@ -8,12 +8,20 @@ from collections.abc import Iterable, Iterator
 
 from selfheal_engine.model import Candidate, Check, Occurrence, Reproducer
 from selfheal_engine.project import Project
-from selfheal_engine.sandbox_validator import replays
+from selfheal_engine.sandbox_validator import refusals, replays
 from selfheal_engine.sandbox_validator.baselines import Baseline
 from selfheal_engine.sandbox_validator.jobs import Outcome, Report
 from selfheal_engine.sandbox_validator.static_checks import original, python_files
 from selfheal_engine.sandbox_validator.test_runs import TestRun
 
+MORE_CODE = 0.10
+"""Share of further bytecodes on good calls that is told as slower."""
+FEW_BYTECODES = 40
+"""So many further bytecodes a call are a guard, whatever share of a short function they are."""
+SLOWER, SLOW_AT_LEAST_S = 3.0, 0.005
+"""CPU time is noisy: only a multiple of it counts, for what bytecodes do not show."""
+GROWTH_NOISE = {"bytes": 48.0, "descriptors": 0.2, "threads": 0.2}
+"""Growth a call that the allocator's own habits explain."""
 _JUDGES_SUFFIXES = (".py", ".ini", ".cfg", ".toml", ".pth")
 
 
@@ -39,7 +47,7 @@ def imports(report: Report, base: Baseline) -> Check:
     return Check("imports", "failed", f"importing fails: {seen.text}")
 
 
-def reproduced(report: Report, base: Baseline) -> Check | None:
+def reproduced(report: Report, base: Baseline, project: Project) -> Check | None:
     """The verdict of the replays: none of them may show any fault now.
 
     None when the bug is known by failing tests alone: these speak later.
@@ -58,6 +66,9 @@ def reproduced(report: Report, base: Baseline) -> Check | None:
         if not seen.known:
             details.append(f"{reproducer.kind}: {seen.text}")
             continue
+        if refusals.is_refusal(reproducer, outcome, base.caught, project):
+            refusal = f"refuses with {outcome['exception']}, which the project catches"
+            seen = replays.Fault(False, True, refusal)
         was = replays.fault(reproducer, before).text
         details.append(f"{reproducer.kind}: before {was}; after {seen.text or ended(outcome)}")
         decisive.append((reproducer.exact, seen))
@@ -100,6 +111,37 @@ def goods(report: Report, base: Baseline) -> Check:
         return Check("good_calls", "failed", text, count, details=tuple(differing))
     text = f"{len(base.goods)} recorded good calls give what they gave before"
     return Check("good_calls", "passed", text, len(base.goods))
+
+
+def cost(report: Report, base: Baseline) -> Iterator[Check]:
+    """Whether good calls run more code, or leave more behind, than they did."""
+    before, after = base.cost, report.outcome("cost")
+    if before.get("ended") != "returned" or after.get("ended") != "returned":
+        return
+    calls = int(after["calls"])
+    if calls != before["calls"]:
+        return
+    share = after["opcodes"] / max(1, before["opcodes"]) - 1
+    more = (after["opcodes"] - before["opcodes"]) / max(1, calls)
+    if more < FEW_BYTECODES:
+        share = min(share, MORE_CODE)
+    slower = after["cpu_s"] > SLOW_AT_LEAST_S and after["cpu_s"] > SLOWER * before["cpu_s"]
+    if share > MORE_CODE or slower:
+        how = f"{share:+.0%} bytecodes" if share > MORE_CODE else "several times the CPU time"
+        yield Check("performance", "failed", f"good calls take {how}", calls)
+    else:
+        yield Check("performance", "passed", f"good calls take {share:+.1%} bytecodes", calls)
+    growing = [
+        f"{slope:.3g} {what}"
+        for what, slope in sorted(after["slopes"].items())
+        if slope > before["slopes"].get(what, 0.0) + GROWTH_NOISE[what]
+    ]
+    if growing:
+        text = f"each good call leaves {', '.join(growing)} behind"
+        yield Check("memory", "failed", text, calls)
+    else:
+        text = "repeating good calls leaves nothing more behind than before"
+        yield Check("memory", "passed", text, calls)
 
 
 def shape(report: Report, base: Baseline, occurrence: Occurrence) -> Check | None:

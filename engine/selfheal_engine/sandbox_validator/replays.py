@@ -88,6 +88,14 @@ def batch(steps: Sequence[dict[str, Any]], before: Outcome | None) -> list[dict[
     return [{"id": "goods", "kind": "batch", "calls": list(steps), **limits_of("batch", before)}]
 
 
+def cost_step(goods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Counts and repeats the good calls that are calls of one function."""
+    calls = [step for step in goods if step["kind"] == "call"]
+    if not calls:
+        return []
+    return [{"id": "cost", "kind": "cost", "calls": calls, **limits_of("cost", None)}]
+
+
 def limits_of(kind: str, before: Outcome | None) -> dict[str, float]:
     """CPU seconds for a replay, twenty times what the unpatched tree took, and wall seconds.
 

@@ -24,6 +24,7 @@ from selfheal_engine.reflection_engine import review
 from selfheal_engine.sandbox_validator import (
     baselines,
     findings,
+    refusals,
     replays,
     scoring,
     static_checks,
@@ -112,6 +113,7 @@ class SandboxValidator:
         self.prepare()
         self._workshop.frozen = live_files(self.project.root)
         found = self._replay_baseline(diagnosis, occurrence)
+        found.caught = refusals.caught_names(self.project)
         found.command, found.tests = self._command, self._tests or Tests()
         self._warm_up(found.libraries)
         self._baseline = found
@@ -143,7 +145,8 @@ class SandboxValidator:
             if goods
             else None
         )
-        report = self._workshop.replay(self._job(goods, steps, ()), {})
+        measured = [*steps, *replays.cost_step(goods)]
+        report = self._workshop.replay(self._job(goods, measured, ()), {})
         again = twin.result() if twin else None
         imported = report.outcome("imports")
         found = Baseline(
@@ -165,6 +168,7 @@ class SandboxValidator:
                 found.reproducer_note = found.reproducer_note or note
         found.reproducers = tuple(shown)
         found.batch = report.outcome("goods")
+        found.cost = report.outcome("cost")
         for name in (str(step["id"]) for step in goods):
             outcome = report.outcome(name)
             twin_outcome = again.outcome(name) if again else outcome
@@ -238,6 +242,7 @@ class SandboxValidator:
         yield from self._replays(candidate, occurrence, wanted, ran)
         yield from self._own_tests(candidate, wanted, ran)
         yield findings.coverage(wanted, ran)
+        yield from self._measured(candidate)
 
     def _replays(
         self, candidate: Candidate, occurrence: Occurrence, wanted: Lines, ran: list[Lines]
@@ -256,7 +261,7 @@ class SandboxValidator:
             return
         ran += [r["outcome"].get("covered", {}) for r in report.records if "outcome" in r]
         yield findings.imports(report, base)
-        reproduced = findings.reproduced(report, base)
+        reproduced = findings.reproduced(report, base, self.project)
         if reproduced is not None:
             yield reproduced
         if base.goods:
@@ -266,6 +271,13 @@ class SandboxValidator:
         shape = findings.shape(report, base, occurrence)
         if shape is not None:
             yield shape
+
+    def _measured(self, candidate: Candidate) -> Iterator[Check]:
+        """What good calls cost with the patch; only survivors get so far."""
+        steps = replays.cost_step(self._baseline.good_steps)
+        if self._baseline.cost.get("ended") == "returned" and steps:
+            report = self._workshop.replay(self._job([], steps, ()), dict(candidate.files))
+            yield from findings.cost(report, self._baseline)
 
     def _job(
         self,
@@ -284,7 +296,10 @@ class SandboxValidator:
             modules=tuple(dict.fromkeys(filter(None, modules))),
             preload=tuple(dict.fromkeys(preload)),
             compile=tuple(changed),
-            steps=(*replays.batch(goods, self._baseline.batch), *run),
+            steps=(
+                *replays.batch(goods, self._baseline.batch),
+                *run,
+            ),
             cover=cover or {},
         )
 

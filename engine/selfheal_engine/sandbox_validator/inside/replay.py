@@ -112,7 +112,7 @@ def run_kind(step: Step, job: Job) -> Outcome:
         return {"ended": "returned", "each": {one["id"]: apart(one, job) for one in step["calls"]}}
     if kind == "call":
         return call(step, job)
-    if kind not in ("request", "statement", "growth", "stall", "interleaving"):
+    if kind not in ("request", "statement", "growth", "stall", "interleaving", "cost"):
         return {"ended": "unknown", "why": f"no way to replay a {kind}"}
     outcome: Outcome = import_here(kind).replay(step, job)
     return outcome
