@@ -17,7 +17,13 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from selfheal_engine.anomaly_detector.growth import Growth, Point, measure_growth, rises_evenly
+from selfheal_engine.anomaly_detector.growth import (
+    Growth,
+    Point,
+    floor_rise,
+    measure_growth,
+    rises_evenly,
+)
 from selfheal_engine.anomaly_detector.resources import RESOURCES, Resource
 from selfheal_engine.health_monitor.wording import describe_bytes, describe_duration
 from selfheal_engine.model import Sample
@@ -179,8 +185,9 @@ class _Track:
                 continue
             if not self._enough(points[-1][1] - points[-number][1], points[-number][1]):
                 continue  # the cheap question first
-            growth = measure_growth(list(points)[-number:])
-            if growth is None or not self._enough(growth.rise, points[-number][1]):
+            window = list(points)[-number:]
+            growth = measure_growth(window)
+            if growth is None or not self._enough(floor_rise(window), window[0][1]):
                 continue
             if growth.steady and not quiet:
                 return growth

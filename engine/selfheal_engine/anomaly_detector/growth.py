@@ -80,6 +80,16 @@ def measure_growth(points: Sequence[Point]) -> Growth | None:
     )
 
 
+def floor_rise(points: Sequence[Point]) -> float:
+    """Rise over the window by the lowest points of its first and last fifth.
+
+    The fifths' middles are four fifths of the window apart, hence the factor.
+    """
+    fifth = max(1, len(points) // 5)
+    first = min(h for _, h in points[:fifth])
+    return 1.25 * (min(h for _, h in points[-fifth:]) - first)
+
+
 def rises_evenly(points: Sequence[Point]) -> bool:
     """A straight climb, judged on a window too short for a test: both halves rise alike.
 
