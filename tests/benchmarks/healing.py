@@ -271,6 +271,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--healthy-s", type=float, default=120.0, help="0: leave them out")
     parser.add_argument("--no-zoo", action="store_true", help="the healthy services alone")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", help="folder in which the events with the app are kept")
     parser.add_argument("--json", default="healing", help="name of the result in bench-results")
     given = parser.parse_args(arguments)
     under = Under(given.approve, given.approve_floor, given.interval)
@@ -284,7 +285,8 @@ def main(arguments: list[str]) -> int:
     for case in [] if given.no_zoo else all_cases():
         if case.name in given.case or (not given.case and not case.bundled):
             with tempfile.TemporaryDirectory(prefix=f"heal-{case.name}-") as name:
-                result = heal(case, Path(name, "with"), under, given.seed, given.bug_after)
+                place = Path(given.keep or name, case.name)
+                result = heal(case, place, under, given.seed, given.bug_after)
                 result.down_alone_s = alone(case, Path(name, "alone"), given.seed, given.bug_after)
             healings.append(result)
             print_row(result)
