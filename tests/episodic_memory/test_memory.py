@@ -31,6 +31,22 @@ def test_an_episode_told_again_replaces_itself(memory: EpisodicMemory, episode) 
     assert [found.state for found in memory.episodes()] == ["rolled_back"]
 
 
+def test_what_another_process_adds_or_changes_is_seen(
+    memory: EpisodicMemory, episode, tmp_path: Path
+) -> None:
+    other = EpisodicMemory(tmp_path / "state")
+    memory.add(episode(1))
+    assert [found.number for found in other.episodes()] == [1]
+    other.add(episode(2, ended_s=9.0))
+    other.rolled_back("e1", "the error came back")
+    assert [(found.number, found.state) for found in memory.episodes()] == [
+        (1, "rolled_back"),
+        (2, "healed"),
+    ]
+    memory.prune(keep=1)
+    assert [found.number for found in other.episodes()] == [1]
+
+
 def test_episodes_are_newest_first_and_filtered_by_field(memory: EpisodicMemory, episode) -> None:
     for number in (1, 2, 3):
         memory.add(episode(number, ended_s=1000.0 + number, service="ab"[number % 2]))

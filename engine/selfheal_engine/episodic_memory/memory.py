@@ -41,6 +41,9 @@ class EpisodicMemory:
         self._history = open_history(folder / HISTORY_FILE)
         self._incidents: History | None = None
         self._service = ""
+        self._parsed: dict[str, tuple[dict[str, Any], Episode]] = {}
+        self._read: list[Episode] = []
+        self._read_at = -1
         self._episodes = self._history.table("episodes")
         self._rejections = self._history.table("rejections")
         self._applied = self._history.table("applied")
@@ -72,12 +75,28 @@ class EpisodicMemory:
         if unknown:
             raise HistoryError(f"an episode has no field {min(unknown)!r}")
         found = [
-            from_plain(Episode, document)
-            for document in self._episodes
-            if all(document.get(name) == wanted for name, wanted in filters.items())
+            episode
+            for episode in self._newest_first()
+            if all(getattr(episode, name) == wanted for name, wanted in filters.items())
         ]
-        found.sort(key=lambda episode: (episode.ended_s, episode.number), reverse=True)
         return found[:limit] if limit else found
+
+    def _newest_first(self) -> list[Episode]:
+        """Every episode; each is parsed once, and again only when its document changed."""
+        journal = self._history.journal
+        with journal.reading():
+            documents = journal.documents("episodes") or {}
+            if self._read_at != journal.generation:
+                before, self._parsed = self._parsed, {}
+                for key, document in documents.items():
+                    known = before.get(key)
+                    if known is None or known[0] is not document:
+                        known = (document, from_plain(Episode, document))
+                    self._parsed[key] = known
+                self._read = [episode for _, episode in self._parsed.values()]
+                self._read.sort(key=lambda story: (story.ended_s, story.number), reverse=True)
+                self._read_at = journal.generation
+            return self._read
 
     def episode(self, episode_id: str) -> Episode | None:
         """The episode with this id."""
@@ -215,7 +234,7 @@ class EpisodicMemory:
 
     def next_number(self) -> int:
         """The number for the next incident: one more than any that is remembered."""
-        numbers = [int(document.get("number", 0)) for document in self._episodes]
+        numbers = [episode.number for episode in self._newest_first()]
         numbers += [int(document["incident"]["number"]) for document in self._states()]
         return max(numbers, default=0) + 1
 
