@@ -229,7 +229,9 @@ def _callback_of_loop(frame: FrameType | None) -> FrameType | None:
         if frames.is_own(file):
             outermost = frame
         elif file.endswith(("asyncio/base_events.py", "asyncio/runners.py")):
-            return outermost
+            # servers import the application inside the loop, before they serve anybody
+            importing = outermost is not None and outermost.f_code.co_name == "<module>"
+            return None if importing else outermost
         frame = frame.f_back
     return None
 

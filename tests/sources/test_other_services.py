@@ -14,6 +14,7 @@ from selfheal_engine.errors import TargetError
 from selfheal_engine.model import Target
 from selfheal_engine.sources import open_source
 from selfheal_engine.sources.launching import service_name
+from selfheal_engine.sources.procfs import ignores_environment
 from tests.sources.conftest import Start
 
 pytestmark = pytest.mark.e2e
@@ -216,6 +217,19 @@ def test_a_service_gets_the_name_a_person_would_give_it(
     command: str, project: str, name: str
 ) -> None:
     assert service_name(command.split(), project) == name
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("python -I app.py", True),
+        ("python3.11 -uE -m shop", True),
+        ("python -m shop -E", False),
+        ("python -u app.py -S", False),
+    ],
+)
+def test_options_that_keep_the_probe_out_are_known(command: str, answer: bool) -> None:
+    assert ignores_environment(command) is answer
 
 
 def test_a_socket_folder_of_another_user_is_refused(settings: Settings, tmp_path: Path) -> None:

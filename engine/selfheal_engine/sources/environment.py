@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
+from selfheal_engine.sources import procfs
+
 State = Literal["ok", "warn", "bad"]
 Row = tuple[str, State, str, str]
 """(name, state, what is, what to do about it)."""
@@ -15,7 +17,7 @@ Row = tuple[str, State, str, str]
 
 def doctor_rows() -> list[Row]:
     """One row for each ability."""
-    return [_ptrace(), _pss(), *_pythons(), _run_dir(), _remote_attach()]
+    return [_ptrace(), _pss(), *_pythons(), _run_dir(), _remote_attach(), _isolated()]
 
 
 def _ptrace() -> Row:
@@ -73,6 +75,28 @@ def _run_dir() -> Row:
     if os.access(existing, os.W_OK):
         return ("sockets", "ok", f"sockets are kept in {folder}", "")
     return ("sockets", "bad", f"{folder} cannot be written", "set $SELFHEAL_RUN_DIR")
+
+
+def _isolated() -> Row:
+    """`python -I`, `-E` and `-S` ignore PYTHONPATH or site, and with it the probe."""
+    from selfheal_agent.launch import BOOT
+
+    switched_off = [
+        pid for pid in procfs.python_pids() if procfs.ignores_environment(procfs.command(pid))
+    ]
+    if not switched_off:
+        return ("isolated", "ok", "no running Python was started with -I, -E or -S", "")
+    return (
+        "isolated",
+        "warn",
+        f"started with -I, -E or -S, which keep the probe out: {_listed(switched_off)}",
+        "start without these options; for -I and -E a line `import sys; sys.path.insert(0, "
+        f"{BOOT!r}); import sitecustomize` in a .pth file of its site-packages does it",
+    )
+
+
+def _listed(pids: list[int]) -> str:
+    return ", ".join(str(pid) for pid in pids[:5]) + (", ..." if len(pids) > 5 else "")
 
 
 def _remote_attach() -> Row:

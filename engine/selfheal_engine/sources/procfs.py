@@ -212,3 +212,28 @@ def listening(pid: int, inodes: frozenset[str] | set[str]) -> list[tuple[int, in
                 port = int(parts[1].rsplit(":", 1)[1], 16)
                 found.append((port, int(parts[4].split(":")[1], 16)))
     return found
+
+
+def python_pids() -> list[int]:
+    """Processes that run a Python interpreter, as far as we may look."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            program = os.path.basename(os.readlink(f"/proc/{name}/exe"))
+        except OSError:
+            continue
+        if program.startswith("python"):
+            found.append(int(name))
+    return found
+
+
+def ignores_environment(command_line: str) -> bool:
+    """Whether the interpreter was told to leave PYTHONPATH or site aside: -I, -E, -S."""
+    for word in command_line.split(" ")[1:]:
+        if not word.startswith("-") or word in ("-c", "-m", "-"):
+            return False
+        if not word.startswith("--") and set(word[1:]) & set("IES"):
+            return True
+    return False
