@@ -215,6 +215,19 @@ def test_a_metric_that_gets_worse_takes_it_back(watch, metric, value, words) -> 
     assert second < 8
 
 
+@pytest.mark.parametrize(("errors_per_s", "kind"), [(0, "healed"), (1, "roll_back")])
+def test_a_health_score_that_falls_counts_only_with_failures(watch, errors_per_s, kind) -> None:
+    watching = watch()
+    for second in range(1, 61):
+        now_s = START_S + second
+        routes = {ROUTE: (40 + 4 * second, 20 + errors_per_s * second)}
+        watching.sample(sample(now_s), 95.0 if second < 4 else 12.0, routes, now_s)
+        outcome = watching.decide(now_s)
+        if outcome is not None:
+            break
+    assert outcome.kind == kind
+
+
 def test_a_metric_as_bad_as_before_is_no_harm(watch) -> None:
     outcome, _ = run(watch(before=calm(error_rate=300.0)), 60, error_rate=310.0)
     assert outcome.kind == "healed"

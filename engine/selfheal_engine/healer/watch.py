@@ -38,6 +38,9 @@ UNTOLD_S = 15.0
 LEAK_UNTOLD_S = 20.0
 """A leak's report looks back over this time at most."""
 
+HEALTH_FALL = 30.0
+"""Points that the health score must fall after the patch to count."""
+
 Routes = dict[str, tuple[int, int]]
 """route -> (requests, errors), both counted since the source was opened."""
 
@@ -87,6 +90,7 @@ class Watch:
         self._stray_failures = 0
         self._harm = ""
         self._limits = _limits(before)
+        self._health: Cusum | None = None
         self._memory: list[tuple[float, float]] = []
         self._growth_before = _memory_growth(before)
 
@@ -115,9 +119,22 @@ class Watch:
         if now_s < self._applied_s + self._grace_s:
             return
         for name, cusum in self._limits.items():
-            value = health_score if name == "health" else sample.value(name)
+            value = sample.value(name)
             if value is not None and cusum.add(value) and not self._harm:
                 self._harm = _harm_in_words(name, value, cusum)
+        self._look_at_health(health_score)
+
+    def _look_at_health(self, score: float) -> None:
+        """A score that falls far and stays there, while requests of the patched route fail.
+
+        Without the failures it proves nothing: a busy machine costs points too.
+        """
+        if self._health is None:
+            self._health = Cusum(score - HEALTH_FALL, upward=False)
+        route = self._route or ""
+        errors = self._routes.get(route, (0, 0))[1] - self._routes_start.get(route, (0, 0))[1]
+        if self._health.add(score) and errors > 0 and not self._harm:
+            self._harm = f"the health score fell to {score:.0f} and {errors} requests failed"
 
     def rolled_out(self, applied: Applied, now_s: float) -> None:
         """The canary stood: the patch is in force in every process now."""
@@ -275,19 +292,19 @@ def _worst(before: tuple[Sample, ...], metric: str) -> float | None:
 
 
 def _limits(before: tuple[Sample, ...]) -> dict[str, Cusum]:
-    """Limits beyond the worst that was seen before, with room for what does not matter."""
+    """Limits well beyond the worst that was seen before: what a machine that is busy with other
+    work does to a service must stay within them.
+    """
     limits: dict[str, Cusum] = {}
     errors = _worst(before, "error_rate")
     if errors is not None:
-        limits["error_rate"] = Cusum(1.2 * errors + 3)
+        limits["error_rate"] = Cusum(1.5 * errors + 6)
     slow = _worst(before, "response_time")
     if slow is not None:
-        limits["response_time"] = Cusum(1.25 * slow + 20)
+        limits["response_time"] = Cusum(max(2 * slow, slow + 200))
     memory = _worst(before, "memory_usage")
     if memory is not None:
-        limits["memory_usage"] = Cusum(1.25 * memory + 32e6)
-    if len(before) >= 5:
-        limits["health"] = Cusum(15.0, upward=False)
+        limits["memory_usage"] = Cusum(1.5 * memory + 64e6)
     return limits
 
 
@@ -302,8 +319,6 @@ def _memory_growth(before: tuple[Sample, ...]) -> float | None:
 
 
 def _harm_in_words(name: str, value: float, cusum: Cusum) -> str:
-    if name == "health":
-        return f"the health score fell to {value:.0f}"
     if name == "memory_usage":
         return f"memory rose to {value / 1e6:.0f} MB, beyond {cusum.limit / 1e6:.0f} MB"
     unit = "ms" if name == "response_time" else "/min"
