@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -35,6 +36,12 @@ from selfheal_engine.model import (
 )
 from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator import SandboxValidator
+
+CHOICE = 3
+"""So many plausible patches are a choice; more are not searched for."""
+BATCH = 8
+PATIENCE_S = 5.0
+"""How long to look for a second plausible patch after the first one."""
 
 Say = Callable[..., None]
 Newest = Callable[[], Occurrence]
@@ -80,9 +87,7 @@ def propose(
     ready.result()
     occurrence = newest()
     validator.baseline(diagnosis, occurrence)
-    tried, verdicts = _validate(
-        validator, candidates, diagnosis, occurrence, settings.candidates, say
-    )
+    tried, verdicts = _validate(validator, candidates, diagnosis, occurrence, say)
     shown, judged = rank(tried, verdicts, job.priors, limit=settings.candidates)
     if shown and job.edited is None:
         more = _siblings(shown[0], project, gone, validator, diagnosis, newest())
@@ -120,17 +125,16 @@ def _validate(
     candidates: Iterator[Candidate],
     diagnosis: Diagnosis,
     occurrence: Occurrence,
-    wanted: int,
     say: Say,
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
     """Validate in batches, best first, until enough plausible patches stand or none are left.
 
-    Batches are twice the number shown: the sandbox's cores stay busy, and a patch that comes
-    late in the order still gets its chance when the first ones fail.
+    Somebody waits while the service fails: with a choice of plausible patches, or with one and
+    no further one for a while, the search ends; what comes later in the order is less likely.
     """
     tried: list[Candidate] = []
     verdicts: list[Verdict] = []
-    plausible = 0
+    first_plausible_s = 0.0
 
     def heard(verdict: Verdict) -> None:
         verdicts.append(verdict)
@@ -141,18 +145,18 @@ def _validate(
             progress=len(verdicts) / max(1, len(tried)),
         )
 
-    while plausible < wanted:
-        batch = list(islice(candidates, max(6, 2 * wanted)))
-        if not batch:
-            break
+    while batch := list(islice(candidates, BATCH)):
         tried.extend(batch)
-        say(
-            "activity",
-            text=f"trying {len(batch)} patches",
-            progress=len(verdicts) / len(tried),
-        )
+        progress = len(verdicts) / len(tried)
+        say("activity", text=f"trying {len(batch)} patches", progress=progress)
         validator.validate(batch, diagnosis, occurrence, on_verdict=heard)
         plausible = sum(verdict.plausible for verdict in verdicts)
+        if plausible and not first_plausible_s:
+            first_plausible_s = time.monotonic()
+        if plausible >= CHOICE:
+            break
+        if plausible and time.monotonic() - first_plausible_s > PATIENCE_S:
+            break
     by_id = {verdict.candidate: verdict for verdict in verdicts}
     judged = [candidate for candidate in tried if candidate.id in by_id]
     return tuple(judged), tuple(by_id[candidate.id] for candidate in judged)
@@ -167,9 +171,13 @@ def _import_all() -> None:
 def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
     """Serve one job. What goes wrong is said in a message; the exit code is 0 then too."""
 
+    speaking = threading.Lock()
+
     def say(what: str, **body: Any) -> None:
-        stdout.write(json.dumps({"what": what, **body}) + "\n")
-        stdout.flush()
+        line = json.dumps({"what": what, **body}) + "\n"
+        with speaking:  # verdicts come on the sandboxes' threads
+            stdout.write(line)
+            stdout.flush()
 
     def newest() -> Occurrence:
         say("record")
