@@ -54,7 +54,6 @@ class Settings:
     sandbox_disk_mb: int = _setting(384, "disk that one sandbox may write")
     sandbox_processes: int = _setting(128, "processes of one sandbox")
     test_timeout_s: float = _setting(120.0, "wall seconds for one run of the service's tests")
-    executor: str = _setting("", "dask://host:port validates on a cluster; empty: here")
     sandbox_paths: tuple[str, ...] = _setting((), "paths outside the project a reproducer may read")
     proposer: str = _setting("", "external command that also proposes patches")
     proposer_values: bool = _setting(False, "give captured values to the external proposer")
@@ -64,6 +63,9 @@ class Settings:
     ascii: bool = _setting(False, "sparklines and borders in ASCII")
     keys: tuple[str, ...] = _setting((), 'keys of the app\'s actions: ["review.approve=A"]')
     queue_dir: str = _setting("", "spool folder whose files count as queue depth")
+    log_files: tuple[str, ...] = _setting((), "log files whose tracebacks are read")
+    sink_port: int = _setting(0, "loopback port for Sentry envelopes and OTLP/HTTP; 0: off")
+    prometheus_url: str = _setting("", "metrics page of the service, scraped at each sample")
     notify: tuple[str, ...] = _setting((), "webhook or apprise URLs told of proposals")
 
     def state_path(self) -> Path:
