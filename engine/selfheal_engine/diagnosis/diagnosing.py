@@ -9,6 +9,7 @@ from itertools import islice
 
 from selfheal_engine.diagnosis.bug_types import rank_types
 from selfheal_engine.diagnosis.failure import Failure, find_failure
+from selfheal_engine.diagnosis.growing import growing
 from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.recent_changes import changed_lines
 from selfheal_engine.diagnosis.reproducers import find_reproducers
@@ -159,6 +160,11 @@ def _suspects(
                 0.9,
                 f"memory grew by {growth.count_grown} objects here",
             )
+        for container in growing(file)[:4] if file is not None else ():
+            holder = file.function_of(container) if file is not None else None
+            if file is not None and holder is not None:
+                reason = f"`{file.segment(container)}` gets more and more, and nothing takes out"
+                add(file.path, container.lineno, file.qualified_name(holder), 0.85, reason)
     for thread in occurrence.threads:
         for frame in reversed(thread.frames):
             path = sources.project.relative(frame.file)

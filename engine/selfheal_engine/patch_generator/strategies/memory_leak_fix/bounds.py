@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from selfheal_engine.diagnosis.growing import storing
 from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.edits import (
@@ -21,11 +22,9 @@ from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.memory_leak_fix.containers import (
     KINDS,
     STRATEGY,
-    container_of,
-    is_lasting,
+    containers_of,
     kind_of,
     made_at,
-    storing,
     targets_of,
 )
 
@@ -104,11 +103,12 @@ class BoundCache(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        if scene.occurrence.kind != "leak":
-            return
-        container = container_of(scene)
-        if container is None or not is_lasting(scene, container):
-            return
+        if scene.occurrence.kind == "leak":
+            for container in containers_of(scene):
+                yield from self._bounded(scene, container)
+
+    @staticmethod
+    def _bounded(scene: Scene, container: ast.expr) -> Iterator[Draft]:
         made = made_at(scene, container)
         kind = kind_of(made.value) if made is not None else ""
         if made is None or kind not in ("dict", "OrderedDict", "defaultdict"):
@@ -220,9 +220,12 @@ class BoundList(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        container = container_of(scene) if scene.occurrence.kind == "leak" else None
-        if container is None or not is_lasting(scene, container):
-            return
+        if scene.occurrence.kind == "leak":
+            for container in containers_of(scene):
+                yield from self._bounded(scene, container)
+
+    @staticmethod
+    def _bounded(scene: Scene, container: ast.expr) -> Iterator[Draft]:
         made = made_at(scene, container)
         if made is None or made.value is None or kind_of(made.value) not in ("list", "deque"):
             return

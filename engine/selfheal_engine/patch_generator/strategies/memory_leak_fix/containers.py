@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
+from selfheal_engine.diagnosis.growing import growing, shrinks, storing
 from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.rules import Scene
@@ -13,9 +13,6 @@ STRATEGY = "memory_leak_fix"
 
 
 KINDS = frozenset({"leak", "exception"})
-
-
-ADDS = ("append", "add", "appendleft", "insert", "extend", "update", "setdefault")
 
 
 def container_of(scene: Scene) -> ast.expr | None:
@@ -40,23 +37,15 @@ def container_of(scene: Scene) -> ast.expr | None:
     return lasting[0] if lasting else None
 
 
-def storing(statement: ast.AST) -> Iterator[ast.expr]:
-    """Containers that a simple statement puts something into."""
-    if isinstance(statement, ast.Assign):
-        for target in statement.targets:
-            if isinstance(target, ast.Subscript):
-                yield target.value
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        call = statement.value
-        if isinstance(call.func, ast.Attribute) and call.func.attr in ADDS:
-            owner = call.func.value
-            # `groups.setdefault(key, []).append(x)` stores into `groups`
-            if isinstance(owner, ast.Call) and called_name(owner) == "setdefault":
-                assert isinstance(owner.func, ast.Attribute)
-                owner = owner.func.value
-            if isinstance(owner, ast.Subscript):
-                owner = owner.value
-            yield owner
+def containers_of(scene: Scene) -> list[ast.expr]:
+    """The container above, then the others of the file that only grow."""
+    first = container_of(scene)
+    found = [first] if first is not None and is_lasting(scene, first) else []
+    known = {scene.text(c) for c in found}
+    others = [c for c in growing(scene.file) if scene.text(c) not in known]
+    if found and not shrinks(scene.file, scene.text(found[0])):
+        return [*found, *others]
+    return [*others, *found]
 
 
 def is_lasting(scene: Scene, container: ast.expr) -> bool:

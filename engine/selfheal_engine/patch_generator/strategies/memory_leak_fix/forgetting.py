@@ -16,8 +16,7 @@ from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.memory_leak_fix.containers import (
     KINDS,
     STRATEGY,
-    container_of,
-    is_lasting,
+    containers_of,
     kind_of,
     made_at,
 )
@@ -71,9 +70,12 @@ class ForgetOnClose(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        container = container_of(scene) if scene.occurrence.kind == "leak" else None
-        if container is None:
-            return
+        if scene.occurrence.kind == "leak":
+            for container in containers_of(scene):
+                yield from self._forgotten(scene, container)
+
+    @staticmethod
+    def _forgotten(scene: Scene, container: ast.expr) -> Iterator[Draft]:
         made = made_at(scene, container)
         kind = kind_of(made.value) if made is not None else ""
         text = scene.text(container)
@@ -194,9 +196,10 @@ class ForgetAfterUse(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        container = container_of(scene)
-        if container is None or not is_lasting(scene, container):
-            return
+        for container in containers_of(scene):
+            yield from self._forgotten(scene, container)
+
+    def _forgotten(self, scene: Scene, container: ast.expr) -> Iterator[Draft]:
         statement = scene.file.statement_of(container)
         adder = scene.file.function_of(container)
         item, text = _stored_item(scene, container), scene.text(container)
@@ -291,9 +294,14 @@ class ForgetTask(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        container = container_of(scene)
-        statement = scene.file.statement_of(container) if container is not None else None
-        if container is None or statement is None or scene.function is None:
+        for container in containers_of(scene):
+            yield from self._forgotten(scene, container)
+
+    @staticmethod
+    def _forgotten(scene: Scene, container: ast.expr) -> Iterator[Draft]:
+        statement = scene.file.statement_of(container)
+        function = scene.file.function_of(container)
+        if statement is None or function is None:
             return
         item, text = _stored_item(scene, container), scene.text(container)
         makes = ("create_task", "ensure_future", "submit", "run_coroutine_threadsafe")
@@ -302,7 +310,7 @@ class ForgetTask(Rule):
             and isinstance(n.value, ast.Call)
             and called_name(n.value) in makes
             and scene.text(n.targets[0]) == item
-            for n in ast.walk(scene.function)
+            for n in ast.walk(function)
         )
         if not made:
             return

@@ -1,0 +1,78 @@
+"""Containers that only ever grow: something is put in, nothing is taken out anywhere.
+
+A memory report names the line that allocates; what keeps the memory is often another function's
+container. Lasting ones (a module's variables, attributes) that have adders and no removers are
+where a leak can be.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from selfheal_engine.diagnosis.origin import called_name
+from selfheal_engine.diagnosis.source_file import SourceFile
+
+ADDS = ("append", "add", "appendleft", "insert", "extend", "update", "setdefault")
+REMOVES = ("pop", "popitem", "popleft", "remove", "discard", "clear", "difference_update")
+
+
+def growing(file: SourceFile) -> list[ast.expr]:
+    """One storing expression for each lasting container of the file that only grows."""
+    found: dict[str, ast.expr] = {}
+    lasting = _module_names(file)
+    for node in ast.walk(file.tree):
+        if not isinstance(node, ast.stmt) or file.function_of(node) is None:
+            continue
+        for container in storing(node):
+            text = file.segment(container)
+            attribute = isinstance(container, ast.Attribute) and text.startswith("self.")
+            if (attribute or text in lasting) and text not in found:
+                found[text] = container
+    return [node for text, node in found.items() if not shrinks(file, text)]
+
+
+def storing(statement: ast.AST) -> Iterator[ast.expr]:
+    """Containers that a simple statement puts something into."""
+    if isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            if isinstance(target, ast.Subscript):
+                yield target.value
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        call = statement.value
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ADDS:
+            owner = call.func.value
+            # `groups.setdefault(key, []).append(x)` stores into `groups`
+            if isinstance(owner, ast.Call) and called_name(owner) == "setdefault":
+                assert isinstance(owner.func, ast.Attribute)
+                owner = owner.func.value
+            if isinstance(owner, ast.Subscript):
+                owner = owner.value
+            yield owner
+
+
+def shrinks(file: SourceFile, text: str) -> bool:
+    """Whether anything takes out of the container: a call, a `del`, a new one in its place."""
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in REMOVES and file.segment(node.func.value) == text:
+                return True
+        elif isinstance(node, ast.Delete):
+            for target in node.targets:
+                if isinstance(target, ast.Subscript) and file.segment(target.value) == text:
+                    return True
+        elif isinstance(node, ast.Assign) and any(file.segment(t) == text for t in node.targets):
+            function = file.function_of(node)
+            if function is not None and function.name != "__init__":
+                return True
+    return False
+
+
+def _module_names(file: SourceFile) -> set[str]:
+    return {
+        target.id
+        for node in file.tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
