@@ -47,7 +47,7 @@ class _Flapping:
 
 
 class IncidentTracker:
-    """All incidents of the session; used by the engine's thread alone."""
+    """All incidents since the engine started; used by the engine's thread alone."""
 
     def __init__(self, first_number: int = 1) -> None:
         self._next = first_number
