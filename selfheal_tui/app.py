@@ -20,6 +20,7 @@ from textual.binding import BindingType
 from textual.driver import Driver
 from textual.events import Resize
 from textual.screen import Screen
+from textual.timer import Timer
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import ConfigError
@@ -98,6 +99,7 @@ class SelfhealApp(App[int]):
         self.walked_s: float | None = None
         """The time that is looked at, None in the present."""
         self._bell = ProposalBell()
+        self._settling: Timer | None = None
         is_quiet(settings.quiet_hours, 0.0)
         self.set_keymap(self.key_overrides)
 
@@ -294,10 +296,13 @@ class SelfhealApp(App[int]):
 
     def action_redraw(self) -> None:
         """Send every cell again, whatever the terminal shows."""
+        self._forget_cells()
+        self.screen.refresh()
+
+    def _forget_cells(self) -> None:
         forget = getattr(self._driver, "forget", None)
         if forget is not None:
             forget()
-        self.screen.refresh()
 
     def action_palette(self) -> None:
         self.action_command_palette()
@@ -315,17 +320,21 @@ class SelfhealApp(App[int]):
             self.call_later(target.run_action, action.name)
 
     def on_resize(self, event: Resize) -> None:
-        self.action_redraw()
+        self._forget_cells()
         tiny = is_tiny(event.size.width, event.size.height)
         if tiny and not isinstance(self.screen, Tiny):
             self.push_screen(Tiny())
         elif not tiny and isinstance(self.screen, Tiny):
             self.pop_screen()
-        self.set_timer(SETTLED_S, self._check_size)
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLED_S, self._settled)
 
-    def _check_size(self) -> None:
+    def _settled(self) -> None:
+        """What was painted for the old size may have bent the terminal's last column."""
         if isinstance(self.screen, CockpitScreen):
             self.screen.check_size()
+        self.action_redraw()
 
     # ------------------------------------------------------------ display and time
     def toggle_freeze(self) -> None:

@@ -103,7 +103,9 @@ class RowList(ScrollView, can_focus=True):
         before = self._drawn
         self._take(self.build(width), width)
         # never less than the window: growing inside it is then no change of layout
-        self.virtual_size = Size(width, max(len(self._drawn), self.size.height))
+        grows = self.styles.height is not None and self.styles.height.is_auto
+        least = 0 if grows else self.size.height
+        self.virtual_size = Size(width, max(len(self._drawn), least))
         top = self.scroll_offset.y
         dirty = [
             Region(0, at - top, self.size.width, 1)
