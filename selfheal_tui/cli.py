@@ -70,7 +70,7 @@ Shell completion:
 def cli(context: click.Context, /, **given: Any) -> None:
     """Watch a Python service, catch its bugs, read proven patches, heal it with one key."""
     context.meta["selfheal.flags"] = {
-        name: given[name] for name in SHARED if given.get(name) is not None
+        name: given[name] for name in SHARED if given.get(name) not in (None, ())
     }
     if context.invoked_subcommand is None:
         from selfheal_tui.commands.pick import pick

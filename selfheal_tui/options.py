@@ -45,6 +45,14 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     ),
     click.option("--state", "state_dir", metavar="DIR", help="Folder of history and snapshots."),
     click.option("--run-dir", metavar="DIR", help="Folder of the probes' sockets."),
+    click.option(
+        "--log",
+        "log_files",
+        metavar="FILE",
+        multiple=True,
+        default=None,
+        help="A log of the service whose tracebacks are read; may be given more than once.",
+    ),
     click.option("--config", metavar="FILE", help="Config file instead of the default one."),
     click.option("--theme", metavar="NAME", help="Colour theme of the app."),
     click.option("--ascii", is_flag=True, default=None, help="Draw with ASCII characters only."),
@@ -72,7 +80,7 @@ def common_options(command: Command) -> Command:
         flags = dict(context.meta.get("selfheal.flags", {}))
         for name in SHARED:
             value = given.pop(name, None)
-            if value is not None:
+            if value is not None and value != ():
                 flags[name] = value
         settings, sources = settings_from(flags)
         context.meta["selfheal.sources"] = sources
@@ -91,6 +99,7 @@ SHARED = (
     "apply_mode",
     "state_dir",
     "run_dir",
+    "log_files",
     "config",
     "theme",
     "ascii",

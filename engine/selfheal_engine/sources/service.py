@@ -29,8 +29,10 @@ from selfheal_engine.model import (
 from selfheal_engine.sources import launching, locating
 from selfheal_engine.sources.leaks import LeakReport
 from selfheal_engine.sources.occurrences import OccurrenceStore
-from selfheal_engine.sources.probes import ProbeSet
+from selfheal_engine.sources.outside import WAYS, Outside
+from selfheal_engine.sources.probes import ProbeSet, RouteCounts
 from selfheal_engine.sources.process_tree import ProcessTree
+from selfheal_engine.sources.traffic import Traffic
 
 SWAP_S = 5.0
 STATS_S = 0.4
@@ -86,6 +88,7 @@ class ServiceSource:
         self._recent: deque[tuple[float, dict[str, tuple[int, int, Counter[int]]]]] = deque()
         self._probes.scan()
         self.project = locating.project_of(found, settings, self._probes)
+        self._outside = Outside(settings, self.project, found.pid, found.unit)
 
     # ------------------------------------------------------------ what happened
     def poll(self, timeout_s: float) -> list[Occurrence]:
@@ -129,6 +132,8 @@ class ServiceSource:
                 found.append(self._store.put(leak))
                 for frame in leak.frames:  # what the growth can be shown again with
                     self.record_good_calls(frame.file, (frame.function,))
+        has_probe = bool(self._probes.connections)
+        found.extend(self._outside.poll(found, self._store.put, has_probe=has_probe))
         self._take_threads()
         return found
 
@@ -156,19 +161,23 @@ class ServiceSource:
         self._last_s = now_s
         tree = self._tree.read()
         self._stats = self._probes.refresh_stats(STATS_S)
-        now = _Totals.of(self._probes, self._store)
+        now = _Totals.of(self._probes, self._store, self._outside)
         before, self._before = self._before, now
-        requests = now.requests - before.requests
-        errors = now.errors - before.errors
+        requests = _more(now.requests, before.requests)
+        errors = _more(now.errors, before.errors)
         outside = now.outside - before.outside
         durations = now.durations - before.durations
         self._remember_routes(now_s)
         has_probe = bool(self._probes.cards)
+        traffic = has_probe or bool(self._outside.traffic.teller)
+        failures = _more(now.failures, before.failures)
         readings = {
             "cpu_usage": tree.cpu,
             "memory_usage": tree.memory,
-            "error_rate": _rate(errors + outside, interval, has_probe),
-            "response_time": _latency(durations, bool(now.requests), has_probe),
+            "error_rate": _rate(
+                errors + outside, failures, interval, traffic or self._outside.hears_exceptions
+            ),
+            "response_time": _latency(durations, bool(now.requests), traffic),
             "queue_depth": self._queue_depth(tree.backlog),
             "deadlock_risk": self._risk(has_probe),
             "anomaly_score": Reading(None, ""),
@@ -219,7 +228,7 @@ class ServiceSource:
     def _remember_routes(self, now_s: float) -> None:
         snapshot = {
             route: (counts.requests, counts.errors, Counter(counts.histogram))
-            for route, counts in self._probes.routes.items()
+            for route, counts in self._routes().items()
         }
         self._recent.append((now_s, snapshot))
         while len(self._recent) > 2 and now_s - self._recent[1][0] > RECENT_S:
@@ -285,12 +294,12 @@ class ServiceSource:
             self._threads = tuple(found)
 
     def drops(self) -> int:
-        """Records that the probes had to drop."""
-        return self._probes.drops
+        """Records that the probes or other sources had to drop."""
+        return self._probes.drops + self._outside.drops
 
     def notes(self) -> tuple[str, ...]:
-        """What the probes could not do, in their words."""
-        return tuple(self._probes.notes)
+        """What the probes and other sources could not do, in their words."""
+        return (*self._probes.notes, *self._outside.notes)
 
     def read_only(self) -> str:
         """Why this app may only look; "" when it holds the service."""
@@ -300,9 +309,10 @@ class ServiceSource:
     def route_counts(self) -> dict[str, tuple[int, int]]:
         """Cumulative (requests, errors) by route, as of now."""
         self._probes.refresh_stats(STATS_S)
-        return {
-            route: (counts.requests, counts.errors) for route, counts in self._probes.routes.items()
-        }
+        return {route: (counts.requests, counts.errors) for route, counts in self._routes().items()}
+
+    def _routes(self) -> Mapping[str, RouteCounts]:
+        return _told(self._probes, self._outside).routes
 
     # ------------------------------------------------------------ commands
     def swap(self, request: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]:
@@ -374,6 +384,7 @@ class ServiceSource:
                 launching.stop(self._process)
             else:
                 locating.stop_foreign(self._found.pid)
+        self._outside.close()
         self._probes.close()
 
 
@@ -382,35 +393,49 @@ class _Totals:
 
     def __init__(self) -> None:
         self.requests = self.errors = self.exceptions = self.outside = self.restarts = 0
+        self.failures = 0
+        """Exceptions that others than the probe told of; they may have failed a request or not."""
         self.durations: Counter[int] = Counter()
         self.totals: dict[str, int] = {}
         self.fingerprints: dict[str, int] = {}
 
     @staticmethod
-    def of(probes: ProbeSet, store: OccurrenceStore) -> _Totals:
+    def of(probes: ProbeSet, store: OccurrenceStore, other: Outside) -> _Totals:
         made = _Totals()
-        made.requests, made.errors = probes.requests, probes.errors
-        made.exceptions, made.outside = probes.exceptions, probes.outside
+        told = _told(probes, other)
+        made.requests, made.errors = told.requests, told.errors
+        made.exceptions, made.outside = probes.exceptions + other.exceptions, probes.outside
+        made.failures = other.exceptions
         made.restarts = probes.restarts
         made.totals = dict(probes.totals)
         made.fingerprints = dict(store.counts)
-        for route in probes.routes.values():
+        for route in told.routes.values():
             made.durations.update(route.histogram)
         return made
 
 
-def _rate(errors: int, interval_s: float, has_probe: bool) -> Reading:
-    if not has_probe:
-        return Reading(None, "needs the probe or a log file")
-    return Reading(60.0 * errors / interval_s)
+def _told(probes: ProbeSet, other: Outside) -> ProbeSet | Traffic:
+    """Who tells of requests: the probe, unless it has seen none and somebody else has."""
+    return probes if probes.requests or not other.traffic.requests else other.traffic
 
 
-def _latency(durations: Mapping[int, int], any_request: bool, has_probe: bool) -> Reading:
+def _more(now: int, before: int) -> int:
+    return max(0, now - before)
+
+
+def _rate(errors: int, failures: int, interval_s: float, known: bool) -> Reading:
+    """Failed requests or exceptions, whichever are more: one crash is mostly both."""
+    if not known:
+        return Reading(None, f"needs {WAYS}")
+    return Reading(60.0 * max(errors, failures) / interval_s)
+
+
+def _latency(durations: Mapping[int, int], any_request: bool, known: bool) -> Reading:
     p95 = histogram.quantile_s(durations, 0.95)
     if p95 is not None:
         return Reading(1000.0 * p95)
-    if not has_probe:
-        return Reading(None, "needs the probe")
+    if not known:
+        return Reading(None, "needs the probe, a sink_port or a prometheus_url")
     return Reading(
         None, "no request ended in this interval" if any_request else "no requests seen yet"
     )
