@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from selfheal_engine.codec import to_plain
 from selfheal_engine.diagnosis.failure import Failure
+from selfheal_engine.diagnosis.growing import growing
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.model import Frame, Occurrence, Reproducer
 
@@ -117,16 +118,16 @@ def _growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
         if relative is None or file is None:
             continue
         function = file.function_at(growth.line)
-        good = [
-            call
-            for call in occurrence.good_calls
-            if function is None or call.function == file.qualified_name(function)
-        ]
         place = {"crash_file": relative, "crash_line": growth.line}
         if occurrence.request is not None and occurrence.request.app:
             found.append(Reproducer("growth", request=occurrence.request, **place))  # type: ignore[arg-type]
-        if function is not None:
-            name = file.qualified_name(function)
+        # the function that keeps, then the one that allocates
+        keepers = [f for f in map(file.function_of, growing(file)) if f is not None]
+        for user in dict.fromkeys([*keepers, *([function] if function is not None else [])]):
+            name = file.qualified_name(user)
+            good = [call for call in occurrence.good_calls if call.function == name]
+            if user is not function and not good:
+                continue
             module = relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             found.append(
                 Reproducer(
