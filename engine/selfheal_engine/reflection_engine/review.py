@@ -52,6 +52,8 @@ def _far_from_cause(candidate: Candidate, diagnosis: Diagnosis) -> Remark | None
     files = {suspect.file for suspect in diagnosis.suspects}
     touched = {path for path, _ in candidate.files}
     named = {(path, name) for path in touched for name in candidate.functions}
+    # a suspect outside any function (a syntax error, a constant) is the whole file's matter
+    named |= {(path, name) for path in touched for name in ("", "<module>")}
     if touched & files and (not candidate.functions or named & places):
         return None
     text = "the patch is elsewhere than where the cause is suspected"

@@ -241,7 +241,7 @@ class SandboxValidator:
         wanted = findings.changed_lines(candidate, self.project)
         yield from self._replays(candidate, occurrence, wanted, ran)
         yield from self._own_tests(candidate, wanted, ran)
-        yield findings.coverage(wanted, ran)
+        yield findings.coverage(wanted, ran, self._baseline)
         yield from self._measured(candidate)
 
     def _replays(
@@ -312,7 +312,7 @@ class SandboxValidator:
             return
         started = time.monotonic()
         files = dict(candidate.files)
-        if findings.coverage(wanted, ran).status == "passed":
+        if findings.coverage(wanted, ran, base).status == "passed":
             wanted = {}  # watching lines costs time, and the replays have run them
         run = self._run_tests(command, files=files, expected=known.passing, cover=wanted)
         confirmed: frozenset[str] = frozenset()
