@@ -18,6 +18,9 @@ import sys
 import time
 from collections import deque
 
+from selfheal_agent import warming
+from selfheal_agent.client import Client, inode_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
     from collections.abc import Callable
@@ -36,7 +39,6 @@ MAX_RING_BYTES = 2_000_000
 MAX_RING = 400
 MAX_PENDING = 2_000
 MAX_OUTBOX_BYTES = 8_000_000
-MAX_LINE_BYTES = 4_000_000
 TICK_S = 1.0
 LISTEN_AFTER_S = 0.03
 """A process that is gone by then was no service: it never pays for the socket."""
@@ -70,7 +72,7 @@ class Channel:
         self._next = 0
         self._delivered = 0
         """Number of the first record that no owner has been sent yet."""
-        self._clients: dict[int, _Client] = {}
+        self._clients: dict[int, Client] = {}
         self._listener: Any = None
         self._asleep = self._rendering = False
         self._wake_inodes = (-1, -1)
@@ -109,7 +111,7 @@ class Channel:
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
-        self._wake_inodes = (_inode(self._wake_r), _inode(self._wake_w))
+        self._wake_inodes = (inode_of(self._wake_r), inode_of(self._wake_w))
 
     def flush(self, timeout_s: float) -> None:
         """Wait until what was handed over is sent or spooled; for the end of the process."""
@@ -167,14 +169,14 @@ class Channel:
 
     # ------------------------------------------------------------ the thread
     def _run(self) -> None:
-        _block_signals()
+        warming.block_signals()
         next_tick = _clock() + 0.2
         try:
             self._sleep(LISTEN_AFTER_S)
             self._guarded(self._listen)
             self._sleep(PRELOAD_AFTER_S)
-            self._guarded(_preload)
-            self._guarded(_keep_compiled)
+            self._guarded(warming.preload)
+            self._guarded(warming.keep_compiled)
         except OSError:
             pass  # closed under us: the loop below looks after it
         while not self._stopping:
@@ -247,7 +249,7 @@ class Channel:
             listener.listen(8)
             listener.setblocking(False)
             self._listener = listener
-            self._listener_inode = _inode(listener.fileno())
+            self._listener_inode = inode_of(listener.fileno())
             self._write_card()
         except OSError as why:
             self.problem = f"no socket in {self._folder}: {why.strerror}"
@@ -255,14 +257,14 @@ class Channel:
     def _check_listener(self) -> None:
         """Come back when a cleaner removed the socket or something closed our descriptors."""
         for fd, client in list(self._clients.items()):
-            if _inode(fd) != client.inode:
+            if inode_of(fd) != client.inode:
                 client.socket.detach()  # the number may be somebody else's file by now
                 del self._clients[fd]
-        if (_inode(self._wake_r), _inode(self._wake_w)) != self._wake_inodes:
+        if (inode_of(self._wake_r), inode_of(self._wake_w)) != self._wake_inodes:
             self._open_pipe()
         path = os.path.join(self._folder, f"{self.pid}.sock")
         if self._listener is not None:
-            if _inode(self._listener.fileno()) != self._listener_inode:
+            if inode_of(self._listener.fileno()) != self._listener_inode:
                 self._listener.detach()
             elif os.path.exists(path):
                 return
@@ -313,14 +315,14 @@ class Channel:
         if uid not in (os.geteuid(), 0) or len(self._clients) >= 8:
             connection.close()
             return
-        client = _Client(connection, pid)
+        client = Client(connection, pid)
         client.say({"t": "hello", **self._hello(), "taken_by": self._owner_pid()})
         self._clients[fd] = client
 
     def _owner_pid(self) -> int:
         return next((c.pid for c in self._clients.values() if c.owner), 0)
 
-    def _obey(self, client: _Client, message: dict[str, Any]) -> None:
+    def _obey(self, client: Client, message: dict[str, Any]) -> None:
         kind = message.get("t")
         if kind == "attach":
             owner = self._owner_pid()
@@ -391,69 +393,6 @@ class Channel:
             return
 
 
-class _Client:
-    """One connected app."""
-
-    __slots__ = ("attached", "cursor", "gone", "inbox", "inode", "outbox", "owner", "pid", "socket")
-
-    def __init__(self, connection: Any, pid: int) -> None:
-        self.socket = connection
-        self.inode = _inode(connection.fileno())
-        self.pid = pid
-        self.inbox = bytearray()
-        self.outbox = bytearray()
-        self.attached = self.owner = self.gone = False
-        self.cursor = 0
-
-    def say(self, message: dict[str, Any]) -> None:
-        import json
-
-        self.outbox += json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
-    def read(self) -> list[dict[str, Any]]:
-        import json
-
-        try:
-            part = self.socket.recv(262_144)
-        except (BlockingIOError, InterruptedError):
-            return []
-        except OSError:
-            part = b""
-        if not part or len(self.inbox) > MAX_LINE_BYTES:
-            self.gone = True
-            return []
-        self.inbox += part
-        *lines, rest = self.inbox.split(b"\n")
-        self.inbox = bytearray(rest)
-        messages = []
-        for line in lines:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                self.gone = True
-                break
-            if type(message) is dict:
-                messages.append(message)
-        return messages
-
-    def write(self) -> None:
-        while self.outbox:
-            try:
-                sent = self.socket.send(memoryview(self.outbox)[:262_144])
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:
-                self.gone = True
-                return
-            del self.outbox[:sent]
-
-    def close(self) -> None:
-        try:
-            self.socket.close()
-        except OSError:
-            return
-
-
 class _short_path:  # noqa: N801 - reads as a function
     """A path to a socket that fits into sun_path (108 bytes), by way of /proc/self/fd."""
 
@@ -470,63 +409,3 @@ class _short_path:  # noqa: N801 - reads as a function
     def __exit__(self, *_: object) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-
-
-def _inode(fd: int) -> int:
-    """What a descriptor stands for; -1 when it is closed."""
-    try:
-        return os.fstat(fd).st_ino
-    except OSError:
-        return -1
-
-
-def _preload() -> None:
-    """Import what is needed later now: then there may be no descriptor left to read it with."""
-    import base64  # noqa: F401
-    import dis  # noqa: F401
-    import json  # noqa: F401
-
-    from selfheal_agent import (  # noqa: F401
-        descriptors,
-        frames,
-        good_calls,
-        locks,
-        queues,
-        recording,
-        requests,
-        scrub,
-        stalls,
-        swap,
-        swapping,
-        tasks,
-        texts,
-    )
-
-
-def _keep_compiled() -> None:
-    """Where bytecode is not written, compile the probe once, for all later starts."""
-    import importlib.util
-
-    if not sys.dont_write_bytecode:
-        return
-    here = os.path.dirname(os.path.abspath(__file__))
-    for folder, _, names in os.walk(here):
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.endswith(".py") and not os.path.exists(importlib.util.cache_from_source(path)):
-                import py_compile
-
-                try:
-                    py_compile.compile(path, doraise=True)
-                except (py_compile.PyCompileError, OSError):
-                    return
-
-
-def _block_signals() -> None:
-    # signals must reach the service's main thread, whose system calls they interrupt
-    try:
-        import signal
-
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    except (ImportError, OSError, ValueError):
-        return
