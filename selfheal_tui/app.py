@@ -19,6 +19,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.driver import Driver
 from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -100,6 +101,7 @@ class SelfhealApp(App[int]):
         """The time that is looked at, None in the present."""
         self._bell = ProposalBell()
         self._settling: Timer | None = None
+        self._drawn_for: Size | None = None
         is_quiet(settings.quiet_hours, 0.0)
         self.set_keymap(self.key_overrides)
 
@@ -328,7 +330,9 @@ class SelfhealApp(App[int]):
             self.pop_screen()
         if self._settling is not None:
             self._settling.stop()
-        self._settling = self.set_timer(SETTLED_S, self._settled)
+        if self._drawn_for not in (None, event.size):
+            self._settling = self.set_timer(SETTLED_S, self._settled)
+        self._drawn_for = event.size
 
     def _settled(self) -> None:
         """What was painted for the old size may have bent the terminal's last column."""
