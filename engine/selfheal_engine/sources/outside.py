@@ -15,9 +15,12 @@ from selfheal_engine.errors import TargetError
 from selfheal_engine.model import Occurrence
 from selfheal_engine.project import Project
 from selfheal_engine.sources.doubles import Doubles, merged
+from selfheal_engine.sources.inbox import Inbox
 from selfheal_engine.sources.logs import FileTail, JournalTail, LogReader, standard_streams
+from selfheal_engine.sources.prometheus import PageReading, Scraper
 from selfheal_engine.sources.traffic import Traffic
 
+WAYS_TO_REQUESTS = "the probe, a sink_port or a prometheus_url"
 WAYS = "the probe, a log (--log), a sink_port or a prometheus_url"
 """What a reading needs that cannot be had from the operating system."""
 
@@ -39,6 +42,8 @@ class Outside:
                 self._logs.append(LogReader(JournalTail(unit), project, pid))
             except TargetError as why:
                 self.notes[str(why)] = None
+        self._inbox = Inbox(settings.sink_port, project, pid) if settings.sink_port else None
+        self._scraper = Scraper(settings.prometheus_url) if settings.prometheus_url else None
         self._streams: list[LogReader] = []
         if not unit:
             # where its output goes is read as well, but only while no probe sees more
@@ -48,13 +53,21 @@ class Outside:
     @property
     def hears_exceptions(self) -> bool:
         """Whether an exception in the service would come to our knowledge."""
-        return bool(self._logs or self._streams)
+        heard = self._inbox is not None and self._inbox.taken > 0
+        return bool(self._logs or self._streams) or heard
+
+    @property
+    def why_no_requests(self) -> str:
+        """What is missing to know of requests."""
+        reasons = [part.reason for part in (self._inbox, self._scraper) if part is not None]
+        return "; ".join(reason for reason in reasons if reason) or f"needs {WAYS_TO_REQUESTS}"
 
     @property
     def drops(self) -> int:
         """Tracebacks and deliveries that could not be taken in."""
         broken = sum(log.broken for log in (*self._logs, *self._streams))
-        return broken + self._doubles.dropped
+        sunk = self._inbox.drops if self._inbox is not None else 0
+        return broken + sunk + self._doubles.dropped
 
     def poll(
         self,
@@ -73,10 +86,28 @@ class Outside:
                 log.tail.skip()
             else:
                 self._doubles.tell("log", log.poll(), now_s)
-        found = merged(self._doubles.due(now_s, wait=has_probe), put)
+        if self._inbox is not None:
+            for teller, occurrences in self._inbox.read(self.traffic):
+                self._doubles.tell(teller, occurrences, now_s)
+            self.notes.update(self._inbox.notes)
+        others = has_probe or self._inbox is not None
+        found = merged(self._doubles.due(now_s, wait=others), put)
         self.exceptions += sum(occurrence.count for occurrence in found)
         return found
 
+    def measure(self) -> PageReading:
+        """Levels and totals of the metrics page since the last call."""
+        reading = self._scraper.take() if self._scraper is not None else None
+        if reading is None:
+            return PageReading()
+        for bucket in reading.buckets:
+            self.traffic.add_buckets("prometheus", bucket)
+        return reading
+
     def close(self) -> None:
+        if self._inbox is not None:
+            self._inbox.close()
+        if self._scraper is not None:
+            self._scraper.close()
         for log in (*self._logs, *self._streams):
             log.tail.close()

@@ -161,6 +161,7 @@ class ServiceSource:
         self._last_s = now_s
         tree = self._tree.read()
         self._stats = self._probes.refresh_stats(STATS_S)
+        page = self._outside.measure()
         now = _Totals.of(self._probes, self._store, self._outside)
         before, self._before = self._before, now
         requests = _more(now.requests, before.requests)
@@ -173,12 +174,14 @@ class ServiceSource:
         failures = _more(now.failures, before.failures)
         readings = {
             "cpu_usage": tree.cpu,
-            "memory_usage": tree.memory,
+            "memory_usage": _or_level(tree.memory, page.levels.get("memory_bytes")),
             "error_rate": _rate(
                 errors + outside, failures, interval, traffic or self._outside.hears_exceptions
             ),
-            "response_time": _latency(durations, bool(now.requests), traffic),
-            "queue_depth": self._queue_depth(tree.backlog),
+            "response_time": _latency(
+                durations, bool(now.requests), "" if traffic else self._outside.why_no_requests
+            ),
+            "queue_depth": self._queue_depth(tree.backlog, page.levels.get("backlog")),
             "deadlock_risk": self._risk(has_probe),
             "anomaly_score": Reading(None, ""),
         }
@@ -190,6 +193,8 @@ class ServiceSource:
             "restarts": float(now.restarts - before.restarts),
             **self._probe_counters(),
         }
+        for name, level in (*page.levels.items(), *page.totals.items()):
+            counters.setdefault(name, level)
         for q, name in ((0.5, "p50_ms"), (0.95, "p95_ms"), (0.99, "p99_ms")):
             value = histogram.quantile_s(durations, q)
             if value is not None:
@@ -202,9 +207,10 @@ class ServiceSource:
                 counters[f"exceptions:{print_}"] = float(more)
         return Sample(now_s, interval, readings, counters)
 
-    def _queue_depth(self, backlog: int | None) -> Reading:
+    def _queue_depth(self, backlog: int | None, told: float | None) -> Reading:
         depths = [s["queue_depth"] for s in self._stats.values() if s.get("ok")]
         spool = _spool_depth(self._settings.queue_dir)
+        backlog = backlog if backlog is not None or told is None else int(told)
         known = [float(part) for part in (backlog, *depths, spool) if part is not None]
         if not known:
             return Reading(None, "no listening socket and no probe to look at queues")
@@ -423,6 +429,10 @@ def _more(now: int, before: int) -> int:
     return max(0, now - before)
 
 
+def _or_level(reading: Reading, level: float | None) -> Reading:
+    return reading if reading.value is not None or level is None else Reading(level)
+
+
 def _rate(errors: int, failures: int, interval_s: float, known: bool) -> Reading:
     """Failed requests or exceptions, whichever are more: one crash is mostly both."""
     if not known:
@@ -430,12 +440,12 @@ def _rate(errors: int, failures: int, interval_s: float, known: bool) -> Reading
     return Reading(60.0 * max(errors, failures) / interval_s)
 
 
-def _latency(durations: Mapping[int, int], any_request: bool, known: bool) -> Reading:
+def _latency(durations: Mapping[int, int], any_request: bool, missing: str) -> Reading:
     p95 = histogram.quantile_s(durations, 0.95)
     if p95 is not None:
         return Reading(1000.0 * p95)
-    if not known:
-        return Reading(None, "needs the probe, a sink_port or a prometheus_url")
+    if missing:
+        return Reading(None, missing)
     return Reading(
         None, "no request ended in this interval" if any_request else "no requests seen yet"
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from selfheal_agent import histogram
 from selfheal_engine.sources.probes import RouteCounts
+from selfheal_engine.sources.tellings import Buckets, Request
 
 EXACTNESS = ("sentry", "otlp spans", "otlp metrics", "prometheus")
 """Who may tell of requests, the most exact last."""
@@ -27,33 +28,23 @@ class Traffic:
         self.errors = 0
         self.teller = ""
 
-    def add(
-        self, teller: str, route: str, requests: int, errors: int, durations_s: Sequence[float] = ()
-    ) -> None:
-        """Count requests of a route with as many durations as are known."""
-        counts = self._counts(teller, route, requests, errors)
+    def add(self, teller: str, request: Request) -> None:
+        """Count one request."""
+        counts = self._counts(teller, request.route, 1, int(request.failed))
         if counts is not None:
-            for duration in durations_s:
-                counts.histogram[histogram.bucket(max(0.0, duration))] += 1
+            counts.histogram[histogram.bucket(request.duration_s)] += 1
 
-    def add_buckets(
-        self,
-        teller: str,
-        route: str,
-        requests: int,
-        errors: int,
-        bounds_s: Sequence[float],
-        in_bucket: Sequence[int],
-    ) -> None:
-        """The same from a histogram: `in_bucket[i]` lie up to `bounds_s[i]`, the last above all.
+    def add_buckets(self, teller: str, told: Buckets) -> None:
+        """The same from a histogram.
 
         Durations are spread evenly over their bucket; what lies above the last bound is taken
         to lie at it, as Prometheus' histogram_quantile does.
         """
-        counts = self._counts(teller, route, requests, errors)
+        counts = self._counts(teller, told.route, told.requests, told.errors)
+        bounds_s = told.bounds_s
         if counts is None or not bounds_s:
             return
-        for index, count in enumerate(in_bucket):
+        for index, count in enumerate(told.in_bucket):
             low = bounds_s[index - 1] if index else 0.0
             high = bounds_s[index] if index < len(bounds_s) else low
             if index >= len(bounds_s) or not math.isfinite(high):
