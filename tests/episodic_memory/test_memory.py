@@ -94,13 +94,15 @@ def test_success_rate_mttr_and_false_alarms(memory: EpisodicMemory, episode) -> 
     for number, seconds in enumerate((10.0, 20.0, 30.0), 1):
         memory.add(episode(number, mttr_s=seconds))
     memory.add(episode(4, state="rolled_back", mttr_s=None))
-    memory.add(episode(5, state="dismissed", strategy="", mttr_s=None))
+    memory.add(episode(5, state="dismissed", strategy="", decision="dismiss", mttr_s=None))
     memory.add(episode(6, state="rejected", mttr_s=None))
     stats = memory.stats()
     assert (stats.incidents, stats.healed, stats.rolled_back, stats.rejected) == (6, 3, 1, 1)
     assert stats.patch_success_rate == 0.75
     assert (stats.mttr_median_s, stats.mttr_p90_s) == (20.0, 30.0)
     assert stats.false_alarms == 2
+    memory.add(episode(7, state="dismissed", decision="person", mttr_s=None))
+    assert memory.stats().false_alarms == 2, "a patch handed over as a file is no false alarm"
     assert stats.by_strategy == {"null_check": (4, 3)}
 
 

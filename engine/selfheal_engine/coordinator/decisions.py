@@ -69,7 +69,8 @@ class Decisions:
     def dismiss(self, incident_id: str, reason: str, by: str = "person") -> str:
         incident = self._undecided(incident_id)
         self._investigations.cancel(incident.id)
-        self._ledger.case(incident).reason = reason
+        case = self._ledger.case(incident)
+        case.reason, case.by = reason, "dismiss" if by == "person" else by
         self._tell(incident, "dismiss", reason, "", by)
         self._ledger.end(incident.id, IncidentState.DISMISSED, reason or "dismissed by you")
         return f"#{incident.number} dismissed"

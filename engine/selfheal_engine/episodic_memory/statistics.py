@@ -31,6 +31,8 @@ def healing_stats(episodes: Iterable[Episode]) -> HealingStats:
     rolled_back = [episode for episode in every if episode.state == "rolled_back"]
     rejected = [episode for episode in every if episode.state == "rejected"]
     dismissed = [episode for episode in every if episode.state == "dismissed"]
+    # what went away by itself, or was handed over as a file, nobody called a false alarm
+    judged_false = [episode for episode in dismissed if episode.decision == "dismiss"]
     applied = len(healed) + len(rolled_back)
     mttr = sorted(episode.mttr_s for episode in healed if episode.mttr_s is not None)
     by_strategy: dict[str, tuple[int, int]] = {}
@@ -43,7 +45,7 @@ def healing_stats(episodes: Iterable[Episode]) -> HealingStats:
         healed=len(healed),
         rolled_back=len(rolled_back),
         rejected=len(rejected),
-        false_alarms=len(dismissed) + len(rejected),
+        false_alarms=len(judged_false) + len(rejected),
         patch_success_rate=len(healed) / applied if applied else None,
         mttr_median_s=median(mttr) if mttr else None,
         mttr_p90_s=nearest_rank(mttr, 0.9) if mttr else None,
