@@ -75,8 +75,12 @@ class Outside:
         put: Callable[[Occurrence], Occurrence],
         *,
         has_probe: bool,
+        wait: bool,
     ) -> list[Occurrence]:
-        """New occurrences, each bug once; `by_probe` are those that the probe told of."""
+        """New occurrences, each bug once; `by_probe` are those that the probe told of.
+
+        `wait` for the probe, which may still tell of the same.
+        """
         now_s = time.monotonic()
         self._doubles.told_by_probe(by_probe, now_s)
         for log in self._logs:
@@ -90,8 +94,7 @@ class Outside:
             for teller, occurrences in self._inbox.read(self.traffic):
                 self._doubles.tell(teller, occurrences, now_s)
             self.notes.update(self._inbox.notes)
-        others = has_probe or self._inbox is not None
-        found = merged(self._doubles.due(now_s, wait=others), put)
+        found = merged(self._doubles.due(now_s, wait=wait or self._inbox is not None), put)
         self.exceptions += sum(occurrence.count for occurrence in found)
         return found
 

@@ -133,7 +133,8 @@ class ServiceSource:
                 for frame in leak.frames:  # what the growth can be shown again with
                     self.record_good_calls(frame.file, (frame.function,))
         has_probe = bool(self._probes.connections)
-        found.extend(self._outside.poll(found, self._store.put, has_probe=has_probe))
+        expected = has_probe or (self._process is not None and self._alive)
+        found.extend(self._outside.poll(found, self._store.put, has_probe=has_probe, wait=expected))
         self._take_threads()
         return found
 
