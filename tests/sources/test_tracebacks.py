@@ -279,6 +279,16 @@ def test_no_text_whatever_makes_the_parser_fail(lines: list[str]) -> None:
     read_text("\n".join(lines))
 
 
+def test_lines_that_only_look_like_a_prefix_cost_no_more_than_others() -> None:
+    parser = TracebackParser()
+    assert parser.feed("1" * 200_000 + "Traceback (most recent call last):") == []
+    exc = raised(ValueError, "bad", 0)
+    (parsed,) = [found for line in printed(exc).splitlines() for found in parser.feed(line)] or (
+        parser.flush()
+    )
+    assert_same(parsed, exc)
+
+
 # ------------------------------------------------------------ what each interpreter prints
 PROGRAM = """
     import sys, threading

@@ -29,6 +29,7 @@ MAX_LINE_CHARACTERS = 20_000
 MAX_JSON_CHARACTERS = 1_000_000
 MAX_MESSAGE_LINES = 40
 MAX_STREAMS = 64
+MAX_PREFIX = 400
 MAX_STRANGE_LINES = 12
 """Lines of others in the middle of a traceback: writers of one stderr interleave by line."""
 
@@ -40,7 +41,7 @@ _TIME = re.compile(
     r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
     r"|\d\d/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d(?: [+-]\d{4})?"
     r"|\d\d:\d\d:\d\d(?:[.,]\d+)?"
-    r"|\d+\.\d{2,}"
+    r"|\d{1,12}\.\d{2,9}"
 )
 _TIME_PATTERN = r"(?:" + _TIME.pattern + r")"
 _WHOLE = re.compile(rf"{HEADER_TEXT}\s*\n")
@@ -176,8 +177,8 @@ class TracebackParser:
         return found
 
     def _begin(self, line: str, found: list[ParsedTraceback]) -> None:
-        header = _HEADER.match(line)
-        if header is not None:
+        header = _HEADER.match(line) if "Traceback (" in line else None
+        if header is not None and len(header["prefix"]) <= MAX_PREFIX:
             prefix, first = header["prefix"], header["rest"]
         elif FRAME.match(line) and ", in " not in line.rpartition('"')[2]:
             prefix, first = "", line  # a file that does not compile, told without a header
