@@ -142,15 +142,39 @@ def _keep(call: dict[str, Any]) -> None:
         _put(call)
 
 
-def _shim(*args: Any, **kwargs: Any) -> Any:
-    # the three texts are constants of the code, replaced by the real callables for each function
-    begin: Any = "selfheal begin"
-    twin: Any = "selfheal twin"
-    end: Any = "selfheal end"
-    ticket = begin(args, kwargs)
-    result = twin(*args, **kwargs)
-    end(ticket, result)
-    return result
+_SHIM = """\
+def make():
+    {cells}
+    def _shim(*args, **kwargs):
+        begin = "selfheal begin"
+        twin = "selfheal twin"
+        end = "selfheal end"
+        ticket = begin(args, kwargs)
+        result = twin(*args, **kwargs)
+        end(ticket, result)
+        return result
+        {uses}
+    return _shim
+"""
+"""The three texts are constants of the code, replaced by the real callables for each function."""
+_SHIM_NAMES = frozenset(("args", "kwargs", "begin", "twin", "end", "ticket", "result"))
+
+
+def _shim_code(free: tuple[str, ...]) -> CodeType | None:
+    """A shim with these free variables; None where their names do not allow one.
+
+    It has to be compiled with them: a code object that is only told of free variables never
+    copies their cells into the frame (COPY_FREE_VARS), and whoever then reads `f_locals`, a
+    debugger or our own stall report, crashes the interpreter.
+    """
+    if not all(name.isidentifier() for name in free) or _SHIM_NAMES.intersection(free):
+        return None
+    cells = "; ".join(f"{name} = None" for name in free) or "pass"
+    space: dict[str, Any] = {}
+    source = _SHIM.format(cells=cells, uses="; ".join(free) or "pass")
+    exec(compile(source, __file__, "exec"), space)
+    code: CodeType = space["make"]().__code__
+    return code if code.co_freevars == free else None
 
 
 def watch(function: FunctionType) -> bool:
@@ -160,6 +184,9 @@ def watch(function: FunctionType) -> bool:
         return False
     if code.co_flags & _SPECIAL or id(code) in _shim_codes or code.co_name.startswith("<"):
         return False
+    plain = _shim_code(code.co_freevars)
+    if plain is None:
+        return False
     watched = Watched(function, getattr(code, "co_qualname", function.__qualname__))
     real: dict[Any, Any] = {
         "selfheal begin": watched.begin,
@@ -167,10 +194,9 @@ def watch(function: FunctionType) -> bool:
         "selfheal end": watched.end,
     }
     consts = tuple(
-        real.get(const, const) if type(const) is str else const
-        for const in _shim.__code__.co_consts
+        real.get(const, const) if type(const) is str else const for const in plain.co_consts
     )
-    shim = _shim.__code__.replace(co_consts=consts, co_freevars=code.co_freevars)
+    shim = plain.replace(co_consts=consts)
     watched.shim = shim
     _shim_codes[id(shim)] = watched
     _by_function[id(function)] = watched

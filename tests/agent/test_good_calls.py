@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,3 +111,27 @@ def test_the_functions_of_a_crash_path_are_found_by_their_code(
     assert good_calls.watch_codes([(shop.f.__code__, shop.__dict__)]) == 1
     assert shop.handlers[0](1) == 1
     assert len(kept) == 1
+
+
+def test_the_locals_of_a_watched_closures_frame_can_be_read():
+    """In a process of its own: a shim without the closure's cells crashes the interpreter."""
+    program = """
+import sys
+from selfheal_agent import good_calls
+
+def make(rate, base):
+    def total(count):
+        seen.append(dict(sys._getframe(1).f_locals))
+        return base + rate * count
+    return total
+
+seen = []
+total = make(2, 10)
+assert good_calls.watch(total)
+assert total(3) == 16
+assert (seen[0]["rate"], seen[0]["base"]) == (2, 10)
+good_calls.restore(total)
+assert total(3) == 16
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
