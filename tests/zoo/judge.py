@@ -46,7 +46,7 @@ class Outcome:
         return "wrong"
 
 
-def judge_tree(case: Case, tree: Path, python: str = sys.executable, most_s: float = 90) -> Outcome:
+def judge_tree(case: Case, tree: Path, python: str = sys.executable, most_s: float = 45) -> Outcome:
     """The outcome of one tree, which gets a folder of hidden tests for the time being."""
     hidden = tree / HIDDEN
     shutil.copytree(case.folder / "hidden", hidden, dirs_exist_ok=True)
