@@ -43,6 +43,11 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         metavar="MODE",
         help="live (default), file, git or export: how far an approved patch goes.",
     ),
+    click.option(
+        "--executor",
+        metavar="URL",
+        help="Try patches on a cluster, dask://host:port, instead of on this machine.",
+    ),
     click.option("--state", "state_dir", metavar="DIR", help="Folder of history and snapshots."),
     click.option("--run-dir", metavar="DIR", help="Folder of the probes' sockets."),
     click.option(
@@ -97,6 +102,7 @@ SHARED = (
     "interval_s",
     "events",
     "apply_mode",
+    "executor",
     "state_dir",
     "run_dir",
     "log_files",
@@ -111,4 +117,9 @@ def settings_from(flags: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
     """Settings from flags, environment and file, and where each came from."""
     flags = dict(flags)
     config = flags.pop("config", None)
-    return load_settings(Path(config) if config else None, flags=flags)
+    settings, sources = load_settings(Path(config) if config else None, flags=flags)
+    if settings.executor:
+        from selfheal_engine.sandbox_validator.executors import scheduler_of
+
+        scheduler_of(settings.executor)  # said now, not when the first patch is tried
+    return settings, sources

@@ -35,7 +35,7 @@ from selfheal_engine.model import (
     Verdict,
 )
 from selfheal_engine.project import Project
-from selfheal_engine.sandbox_validator import SandboxValidator
+from selfheal_engine.sandbox_validator.executors import Validator, validator_for
 
 CHOICE = 3
 """So many plausible patches are a choice; more are not searched for."""
@@ -50,7 +50,7 @@ Newest = Callable[[], Occurrence]
 def propose(
     job: Job,
     workplace: Workplace,
-    validator: SandboxValidator,
+    validator: Validator,
     ready: Future[None],
     say: Say,
     newest: Newest,
@@ -105,7 +105,7 @@ def _siblings(
     best: Candidate,
     project: Project,
     gone: set[str],
-    validator: SandboxValidator,
+    validator: Validator,
     diagnosis: Diagnosis,
     occurrence: Occurrence,
 ) -> list[tuple[Candidate, Verdict]]:
@@ -121,7 +121,7 @@ def _siblings(
 
 
 def _validate(
-    validator: SandboxValidator,
+    validator: Validator,
     candidates: Iterator[Candidate],
     diagnosis: Diagnosis,
     occurrence: Occurrence,
@@ -186,8 +186,9 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
     # a library that prints must not corrupt the channel
     sys.stdout = sys.stderr
     workplace = from_plain(Workplace, json.loads(stdin.readline()))
-    validator = SandboxValidator(workplace.project(), workplace.settings)
+    validator: Validator | None = None
     try:
+        validator = validator_for(workplace.project(), workplace.settings)
         with ThreadPoolExecutor(1) as beside:
             # while the record settles: the service's tests on the unpatched tree, our imports
             ready = beside.submit(validator.prepare)
@@ -203,7 +204,8 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
     except Exception as why:  # noqa: BLE001 - the engine shows it and goes on
         say("failed", text=f"{type(why).__name__}: {why}", bug=traceback.format_exc())
     finally:
-        validator.close()
+        if validator is not None:
+            validator.close()
     return 0
 
 
