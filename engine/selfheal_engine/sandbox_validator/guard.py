@@ -2,7 +2,9 @@
 
 For machines that allow no user namespaces. Runs as a program of its own (`python -I -S guard.py
 FD`) and stays outside, as the reaper of everything that the command starts: when the command,
-the engine or a limit ends the run, it kills what is left, reports and removes the copy. What the
+the engine or a limit ends the run, it kills what is left, reports and removes the copy. No kernel
+does that for a guard that is killed itself, so there are two processes, one above the other: the
+one that is left finds everything below it, or the other gone, and clears up. What the
 first tier gives by namespaces is missing here: other processes and the host's name can be seen
 (not touched), and there is no network at all, not even loopback.
 """
@@ -38,6 +40,9 @@ DEEPEST = 3000
 """Characters of a path; what lies deeper was made to be in the way."""
 TOO_LARGE = "disk: the run used up the space that a sandbox has"
 ENGINE_GONE = "the engine went away"
+OVERDUE = "time: the run went on for longer than it may"
+CLEARING_S = 20.0
+"""How long the lower process may take to clear up before the upper one does it."""
 _READ_SEARCH = 2
 _PR_CAP_AMBIENT, _RAISE, _PR_SET_KEEPCAPS = 47, 2, 8
 
@@ -47,16 +52,48 @@ ended = [False]
 def main(descriptor: int) -> int:
     with os.fdopen(descriptor, "rb") as file:
         spec = json.load(file)
+    engine = kernel.hold_parent(spec["parent"])
+    upper = kernel.pidfd_open(os.getpid())
     signal.signal(signal.SIGTERM, lambda number, frame: ended.__setitem__(0, True))
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    lower = os.fork()
+    if lower == 0:
+        code = 1
+        try:
+            code = guard(spec, [engine, upper])
+        finally:
+            os._exit(code)
+    oversee(spec, lower, engine)
+    return 0
+
+
+def oversee(spec: dict[str, Any], lower: int, engine: int) -> None:
+    """In the upper process: wait for the guard, and clear up what it could not."""
+    signal.signal(signal.SIGTERM, lambda number, frame: os.kill(lower, signal.SIGTERM))
+    if ended[0]:  # asked to stop before there was anybody to pass it on to
+        os.kill(lower, signal.SIGTERM)
+    handle = kernel.pidfd_open(lower)
+    for descriptor in (0, 1, 2, spec["report"]):  # readers must see the end of the run's own
+        os.close(descriptor)
+    if kernel.first_gone([engine, handle], spec["overdue_s"]) != handle:
+        kernel.first_gone([handle], CLEARING_S)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    kill_all()
+    if os.path.lexists(spec["folder"]):
+        remove(spec["folder"])
+
+
+def guard(spec: dict[str, Any], above: list[int]) -> int:
+    """Furnish the copy, run the command, report; `above` are the processes that want the run."""
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     report = os.fdopen(spec["report"], "w", buffering=1, closefd=False)
     folder = spec["folder"]
     try:
         before = furnish(spec)
-        status, why = supervise(spec)
+        status, why = supervise(spec, above)
         if why:
-            stage = "stopped" if why in (TOO_LARGE, ENGINE_GONE) else "failed"
+            stage = "stopped" if why in (TOO_LARGE, ENGINE_GONE, OVERDUE) else "failed"
             print(json.dumps({"stage": stage, "why": why}), file=report)
         else:
             code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
@@ -140,7 +177,7 @@ def changed(folder: str, before: dict[str, tuple[int, int]], files: dict[str, st
     return sorted(names)[:CHANGED_AT_MOST]
 
 
-def supervise(spec: dict[str, Any]) -> tuple[int, str]:
+def supervise(spec: dict[str, Any], above: list[int]) -> tuple[int, str]:
     """Start the command and look after it; (wait status, what went wrong with the wall)."""
     read, told = os.pipe()
     child = os.fork()
@@ -159,20 +196,22 @@ def supervise(spec: dict[str, Any]) -> tuple[int, str]:
         os.close(descriptor)
     why = os.read(read, 4096).decode(errors="replace")  # ends when the command is executed
     next_look = 0.0
+    last = float("inf") if spec["overdue_s"] is None else time.monotonic() + spec["overdue_s"]
     while not ended[0]:
         done, status = os.waitpid(-1, os.WNOHANG)
         if done == child:
             return status, why
         if done:
             continue
-        if os.getppid() != spec["parent"]:
+        if kernel.first_gone(above, 0.005) is not None:
             break
+        if time.monotonic() > last:
+            return 0, OVERDUE
         if time.monotonic() >= next_look:
             begun = time.monotonic()
             if too_large(spec):
                 return 0, TOO_LARGE
             next_look = time.monotonic() + max(LOOK_EVERY_S, 10 * (time.monotonic() - begun))
-        time.sleep(0.005)
     return 0, ENGINE_GONE
 
 
@@ -187,6 +226,7 @@ def shut_in(spec: dict[str, Any]) -> None:
         resource.setrlimit(limit, (value, value))
     if os.geteuid() == 0:
         become(spec["drop_to"])
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel forgot it
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     landlock.restrict(spec["readable"], [spec["folder"], *DEVICES])
     cell.load_filter(b64decode(spec["filter"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from selfheal_engine.sandbox_validator import bubblewrap, seccomp
 from selfheal_engine.sandbox_validator.inside import landlock
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
 
-_LAUNCHERS = [Path(__file__).parent / name for name in ("launcher.py", "guard.py")]
+_MARK = "selfheal-wall"
+_MARKED = re.compile(rb"(?:^|\0)(?:bwrap:)?selfheal-wall:(\d+):(-?\d+):(\d+):\0")
 COPY_PREFIX = "selfheal-copy-"
 """Folders of the second tier below the temporary folder, with their engine's pid."""
 FORCED = "SELFHEAL_SANDBOX_TIER"
@@ -94,13 +96,14 @@ def _kernel_number(path: str) -> int | None:
 
 
 def sweep() -> int:
-    """Remove what crashed engines left: orphaned launchers, copies of the second tier.
+    """Remove what crashed engines left: processes of their sandboxes, copies of the second tier.
 
-    Returns how many. The first tier leaves nothing on disk.
+    Returns how many. The walls end by themselves with their engine; this is for what they may
+    have missed, as when everything was killed at once. The first tier leaves nothing on disk.
     """
     count = 0
     for name in os.listdir("/proc"):
-        if name.isdigit() and _orphaned_launcher(int(name)):
+        if name.isdigit() and _stray(int(name)):
             try:
                 os.kill(int(name), signal.SIGKILL)
                 count += 1
@@ -116,12 +119,51 @@ def sweep() -> int:
     return count
 
 
-def _orphaned_launcher(pid: int) -> bool:
+def owner_mark() -> str:
+    """Names this process in the command lines of its sandboxes, and no later one of its number.
+
+    The pid namespace is part of it, since elsewhere the same number is somebody else.
+    """
+    pid = os.getpid()
+    return f"{_MARK}:{pid}:{_started(pid)}:{_pid_namespace()}:"
+
+
+def _pid_namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
+def _started(pid: int) -> int:
+    """When a process started, in ticks since boot; -1 when there is none, or only its remains."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return -1
+
+
+def _stray(pid: int) -> bool:
+    """Whether this process belongs to a sandbox whose engine is gone.
+
+    The wall's own processes carry the mark in their arguments (of the first tier these are the
+    ones whose end is everybody's); what the second tier runs has its copy in the environment.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            parent = int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
+            marked = _MARKED.search(file.read())
+        if marked:
+            owner, started, namespace = map(int, marked.groups())
+            return namespace == _pid_namespace() and _started(owner) != started
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            copied = re.search(_copy_of(), b"\0" + file.read())
+        if copied is None or os.stat(f"/proc/{pid}/ns/pid").st_ino != _pid_namespace():
+            return False
+    except OSError:
         return False
-    return parent == 1 and any(os.fsencode(str(script)) in words for script in _LAUNCHERS)
+    return _started(int(copied[1])) < 0
+
+
+def _copy_of() -> bytes:
+    """The variable that tells whose copy a command of the second tier works on."""
+    folder = re.escape(os.fsencode(tempfile.gettempdir()))
+    return rb"\0TMPDIR=%b/%b(\d+)-[^/\0]*/tmp\0" % (folder, COPY_PREFIX.encode())

@@ -9,6 +9,11 @@ with bwrap's own status lines:
     {"child-pid": N} {"exit-code": N}    bwrap's
     {"stage": "ended", "changed": [...], "free": bytes, "free_files": n}
 
+bwrap's --die-with-parent does not hold when the parent dies before bwrap asks for it. So bwrap
+runs in one more pid namespace, whose first process (`keep`) watches the engine and the launcher
+and leaves when either is gone or time is up: the kernel then kills everything in it, and nothing
+inside can see that process, let alone keep it.
+
 Private user and mount namespaces hold a sized tmpfs over /tmp; on it an overlay with the
 project as its lower layer takes every write. Nothing is left on the machine when the process
 ends, however it ends: the mounts live and die with the namespace.
@@ -19,6 +24,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import stat
 import sys
 from base64 import b64decode
@@ -33,23 +39,30 @@ else:  # a plain script, without the engine's package: found beside this file
 BASE = "/tmp"
 MERGED = BASE + "/merged"
 CHANGED_AT_MOST = 400
+OVERDUE, WITHOUT_ENGINE = 3, 4
+"""Exit codes of the namespace's first process."""
 
 
 def main(descriptor: int) -> int:
     with os.fdopen(descriptor, "rb") as file:
         spec = json.load(file)
     kernel.die_with_parent(spec["parent"])
+    engine = kernel.hold_parent(spec["parent"])
     report = os.fdopen(spec["report"], "w", buffering=1, closefd=False)
     try:
         bwrap = build(spec)
+        status = run(bwrap, spec, engine)
     except OSError as why:
         print(json.dumps({"stage": "failed", "why": str(why)}), file=report)
         return 0
-    status = run(bwrap, spec)
+    if status != 0:
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == OVERDUE:
+            late = "time: the run went on for longer than it may"
+            print(json.dumps({"stage": "stopped", "why": late}), file=report)
+        return 0
     space = os.statvfs(BASE)
     ended = {
         "stage": "ended",
-        "status": status,
         "changed": changed(spec) if spec["overlay"] else [],
         "free": space.f_bavail * space.f_frsize,
         "free_files": space.f_favail,
@@ -179,27 +192,68 @@ def write_files(files: dict[str, str]) -> None:
             os.utime(target, ns=(moved, moved))
 
 
-def run(bwrap: str, spec: dict[str, Any]) -> int:
-    """Start bwrap under the limits and wait for it; its wait status."""
-    child = os.fork()
-    if child == 0:
+def run(bwrap: str, spec: dict[str, Any], engine: int) -> int:
+    """Run bwrap in a pid namespace of its own; the wait status of that one's first process.
+
+    Once that process is waited for, the kernel has ended all others of the namespace.
+    """
+    launcher = kernel.pidfd_open(os.getpid())
+    kernel.unshare(kernel.CLONE_NEWPID)
+    first = os.fork()
+    if first == 0:
+        code = 1
         try:
-            for name, wanted in spec["rlimits"].items():
-                limit = getattr(resource, name)
-                hard = resource.getrlimit(limit)[1]
-                value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-                resource.setrlimit(limit, (value, value))
-            for kept in spec["pass"]:
-                os.set_inheritable(kept, True)
-            os.execve(bwrap, spec["argv"], {"PATH": os.defpath})
+            code = keep(bwrap, spec, [engine, launcher])
         except OSError as why:
-            message = json.dumps({"stage": "failed", "why": f"{bwrap}: {why}"}) + "\n"
-            os.write(spec["report"], message.encode())
+            failed(spec, str(why))
         finally:
-            os._exit(1)
+            os._exit(code)
     for descriptor in (0, 1, 2):  # readers must see the end when the run's own copies close
         os.close(descriptor)
-    return os.waitpid(child, 0)[1]
+    return os.waitpid(first, 0)[1]
+
+
+def keep(bwrap: str, spec: dict[str, Any], outside: list[int]) -> int:
+    """In the namespace's first process: start bwrap and stay while it runs and is wanted.
+
+    Returning ends everything in the namespace. `outside` are the processes that want the run.
+    bwrap looks its own child up in /proc, so that has to show this namespace.
+    """
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # quicker, where it holds
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("proc", "/proc", "proc", flags)
+    child = os.fork()
+    if child == 0:
+        execute(bwrap, spec)
+    handle = kernel.pidfd_open(child)
+    kernel.close_others({*outside, handle})
+    for descriptor in (0, 1, 2):
+        os.close(descriptor)
+    gone = kernel.first_gone([*outside, handle], spec["overdue_s"])
+    if gone is None:
+        return OVERDUE
+    return 0 if gone == handle else WITHOUT_ENGINE
+
+
+def execute(bwrap: str, spec: dict[str, Any]) -> None:
+    """Become bwrap, under the limits; never returns."""
+    try:
+        for name, wanted in spec["rlimits"].items():
+            limit = getattr(resource, name)
+            hard = resource.getrlimit(limit)[1]
+            value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(limit, (value, value))
+        for kept in spec["pass"]:
+            os.set_inheritable(kept, True)
+        os.execve(bwrap, spec["argv"], {"PATH": os.defpath})
+    except OSError as why:
+        failed(spec, f"{bwrap}: {why}")
+    finally:
+        os._exit(1)
+
+
+def failed(spec: dict[str, Any], why: str) -> None:
+    os.write(spec["report"], (json.dumps({"stage": "failed", "why": why}) + "\n").encode())
 
 
 def changed(spec: dict[str, Any]) -> list[str]:

@@ -27,7 +27,13 @@ from typing import Any
 
 from selfheal_engine.errors import SandboxUnavailableError
 from selfheal_engine.sandbox_validator import bubblewrap, seccomp, view
-from selfheal_engine.sandbox_validator.isolation import COPY_PREFIX, IsolationLevel, level, sweep
+from selfheal_engine.sandbox_validator.isolation import (
+    COPY_PREFIX,
+    IsolationLevel,
+    level,
+    owner_mark,
+    sweep,
+)
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
 from selfheal_engine.sandbox_validator.running import Run, Walled
 
@@ -51,6 +57,8 @@ HOME = "/home/service"
 UID = 1000
 _DROP_TO = 1_577_000_000
 """Host user ids that runs started by root drop to: no account, nothing owned."""
+_OVERDUE_S = 15.0
+"""How long beyond its time a run is left to this process to stop; then the wall stops itself."""
 _WALL_BYTES = 64 * MIB
 """Kept of the tree's memory for what the wall itself needs (launcher, bwrap)."""
 
@@ -203,8 +211,9 @@ class _Spec:
     def _bwrap_words(
         self, argv: list[str], env: dict[str, str], cwd: str, report: int, filter_read: int
     ) -> list[str]:
-        words = ["bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
-        words += ["--unshare-uts", "--unshare-cgroup", "--hostname", "sandbox"]
+        words = [f"bwrap:{owner_mark()}", "--unshare-user", "--unshare-pid", "--unshare-net"]
+        words += ["--unshare-ipc", "--unshare-uts", "--unshare-cgroup"]
+        words += ["--hostname", "sandbox"]
         words += ["--uid", str(UID), "--gid", str(UID), "--cap-drop", "ALL"]
         words += ["--die-with-parent", "--new-session", "--clearenv"]
         words += ["--json-status-fd", str(report)]
@@ -283,7 +292,7 @@ def _launch(
         process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S"),
-                *(str(Path(__file__).parent / script), str(spec_read)),
+                *(str(Path(__file__).parent / script), str(spec_read), owner_mark()),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -302,10 +311,16 @@ def _launch(
         os.close(report_write)
     with os.fdopen(spec_write, "wb") as file:
         try:
-            file.write(json.dumps(spec_for(report_write)).encode())
+            file.write(json.dumps(_timed(spec_for(report_write), limits)).encode())
         except BrokenPipeError:
             pass  # the launcher is gone; the missing report says so
     return Walled(process, report_read, limits)
+
+
+def _timed(spec: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """The specification with the time after which the wall ends by itself, None for never."""
+    endless = limits.wall_s == float("inf")
+    return {**spec, "overdue_s": None if endless else limits.wall_s + _OVERDUE_S}
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import stat
@@ -161,12 +162,18 @@ def serve(job: Job, out: int) -> None:
     try:
         kernel.die_with_parent(job["parent"])
         enter(job)
+        kernel.die_with_parent(job["parent"])  # new credentials may have taken it back
+        watched, held = os.pipe()
         first = os.fork()
         if first:
             os.close(out)
             os.waitpid(first, 0)
             os._exit(0)
+        os.close(held)
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if select.select([watched], [], [], 0)[0]:
+            os._exit(0)  # who should hold the other end was killed before that took effect
+        os.close(watched)
         written = furnish(job)
         lock(base64.b64decode(job["filter"]))
     except (OSError, ValueError) as why:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import sys
 from typing import Any
@@ -24,6 +25,7 @@ CLONE_NEWNET = 0x40000000
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
+MS_NOEXEC = 0x8
 MS_REMOUNT = 0x20
 MS_BIND = 0x1000
 MS_REC = 0x4000
@@ -39,6 +41,7 @@ MOVE_MOUNT_F_EMPTY_PATH = 4
 MOUNT_ATTR_IDMAP = 0x00100000
 
 _OPEN_TREE = 428
+_PIDFD_OPEN = 434
 _MOVE_MOUNT = 429
 _MOUNT_SETATTR = 442
 
@@ -157,6 +160,7 @@ def _user_namespace(uid_map: str, gid_map: str) -> int:
     child = os.fork()
     if child == 0:
         try:
+            os.close(go[1])  # so that the read below ends with our parent, however that ends
             unshare(CLONE_NEWUSER)
             os.write(ready[1], b"x")
             os.read(go[0], 1)
@@ -202,6 +206,38 @@ def die_with_parent(parent: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def pidfd_open(pid: int) -> int:
+    """A descriptor of a process, readable once it is gone; never a later one of that number.
+
+    Unlike a pipe it has no other end that a process inside could hold open, and unlike a parent
+    death signal it does not depend on when it was asked for, nor on credentials.
+    """
+    return check(
+        libc.syscall(ctypes.c_long(_PIDFD_OPEN), ctypes.c_int(pid), ctypes.c_uint(0)),
+        f"pidfd_open {pid}",
+    )
+
+
+def first_gone(handles: list[int], seconds: float | None) -> int | None:
+    """The first of these processes (pidfd_open) that is gone; None when time ran out."""
+    poll = select.poll()
+    for handle in handles:
+        poll.register(handle, select.POLLIN)
+    gone = poll.poll(None if seconds is None else seconds * 1000)
+    return gone[0][0] if gone else None
+
+
+def hold_parent(parent: int) -> int:
+    """A descriptor of our parent, which must be `parent`; leave now when it is gone."""
+    try:
+        handle = pidfd_open(parent)
+    except ProcessLookupError:
+        sys.exit(1)
+    if os.getppid() != parent:
+        sys.exit(1)
+    return handle
 
 
 def close_others(kept: set[int]) -> None:
