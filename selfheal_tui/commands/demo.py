@@ -95,7 +95,7 @@ def _play(prepared: PreparedCase, settings: Settings, headless: bool) -> int:
         timer.start()
         code = watch(settings, Target(command=prepared.command), headless=True, subscriber=end)
         timer.cancel()
-        if traffic.poll() not in (None, 0, -signal.SIGTERM):
+        if traffic.poll() not in (None, 0, -signal.SIGTERM, -signal.SIGKILL):
             raise SelfhealError(f"the demo's traffic ended early with code {traffic.returncode}")
         return code if end.reached else 1
 

@@ -107,6 +107,18 @@ def test_stalls_that_came_first_give_way_to_the_deadlock() -> None:
     }
 
 
+def test_sockets_that_pile_up_in_stalled_calls_are_part_of_the_stall() -> None:
+    tracker = IncidentTracker()
+    tracker.observe(100, [], [stall(100, "worker-1", 10)])
+    held = only(tracker)
+    assert held.occurrence is not None
+    piling = replace(
+        held.occurrence, id="r", kind="resource", exception="ResourceLeak", fingerprint="open"
+    )
+    tracker.observe(110, [], [piling, piling])
+    assert only(tracker).occurrence == held.occurrence
+
+
 def test_the_record_with_the_fullest_context_is_kept() -> None:
     tracker = IncidentTracker()
     poor = occurrence()

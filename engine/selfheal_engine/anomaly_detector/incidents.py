@@ -90,6 +90,9 @@ class IncidentTracker:
         held = self._of_fingerprint(occurrence)
         if held is not None:
             return [self._merge(held, occurrence)]
+        standstill = self._standstill_behind(occurrence)
+        if standstill is not None:
+            return [self._merge(standstill, occurrence, keep=True)]
         if occurrence.kind not in AT_ONCE and not self._repeated(occurrence):
             return []
         alike = [
@@ -103,6 +106,19 @@ class IncidentTracker:
         opened = self._open_occurrence(occurrence)
         victims = [self._absorb(i, self._incidents[opened]) for i in alike if i.state in _UNTOUCHED]
         return [opened, *victims]
+
+    def _standstill_behind(self, occurrence: Occurrence) -> Incident | None:
+        """The open stall whose waiting calls hold what piles up: it is a symptom, no second bug."""
+        crash = occurrence.crash
+        if occurrence.kind not in ("resource", "leak") or crash is None:
+            return None
+        for incident in self._incidents.values():
+            known = incident.occurrence
+            if known is None or incident.state.ended or known.kind not in ("stall", "deadlock"):
+                continue
+            if any(f.file == crash.file and f.function == crash.function for f in known.frames):
+                return incident
+        return None
 
     def _absorb(self, victim: Incident, cause: Incident) -> str:
         """Ends the incident of a stall that turned out to be a deadlock's."""

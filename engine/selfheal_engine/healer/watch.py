@@ -33,6 +33,8 @@ GRACE_S = 2.5
 """Calls that were under way when the code was swapped may still fail, and the probe tells of
 further failures of a known kind once a second, for the second before."""
 SLOW_KINDS = ("stall", "deadlock")
+FAILURES = ("exception", "thread_death", "syntax", "stall", "deadlock")
+"""What a patch can have caused within its watch; growth told now began before it."""
 UNTOLD_S = 15.0
 """A stall without a known beginning may have begun this long before it was told of."""
 LEAK_UNTOLD_S = 20.0
@@ -107,7 +109,9 @@ class Watch:
                 self._harm = f"the error came back in process {occurrence.pid}"
             else:
                 self._control_failures += occurrence.count
-        elif on_canary and occurrence.fingerprint not in self._known:
+        elif (
+            on_canary and occurrence.kind in FAILURES and occurrence.fingerprint not in self._known
+        ):
             self._new_failure(occurrence)
 
     def sample(self, sample: Sample, health_score: float, routes: Routes, now_s: float) -> None:
