@@ -61,6 +61,7 @@ def furnish(job: Job) -> int:
     # folders that the mounts below will hide are held open
     inside = root.startswith(BASE + "/")
     held = kernel.open_tree(root)
+    needed = [(place, kernel.open_tree(place)) for place in hidden_folders(root)]
     kernel.mount("tmpfs", BASE, "tmpfs", flags, space)
     for name in ("lower", "up", "work", "tmp", "shm", "home"):
         os.mkdir(os.path.join(BASE, name), 0o755)
@@ -74,6 +75,10 @@ def furnish(job: Job) -> int:
         kernel.mount("overlay", place, "overlay", flags, layers + ",userxattr")
     except OSError:
         kernel.mount("overlay", place, "overlay", flags, layers)
+    for folder, tree in needed:
+        inner = os.path.join(BASE, "tmp", os.path.relpath(folder, BASE))
+        os.makedirs(inner, exist_ok=True)
+        kernel.move_mount(tree, inner)
     kernel.mount(BASE + "/shm", "/dev/shm", "", kernel.MS_BIND)
     if home and os.path.isdir(home):
         kernel.mount(BASE + "/home", home, "", kernel.MS_BIND)
@@ -92,6 +97,19 @@ def furnish(job: Job) -> int:
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (allowed, allowed))
     return written
+
+
+def hidden_folders(root: str) -> list[str]:
+    """Folders that the zygote sees below BASE besides the project: an interpreter may lie there."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as table:
+        places = [line.split()[4].encode().decode("unicode_escape") for line in table]
+    found: list[str] = []
+    for place in sorted(set(places)):
+        apart = not (place + "/").startswith(root + "/") and not root.startswith(place + "/")
+        nested = any(place.startswith(outer + "/") for outer in found)
+        if place.startswith(BASE + "/") and apart and not nested and os.path.isdir(place):
+            found.append(place)
+    return found
 
 
 def raise_loopback() -> None:
