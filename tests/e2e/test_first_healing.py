@@ -124,7 +124,14 @@ def test_the_history_keeps_the_episode(
     assert episode["mttr_s"] == pytest.approx(healed["mttr_s"], abs=0.01)
 
 
-@pytest.mark.parametrize("case", ["suppliers", "related", "delivery"])
+def test_a_leak_that_raises_nothing_gets_a_proven_patch(tmp_path: Path) -> None:
+    lines, _ = play_headless(tmp_path, "related", "--approve", "never")
+    (proposal,) = of_kind(lines, "proposal")[:1]
+    best = next(c for c in of_kind(lines, "candidate") if c["id"] == proposal["candidates"][0])
+    assert best["strategy"] == "memory_leak_fix"
+
+
+@pytest.mark.parametrize("case", ["suppliers", "delivery"])
 def test_the_other_families_are_healed_too(tmp_path: Path, case: str) -> None:
     lines, _ = play_headless(tmp_path, case, "--approve", "high", "--approve-floor", "0")
     assert of_kind(lines, "healed")

@@ -18,6 +18,7 @@ from selfheal_engine.healer.sequential import (
     growth,
     seconds_needed,
 )
+from selfheal_engine.healer.watch import LEAK_PATIENCE
 from selfheal_engine.model import (
     Frame,
     Incident,
@@ -276,7 +277,7 @@ def leak(incident: Incident) -> Incident:
 def test_a_leak_is_judged_by_its_slope(watch, leak, after_per_s, kind) -> None:
     noise = random.Random(5)
     watching = watch(leak, before=leaking(40, 1e6, noise))
-    for second in range(1, 61):
+    for second in range(1, 60 * LEAK_PATIENCE + 1):
         memory = 140e6 + after_per_s * second + noise.gauss(0, 2e5)
         now_s = START_S + second
         watching.sample(sample(now_s, memory_usage=memory), 90.0, {}, now_s)

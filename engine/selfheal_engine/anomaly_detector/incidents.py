@@ -108,13 +108,18 @@ class IncidentTracker:
         return [opened, *victims]
 
     def _standstill_behind(self, occurrence: Occurrence) -> Incident | None:
-        """The open stall whose waiting calls hold what piles up: it is a symptom, no second bug."""
+        """The open stall whose waiting calls hold what piles up, or the leak of the same function.
+
+        The one is a symptom; the other is told again from another line while a patch is watched.
+        """
         crash = occurrence.crash
         if occurrence.kind not in ("resource", "leak") or crash is None:
             return None
         for incident in self._incidents.values():
             known = incident.occurrence
-            if known is None or incident.state.ended or known.kind not in ("stall", "deadlock"):
+            if known is None or incident.state.ended:
+                continue
+            if known.kind not in ("stall", "deadlock", occurrence.kind):
                 continue
             if any(f.file == crash.file and f.function == crash.function for f in known.frames):
                 return incident

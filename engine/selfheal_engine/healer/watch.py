@@ -33,6 +33,8 @@ GRACE_S = 2.5
 """Calls that were under way when the code was swapped may still fail, and the probe tells of
 further failures of a known kind once a second, for the second before."""
 SLOW_KINDS = ("stall", "deadlock")
+LEAK_PATIENCE = 4
+"""A container with a bound still fills up to it: so many watches pass before growth is harm."""
 FAILURES = ("exception", "thread_death", "syntax", "stall", "deadlock")
 """What a patch can have caused within its watch; growth told now began before it."""
 UNTOLD_S = 15.0
@@ -104,7 +106,7 @@ class Watch:
         if _began_s(occurrence) < self._applied_s + self._grace_s:
             return
         on_canary = not self._applied.canary or occurrence.pid in self._applied.canary
-        if occurrence.fingerprint == self._incident.fingerprint:
+        if occurrence.fingerprint == self._incident.fingerprint and self._kind != "leak":
             if on_canary:
                 self._harm = f"the error came back in process {occurrence.pid}"
             else:
@@ -210,6 +212,9 @@ class Watch:
                     f"memory grows {_rate(slope)} instead of {_rate(before)}",
                 )
         if elapsed_s < self._settings.watch_s:
+            return None
+        growing = after is not None and before is not None and after[0] > 0.5 * before > 0
+        if growing and elapsed_s < LEAK_PATIENCE * self._settings.watch_s:
             return None
         if after is not None and before is not None and after[0] - 2 * after[1] > 0.5 * before > 0:
             return Outcome(
