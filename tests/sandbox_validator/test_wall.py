@@ -214,7 +214,7 @@ def test_memory_of_the_whole_tree_counts(project: Path) -> None:
 import os, time
 for _ in range(4):
     if os.fork() == 0:
-        held = bytearray(b'x' * (60 << 20)); time.sleep(60); os._exit(0)
+        held = bytearray(b'x') * (60 << 20); time.sleep(60); os._exit(0)
 time.sleep(60)
 """
     run = python(code, project, Limits(wall_s=30.0, memory_bytes=160 * MIB))
