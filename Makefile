@@ -10,8 +10,9 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	@$(BIN)/selfheal-tui demo $(ARGS)
 
+# most tests wait for real processes, so four at a time suit two cores
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
