@@ -17,6 +17,9 @@ from selfheal_engine.errors import ConfigError
 
 EVERYWHERE = "everywhere"
 
+WAY_OUT = 97
+"""Hints from here on (back, help, quit) are shown on every terminal, however narrow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -58,13 +61,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("dismiss_incident", "d", "dismiss", "Dismiss the incident: it is no bug", "dashboard"),
     Action("zoom", "z", "zoom", "See one metric large, with limits and marks", "dashboard", 4),
     Action("freeze", "p", "freeze", "Freeze the display; collection goes on", "dashboard", 5),
-    Action("back_in_time", "less_than_sign,comma", "earlier", "Walk back in time", "dashboard", 7),
+    Action("back_in_time", "less_than_sign,comma", "earlier", "Walk back in time", "dashboard", 94),
     Action(
-        "forward_in_time", "greater_than_sign,full_stop", "later", "Walk on in time", "dashboard", 8
+        "forward_in_time",
+        "greater_than_sign,full_stop",
+        "later",
+        "Walk on in time",
+        "dashboard",
+        95,
     ),
     Action("filter", "slash", "filter", "Filter the feed by words", "dashboard", 6),
     Action("severity", "S", "severity", "Show alerts of this severity and above", "dashboard"),
-    Action("other_list", "v", "switch list", "Go between incidents and feed", "dashboard", 9),
+    Action("other_list", "v", "switch list", "Go between incidents and feed", "dashboard", 93),
     Action("calm", "escape", "present", "Clear filter, freeze and walk: the present", "dashboard"),
     # ------------------------------------------------------------ review
     Action("approve", "a", "approve", "Approve this patch, after one confirmation", "review", 1),

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -37,6 +38,7 @@ from selfheal_tui.engine_thread import (
 from selfheal_tui.notifications import ProposalBell, is_quiet, terminal_notification
 from selfheal_tui.opening import OpeningEngine
 from selfheal_tui.palette import ActionCommands
+from selfheal_tui.plain_characters import locale_is_ascii
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_tui.screens.dashboard import Dashboard
 from selfheal_tui.screens.rewind import at_time
@@ -80,6 +82,10 @@ class SelfhealApp(App[int]):
         owns_service: bool = False,
         sources: Mapping[str, str] | None = None,
     ) -> None:
+        sources = dict(sources or _sources_from_command_line())
+        if locale_is_ascii(os.environ) and not settings.ascii:
+            settings = replace(settings, ascii=True)
+            sources["ascii"] = "locale"
         self._plain_colours = needs_plain_colours(os.environ)
         super().__init__(ansi_color=True if self._plain_colours else None)
         for theme in OWN_THEMES:
@@ -91,7 +97,7 @@ class SelfhealApp(App[int]):
         self.settings = settings
         self.owns_service = owns_service
         self.stop_service = owns_service
-        self.setting_sources = dict(sources or _sources_from_command_line())
+        self.setting_sources = sources
         self.key_overrides = keymap(settings.keys)
         self.bridge = EngineBridge(engine, self)
         self.latest: Snapshot | None = engine.snapshot()

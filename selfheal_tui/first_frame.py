@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
+from selfheal_tui.plain_characters import in_ascii, locale_is_ascii
+
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[0m\x1b[?25h\x1b[?1049l"
 GROUND, BAR, FRAME, TITLE = "17;21;26", "22;27;33", "43;52;61", "132;145;157"
 TITLES = (
@@ -28,14 +30,16 @@ TITLES = (
 
 
 @contextmanager
-def first_frame(stream: TextIO, words: str) -> Iterator[None]:
+def first_frame(stream: TextIO, words: str, *, ascii_only: bool = False) -> Iterator[None]:
     """Draw, and take the drawing away again when what follows fails."""
     try:
         columns, rows = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
         yield
         return
-    _send(stream, ENTER + frame(columns, rows, words, os.environ))
+    drawn = frame(columns, rows, words, os.environ)
+    ascii_only = ascii_only or locale_is_ascii(os.environ)
+    _send(stream, ENTER + (in_ascii(drawn) if ascii_only else drawn))
     try:
         yield
     except BaseException:
@@ -51,7 +55,7 @@ def frame(columns: int, rows: int, words: str, environ: Mapping[str, str]) -> st
     title = _colour(TITLE, GROUND) if rgb else ""
     lines = [f"{bar}{f' {words}'[:columns]:<{columns}}"]
     if columns >= 100 and rows >= 30:
-        panel_rows = 9 if rows >= 50 else 7 if rows >= 38 else 6
+        panel_rows = 12 if rows >= 50 else 7 if rows >= 38 else 6
         lines += _panels(columns, panel_rows, ground, title)
     else:
         lines += [f"{title}{f' {name}'[:columns]:<{columns}}" for name in TITLES]

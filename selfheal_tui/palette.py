@@ -27,7 +27,7 @@ class ActionCommands(Provider):
 
     def _title(self, action: Action) -> str:
         key = keys_of(action, self._cockpit.key_overrides)[0]
-        return f"{action.help}  ({key})"
+        return f"{key:<4} {action.help}"
 
     async def discover(self) -> Hits:
         for action in self._actions():

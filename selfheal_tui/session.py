@@ -57,7 +57,7 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
     from selfheal_tui.first_frame import first_frame
 
     words = " ".join(target.command) or target.name or target.unit or "the service"
-    with first_frame(sys.stdout, f"opening {words} …"):
+    with first_frame(sys.stdout, f"opening {words} …", ascii_only=settings.ascii):
         from multiprocessing import resource_tracker
 
         from selfheal_tui.app import SelfhealApp

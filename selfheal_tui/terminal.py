@@ -12,6 +12,7 @@ from typing import IO
 from textual.drivers.linux_driver import LinuxDriver
 
 from selfheal_tui.cells import CellMemory
+from selfheal_tui.plain_characters import in_ascii
 
 
 class SteadyFile:
@@ -52,10 +53,12 @@ class SteadyDriver(LinuxDriver):
         if not isinstance(self._file, SteadyFile):
             self._file = SteadyFile(self._file)
         self._cells = CellMemory()
+        settings = getattr(self._app, "settings", None)
+        self._ascii = bool(settings and settings.ascii)
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def write(self, data: str) -> None:
-        reduced = self._cells.reduce(data)
+        reduced = self._cells.reduce(in_ascii(data) if self._ascii else data)
         if reduced:
             super().write(reduced)
 

@@ -47,6 +47,7 @@ def role_variables(theme: Theme) -> dict[str, str]:
     return {
         "role-muted": "#84919d" if dark else "#66717a",
         "role-faint": "#56626d" if dark else "#929ba1",
+        "role-spark": "#40717d" if dark else "#86b3bf",
         "role-frame": "#2b343d" if dark else "#cdd4cf",
         "role-cursor": "#25404a" if dark else "#cfe4ea",
         "role-idle-cursor": "#1b2128" if dark else "#e8ebe8",
@@ -67,6 +68,7 @@ def role_variables(theme: Theme) -> dict[str, str]:
 _ANSI: Mapping[str, str] = {
     "role-muted": "ansi_white",
     "role-faint": "ansi_bright_black",
+    "role-spark": "ansi_cyan",
     "role-frame": "ansi_bright_black",
     "role-cursor": "ansi_default",
     "role-idle-cursor": "ansi_default",

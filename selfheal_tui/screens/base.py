@@ -9,7 +9,7 @@ from textual.geometry import Size
 from textual.screen import Screen
 
 from selfheal_engine.model import Snapshot
-from selfheal_tui.actions import ACTIONS, EVERYWHERE, keys_of
+from selfheal_tui.actions import ACTIONS, EVERYWHERE, WAY_OUT, Action, keys_of
 from selfheal_widgets.key_hints import Hint, KeyHints
 
 if TYPE_CHECKING:
@@ -66,14 +66,22 @@ class CockpitScreen(Screen[None]):
     def show_hints(self) -> None:
         """Fill the last line from the registry, with the user's own keys."""
         for hints in self.query(KeyHints):
-            hints.show(hints_for(self.scope, self.cockpit.key_overrides))
+            hints.show(hints_for(self.scope, self.cockpit.key_overrides), ways_out(self.scope))
 
     def on_key_hints_pressed(self, event: KeyHints.Pressed) -> None:
         self.cockpit.run_registered(event.action)
 
 
 def hints_for(scope: str, overrides: dict[str, str]) -> list[Hint]:
-    """The hints of a screen in their order, the last two being the ones never left out."""
+    """The hints of a screen in their order; its ways out come last."""
+    return [Hint(keys_of(a, overrides)[0], a.label, a.id) for a in _hinted(scope)]
+
+
+def ways_out(scope: str) -> int:
+    """How many of the hints, at the end, are never left out: back, help, quit."""
+    return sum(1 for action in _hinted(scope) if action.hint >= WAY_OUT)
+
+
+def _hinted(scope: str) -> list[Action]:
     chosen = [a for a in ACTIONS if a.scope in (scope, EVERYWHERE) and a.hint and a.name != scope]
-    chosen.sort(key=lambda action: action.hint)
-    return [Hint(keys_of(a, overrides)[0], a.label, a.id) for a in chosen]
+    return sorted(chosen, key=lambda action: action.hint)

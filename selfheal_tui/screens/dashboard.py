@@ -58,8 +58,10 @@ class Dashboard(CockpitScreen):
     def show(self, snapshot: Snapshot) -> None:
         self.query_one(HealthGauge).show(snapshot, self.cockpit.display_mode())
         self.query_one(Clock).show(snapshot.time_s)
+        costs = {cause.metric: cause.points for cause in reversed(snapshot.health.causes)}
         for state, panel in zip(snapshot.metrics, self.query(MetricPanel), strict=False):
-            panel.show(state, snapshot.times, snapshot.interval_s)
+            cost = costs.get(state.name, 0.0)
+            panel.show(state, snapshot.times, snapshot.interval_s, cost)
         self.query_one(Activity).show(snapshot)
         self.query_one(IncidentList).show(snapshot)
         self.query_one(AnomalyFeed).show(snapshot)

@@ -33,6 +33,7 @@ ABOUT = {
 
 SIGNS: tuple[tuple[str, str, str], ...] = (
     ("▲", "warn", "warning; on a metric: beyond its control limits"),
+    ("▼", "warn", "costs health points"),
     ("△", "warn", "on its way to a limit"),
     ("●", "bad", "critical, or an open incident"),
     ("◆", "accent", "waits for your decision"),
@@ -47,6 +48,8 @@ WORDS = (
     "Confidence: how likely the patch is the right one, from how often such patches were.",
     "Safety: 0-100, what the sandbox found; no score when a check failed.",
     "Plausible: passes every check there is. Whether it is right, only you can say.",
+    "Sandbox tier: 1 is the whole wall, 2 one without namespaces (safety is capped at 85); "
+    "with neither nothing is tried.",
 )
 
 
@@ -85,7 +88,8 @@ def help_lines(about: str, focused: str, overrides: Mapping[str, str], width: in
         out += [(), line((f"IN THE {focused.upper()}", "title")), *_table(moving, width)]
     out += [(), line(("EVERYWHERE", "title")), *_table(everywhere, width)]
     out += [(), line(("SIGNS", "title"))]
-    out += [line((f"  {mark}  ", role), (text, "muted")) for mark, role, text in SIGNS]
+    signs = [line((f"  {mark}  ", role), (text, "muted")) for mark, role, text in SIGNS]
+    out += _beside(signs, width)
     out += [(), line(("WORDS", "title"))]
     for text in WORDS:
         out += wrap(text, min(width, 100), "muted", indent="  ")
@@ -112,14 +116,18 @@ def _widget_keys(focused: str, overrides: Mapping[str, str]) -> list[tuple[str, 
 
 
 def _table(entries: list[tuple[str, str]], width: int) -> list[Line]:
-    wide = width >= 100
-    cell = (width - 4) // 2 if wide else width - 2
     cells = [
         line(("  ", "text"), (f"{keys:<10}", "key"), (f" {text}", "muted"))
         for keys, text in entries
     ]
-    if not wide:
+    return _beside(cells, width)
+
+
+def _beside(cells: list[Line], width: int) -> list[Line]:
+    """Two columns where there is room, the left one filled first."""
+    if width < 100:
         return cells
+    cell = (width - 4) // 2
     half = (len(cells) + 1) // 2
     rows: list[Line] = []
     for at in range(half):

@@ -16,16 +16,24 @@ from selfheal_tui.actions import bindings
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_tui.screens.questions import Choice
 from selfheal_widgets.heading import Heading
-from selfheal_widgets.history_table import HistoryTable, stats_lines, timeline
+from selfheal_widgets.history_table import HistoryHead, HistoryTable, stats_lines, timeline
 from selfheal_widgets.key_hints import Hint, KeyHints
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.pages import LinesPage
 from selfheal_widgets.row_list import RowList
 from selfheal_widgets.words import plural
 
+ORDER_WORDS = {
+    "newest": "newest first",
+    "slowest to heal": "slowest to heal first",
+    "most often": "most frequent first",
+    "kind of bug": "by kind of bug",
+    "outcome": "by outcome",
+}
+
 
 class History(CockpitScreen):
-    """Episodes on the left, the chosen one's timeline on the right, figures below."""
+    """Episodes above, the chosen one's timeline below, figures beside it."""
 
     scope = "history"
     BINDINGS: ClassVar[list[BindingType]] = bindings("history")
@@ -40,6 +48,7 @@ class History(CockpitScreen):
         with Container(id="history-body"):
             table = HistoryTable(id="episodes")
             table.add_class("framed")
+            yield HistoryHead(id="episodes-head")
             yield table
             with Container(id="history-below"):
                 story = LinesPage(self._story, id="story")
@@ -81,7 +90,7 @@ class History(CockpitScreen):
     def _show_rest(self) -> None:
         table = self.query_one(HistoryTable)
         shown = len(table.row_ids)
-        remark = f"{plural(shown, 'episode')} · {table.order} "
+        remark = f"{plural(shown, 'episode')} · {ORDER_WORDS[table.order]} "
         if table.needle:
             remark = f"“{table.needle}” · {remark}"
         self.query_one("#screen-title", Heading).show(" HISTORY", remark)

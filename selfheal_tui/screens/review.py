@@ -9,10 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.events import Resize
 
 from selfheal_engine.model import Candidate, Incident, IncidentState, Snapshot, Verdict
 from selfheal_tui.actions import bindings
@@ -25,10 +27,29 @@ from selfheal_widgets.evidence import EvidencePage, Page, pages
 from selfheal_widgets.heading import Heading
 from selfheal_widgets.incident_list import how_often
 from selfheal_widgets.key_hints import KeyHints
-from selfheal_widgets.lines import safe, wrap
+from selfheal_widgets.lines import safe, whole_parts, wrap
 from selfheal_widgets.row_list import RowList
 from selfheal_widgets.tab_strip import Tab, TabStrip
 from selfheal_widgets.words import clock
+
+ROOMY_ROWS = 20
+"""With fewer rows patches and evidence give way to the diff."""
+
+FRAME_CELLS = 4
+"""Frame and padding around the diff."""
+
+PATCHES_CELLS = 48
+"""Width of the patches beside the diff, as in the style sheet."""
+
+NEXT = {
+    IncidentState.OPEN: "open: being diagnosed",
+    IncidentState.DIAGNOSED: "diagnosed: patches are tried",
+    IncidentState.PROPOSED: "proposed: waits for you",
+    IncidentState.APPROVED: "approved: being applied",
+    IncidentState.APPLIED: "applied: about to be watched",
+    IncidentState.WATCHING: "in force: watched for harm",
+}
+"""A living incident's state and what comes next."""
 
 
 class Review(CockpitScreen):
@@ -58,13 +79,18 @@ class Review(CockpitScreen):
         yield EvidencePage(id="evidence")
         yield KeyHints(id="hints")
 
+    def on_resize(self, event: Resize) -> None:
+        self.set_class(event.size.height < ROOMY_ROWS, "-tight")
+
     def show(self, snapshot: Snapshot) -> None:
         incident = next((i for i in snapshot.incidents if i.id == self.incident_id), self.incident)
         if incident is None:
             return
         self.incident = incident
+        standing = _standing(incident, snapshot)
+        room = self.size.width - cell_len(standing) - 3
         self.query_one("#review-title", Heading).show(
-            _title(incident, snapshot), _standing(incident, snapshot)
+            f" {whole_parts(_title(incident, snapshot), room)}", standing
         )
         candidates = self.query_one(CandidateList)
         candidates.show(incident.proposal, _waiting(incident))
@@ -100,7 +126,9 @@ class Review(CockpitScreen):
     def _show_evidence(self, *, top: bool) -> None:
         if self.incident is None:
             return
-        self._pages = pages(self.incident, self.candidate, self.verdict)
+        view = self.cockpit.view
+        project = view.service.project if view else ""
+        self._pages = pages(self.incident, self.candidate, self.verdict, project)
         self.page = min(self.page, len(self._pages) - 1)
         tabs = [Tab(page.name, page.sign, page.role) for page in self._pages]
         self.query_one("#evidence-tabs", TabStrip).show(tabs, self.page)
@@ -134,11 +162,13 @@ class Review(CockpitScreen):
         self.query_one(CandidateList).action_move(-1)
 
     def action_split(self) -> None:
+        """Side by side; the patches go above the diff where it would be too narrow beside them."""
         diff = self.query_one(DiffViewer)
-        if diff.toggle_split() and diff.too_narrow_to_split:
-            self.cockpit.say(
-                f"side by side needs {diff.split_cells} columns for the diff", "warning"
-            )
+        split = diff.toggle_split()
+        least = diff.split_cells + FRAME_CELLS
+        self.set_class(split and self.size.width < least + PATCHES_CELLS, "-stacked")
+        if split and self.size.width < least:
+            self.cockpit.say(f"side by side needs a terminal of {least} columns", "warning")
         self._show_subtitle()
 
     def action_next_hunk(self) -> None:
@@ -257,8 +287,9 @@ class Review(CockpitScreen):
             return subprocess.run(command, check=False).returncode
 
 
-def _title(incident: Incident, snapshot: Snapshot) -> str:
-    parts = [f" #{incident.number} {safe(incident.title)}"]
+def _title(incident: Incident, snapshot: Snapshot) -> list[str]:
+    """What the incident is, most important first."""
+    parts = [f"#{incident.number} {safe(incident.title)}"]
     often = how_often(incident, snapshot.time_s)
     if often:
         parts.append(often)
@@ -267,7 +298,7 @@ def _title(incident: Incident, snapshot: Snapshot) -> str:
     if request is not None:
         route = safe(request.route or request.path)
         parts.append(route if route.startswith(request.method) else f"{request.method} {route}")
-    return " · ".join(parts)
+    return parts
 
 
 def _standing(incident: Incident, snapshot: Snapshot) -> str:
@@ -277,7 +308,7 @@ def _standing(incident: Incident, snapshot: Snapshot) -> str:
         return "read only "
     if incident.state.ended and incident.outcome:
         return f"{safe(incident.outcome)} "
-    return f"{incident.state.value.replace('_', ' ')} "
+    return f"{NEXT.get(incident.state, incident.state.value.replace('_', ' '))} "
 
 
 def _waiting(incident: Incident) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -17,6 +18,9 @@ from selfheal_widgets.heading import Heading
 from selfheal_widgets.key_hints import KeyHints
 from selfheal_widgets.lines import Line, columns, line, safe, wrap
 from selfheal_widgets.pages import LinesPage
+
+BESIDE_CELLS = 52
+"""Columns for the explanations from which on they stand beside the values."""
 
 
 class SettingsScreen(CockpitScreen):
@@ -39,7 +43,7 @@ class SettingsScreen(CockpitScreen):
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one("#screen-title", Heading).show(
-            " SETTINGS", "flag > $SELFHEAL_… > config.toml "
+            " SETTINGS", "a flag wins over $SELFHEAL_…, that over config.toml "
         )
 
     def _lines(self, width: int) -> list[Line]:
@@ -75,25 +79,36 @@ def settings_lines(
     settings: Settings, sources: Mapping[str, str], width: int, needle: str = ""
 ) -> list[Line]:
     """Name, value and source on one line, the explanation beside or below."""
+    chosen = [
+        (name, _shown(value), sources.get(name, "default"), text)
+        for name, value, text in describe(settings)
+        if all(word in f"{name} {value} {text}".lower() for word in needle.lower().split())
+    ]
+    if not chosen:
+        return [line((f"no setting matches “{needle}”", "muted"))]
+    names, values, origins = (
+        min(most, max(cell_len(row[at]) for row in chosen))
+        for at, most in ((0, 24), (1, 26), (2, 28))
+    )
+    room = width - names - values - origins - 6
+    beside = room >= BESIDE_CELLS
     out: list[Line] = []
-    beside = width >= 110
-    for name, value, text in describe(settings):
-        if not all(w in f"{name} {value} {text}".lower() for w in needle.lower().split()):
-            continue
-        source = sources.get(name, "default")
+    for name, value, source, text in chosen:
         given = source != "default"
-        cells: list[tuple[Line, int]] = [
-            (line((name, "strong" if given else "text")), 20),
-            (line((_shown(value), "accent" if given else "text")), 22),
-            (line((source, "accent" if given else "faint")), 14 if beside else max(10, width - 46)),
-        ]
-        if beside:
-            cells.append((line((safe(text), "muted")), width - 64))
-            out.append(columns(cells))
-        else:
-            out.append(columns(cells))
-            out += wrap(text, width - 4, "muted", indent="  ")
-    return out or [line((f"no setting matches “{needle}”", "muted"))]
+        head = columns(
+            [
+                (line((name, "strong" if given else "text")), names),
+                (line((value, "accent" if given else "text")), values),
+                (line((source, "accent" if given else "faint")), origins),
+            ]
+        )
+        if not beside:
+            out += [head, *wrap(text, width - 4, "muted", indent="  ")]
+            continue
+        blank = " " * (names + values + origins + 4)
+        for at, part in enumerate(wrap(safe(text), room, "muted")):
+            out.append(((*head, ("  ", "text")) if at == 0 else ((blank + "  ", "text"),)) + part)
+    return out
 
 
 def _shown(value: object) -> str:

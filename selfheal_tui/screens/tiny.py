@@ -34,7 +34,7 @@ def summary(view: Snapshot | None, width: int) -> list[Line]:
         if not view.service.alive:
             text = (*text, (" ended", "alarm"))
         out = [(*text, (f" {safe(view.service.name)}", "muted"))]
-        why = causes(view.health)
+        why = ", ".join(causes(view.health))
         out += wrap(why, width, "muted") if why else []
     size = f"{LEAST_COLUMNS}x{LEAST_ROWS}"
     return [

@@ -97,7 +97,13 @@ def failing() -> Snapshot:
     return replace(
         calm(),
         metrics=tuple(metric(name, failing=True) for name in METRICS),
-        health=HealthScore(61.0, (HealthCause("error_rate", 34), HealthCause("anomaly_score", 5))),
+        health=HealthScore(
+            61.0,
+            (
+                HealthCause("failed requests", 34, "error_rate"),
+                HealthCause("unusual behaviour", 5, "anomaly_score"),
+            ),
+        ),
         incidents=(incident_proposed(), incident_healed(), incident_dismissed()),
         feed=feed(),
     )

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from selfheal_engine.config import Settings
-from selfheal_engine.model import METRICS, Alert, Event, Reading
+from selfheal_engine.model import METRICS, Alert, Event, HealthCause, HealthScore, Reading
 from selfheal_tui.screens.rewind import at_time
+from selfheal_widgets.anomaly_feed import SAME_STORY_S, told_again
 from selfheal_widgets.incident_list import IncidentList
 from selfheal_widgets.metric_panel import MetricPanel
 from tests.tui import fake_engine
@@ -38,6 +39,39 @@ async def test_a_metric_that_cannot_be_had_says_why_and_is_never_zero() -> None:
         panel = session.app.screen.query_one("#panel-response_time", MetricPanel)
         assert "no requests yet" in panel.shown[0]
         assert "0 ms" not in panel.shown[0]
+
+
+async def test_a_metric_that_costs_health_says_so_before_its_limits_are_known() -> None:
+    cause = HealthCause("failed requests", 61.0, "error_rate")
+    sick = replace(fake_engine.learning(), health=HealthScore(39.0, (cause,)))
+    async with running(sick) as session:
+        assert "error_rate ▼ −61 health" in session.text()
+        assert session.app.screen.query_one("#panel-error_rate").has_class("-rising")
+        assert "cpu_usage ▼" not in session.text()
+
+
+async def test_an_alert_that_is_told_again_stays_one_row() -> None:
+    state = fake_engine.failing()
+    bug = next(alert for alert in state.feed if alert.detector == "occurrence")
+    again = tuple(replace(bug, time_s=bug.time_s + 10 * at) for at in range(1, 4))
+    async with running(replace(state, feed=(*state.feed, *again))) as session:
+        assert session.text().count(bug.text[:30]) == 1
+        await session.sees("4 × since")
+
+
+def test_an_alert_that_comes_back_after_a_long_silence_is_told_anew() -> None:
+    first = fake_engine.feed()[0]
+    later = replace(first, time_s=first.time_s + SAME_STORY_S + 1)
+    assert told_again([first, later]) == [(later, later, 1), (first, first, 1)]
+    soon = replace(first, time_s=first.time_s + 60)
+    assert told_again([first, soon]) == [(first, soon, 2)]
+
+
+async def test_a_cause_of_lost_health_is_whole_or_not_there() -> None:
+    async with running(size=SMALL) as session:
+        top = session.text().splitlines()[0]
+        assert "failed requests −34" in top
+        assert "…" not in top
 
 
 async def test_the_way_to_a_limit_is_told_in_minutes() -> None:

@@ -83,7 +83,39 @@ async def test_side_by_side_on_a_small_terminal_says_what_it_needs() -> None:
     async with running(size=SMALL) as session:
         await session.do("dashboard.review")
         await session.do("review.split")
-        await session.until(lambda: any("90 columns" in text for text in session.told()))
+        await session.until(lambda: any("94 columns" in text for text in session.told()))
+
+
+async def test_side_by_side_takes_the_whole_width_where_half_is_too_narrow() -> None:
+    async with running() as session:
+        await session.do("dashboard.review")
+        diff = session.app.screen.query_one(DiffViewer)
+        assert diff.too_narrow_to_split
+        await session.do("review.split")
+        await session.until(lambda: not diff.too_narrow_to_split)
+        assert not session.told()
+        await session.do("review.split")
+        await session.until(lambda: diff.too_narrow_to_split)
+
+
+async def test_the_diff_keeps_its_rows_on_the_smallest_terminal() -> None:
+    async with running(size=(60, 15)) as session:
+        await session.do("dashboard.review")
+        await session.until(lambda: session.app.screen.query_one(DiffViewer).size.height >= 3)
+
+
+async def test_the_way_back_is_among_the_keys_however_narrow_the_terminal() -> None:
+    async with running(size=(60, 15)) as session:
+        await session.do("dashboard.review")
+        for text in ("Esc back", "? help", "q quit"):
+            await session.sees(text)
+
+
+async def test_a_frame_is_named_from_the_project_on() -> None:
+    async with running() as session:
+        await session.do("dashboard.review")
+        await session.do("review.next_page")
+        await session.sees("▸ shop/checkout.py:14 total")
 
 
 async def test_the_history_tells_the_story_of_an_episode() -> None:

@@ -173,3 +173,13 @@ def test_without_colours_no_colour_is_sent(tmp_path: Path) -> None:
         window.until(b"WHY")
         looks = {int(n) for codes in SGR.findall(window.output) for n in codes.split(b";") if n}
         assert looks <= {0, 1, 2, 3, 4, 7, 9, 39, 49}
+
+
+@pytest.mark.e2e
+def test_a_locale_without_unicode_gets_ascii_and_nothing_else(tmp_path: Path) -> None:
+    with terminal(tmp_path, LC_ALL="C") as window:
+        window.until(b"INCIDENTS")
+        os.write(window.master, b"\r")
+        window.until(b"WHY")
+        drawn = window.output.replace(b"\x1b]777", b"")
+        assert drawn.isascii(), [chunk for chunk in drawn.split() if not chunk.isascii()][:5]

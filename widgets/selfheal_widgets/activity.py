@@ -22,10 +22,15 @@ def doing(snapshot: Snapshot) -> str:
     learning = max((state.learning_left for state in snapshot.metrics), default=0)
     if learning:
         return f"learning what is normal, {duration(learning * snapshot.interval_s)} to go"
-    waiting = sum(1 for incident in snapshot.incidents if incident.state.value == "proposed")
+    waiting = waiting_for_person(snapshot)
     if waiting:
         return f"{plural(waiting, 'proposal')} waiting for you"
     return "watching"
+
+
+def waiting_for_person(snapshot: Snapshot) -> int:
+    """Incidents whose patches wait for a decision."""
+    return sum(1 for incident in snapshot.incidents if incident.state.value == "proposed")
 
 
 def bar(progress: float, width: int, *, ascii_only: bool = False) -> str:
@@ -84,6 +89,15 @@ class ActivityFace(QuietLines):
             lines.append(line((drawn, "accent"), (f"  {took}", "muted")))
         elif took:
             lines.append(line((took, "muted")))
+        if waiting_for_person(self.snapshot) and progress is None:
+            lines.append(
+                line(
+                    ("↵" if not self.ascii_only else "Enter", "key"),
+                    (" review  ", "muted"),
+                    ("a", "key"),
+                    (" approve", "muted"),
+                )
+            )
         for fact, fact_role in standing(self.snapshot):
             lines.extend(wrap(fact, width, fact_role)[:2])
         return lines[:height]

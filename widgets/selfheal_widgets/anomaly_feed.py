@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from selfheal_engine.model import Alert, Snapshot
 from selfheal_widgets.activity import doing
 from selfheal_widgets.lines import Line, fit, line, safe, wrap
@@ -15,6 +17,9 @@ INDENT = 11
 """Cells before the text: the time and the sign."""
 
 SEVERITIES = ("info", "warning", "critical")
+
+SAME_STORY_S = 600.0
+"""The same statement after this much silence is told anew."""
 
 
 def alert_id(alert: Alert) -> str:
@@ -28,6 +33,25 @@ def matches(alert: Alert, needle: str, least: str = "info") -> bool:
         return False
     hay = " ".join((alert.text, alert.detector, alert.place, *alert.metrics)).lower()
     return all(word in hay for word in needle.lower().split())
+
+
+def told_again(alerts: Sequence[Alert]) -> list[tuple[Alert, Alert, int]]:
+    """(first, last, how many) of each run of the same statement, the latest run first.
+
+    An alert that repeats with others in between stays where it was told last: five rows that
+    say the same would push what is new out of sight.
+    """
+    runs: dict[tuple[str, str, str], tuple[Alert, Alert, int]] = {}
+    for alert in alerts:
+        key = (alert.detector, alert.text, alert.fingerprint or alert.place)
+        first, last, count = runs.pop(key, (alert, alert, 0))
+        if alert.time_s - last.time_s > SAME_STORY_S:
+            runs[(*key[:2], f"{key[2]}@{first.time_s}")] = (first, last, count)
+            first, count = alert, 0
+        runs[key] = (first, alert, count + 1)
+    told = sorted(runs.values(), key=lambda run: run[1].time_s)
+    told.reverse()
+    return told
 
 
 class AnomalyFeed(RowList):
@@ -65,9 +89,9 @@ class AnomalyFeed(RowList):
 
     def build(self, width: int) -> Sequence[Row]:
         rows = [
-            Row(alert_id(alert), self._lines(alert, width))
-            for alert in reversed(self.alerts)
-            if matches(alert, self.needle, self.least)
+            Row(alert_id(first), self._lines(last, count, first.time_s, width))
+            for first, last, count in told_again(self.alerts)
+            if matches(last, self.needle, self.least)
         ]
         if rows:
             return rows
@@ -78,7 +102,7 @@ class AnomalyFeed(RowList):
             return [Row("", tuple(wrap(text, width - 1, "muted")))]
         return [Row("", tuple(wrap(self._empty, width - 1, "muted")))]
 
-    def _lines(self, alert: Alert, width: int) -> tuple[Line, ...]:
+    def _lines(self, alert: Alert, count: int, since_s: float, width: int) -> tuple[Line, ...]:
         role = SEVERITY_ROLES[alert.severity]
         body = "text" if alert.severity != "info" else "muted"
         first, *more = wrap(safe(alert.text), width - INDENT, body) or [()]
@@ -88,7 +112,13 @@ class AnomalyFeed(RowList):
         out += [line((" " * INDENT, "text"), *part) for part in more[:1]]
         if len(more) > 1:
             out[-1] = fit((*out[-1], (" …", body)), width)
+        facts = []
         if alert.place and alert.place not in alert.text:
-            place = safe(alert.place.removeprefix(self._project))
-            out.append(fit(line((" " * INDENT, "text"), (place, "faint")), width))
+            facts.append(safe(alert.place.removeprefix(self._project)))
+        if count > 1:
+            facts.append(f"{count} × since {clock(since_s)}")
+        together = " · ".join(facts)
+        for text in [together] if cell_len(together) <= width - INDENT else facts:
+            if text:
+                out.append(fit(line((" " * INDENT, "text"), (text, "faint")), width))
         return tuple(out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfheal_engine.model import Candidate, Proposal, Verdict
-from selfheal_widgets.lines import line, safe, spread, wrap
+from selfheal_widgets.lines import columns, line, safe, spread, wrap
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import percent
 
@@ -21,7 +21,7 @@ def verdict_of(proposal: Proposal, candidate: Candidate) -> Verdict | None:
 def safety_text(verdict: Verdict | None) -> tuple[str, str]:
     """Safety score and its role; why there is none otherwise."""
     if verdict is None:
-        return ("not validated yet", "muted")
+        return ("not tried yet", "muted")
     if verdict.infrastructure:
         return ("sandbox failed", "warn")
     if verdict.safety is None:
@@ -62,21 +62,28 @@ class CandidateList(RowList):
         ]
 
     def _row(self, number: int, candidate: Candidate, chosen: bool, width: int) -> Row:
-        """One line each where that is wide enough, else title and figures below each other."""
+        """A line where that is wide enough, else title and figures below each other."""
         assert self.proposal is not None
         mark = "▶" if chosen else " "
         title = safe(candidate.title or candidate.template)
         head = line((f"{mark}{number} ", "accent"), (candidate.strategy, "strong"))
         safety, safety_role = safety_text(verdict_of(self.proposal, candidate))
         sure = percent(candidate.confidence)
-        short = width >= ONE_LINE_CELLS
+        risk = f"{candidate.risk} risk"
+        if width >= ONE_LINE_CELLS:
+            cells = columns(
+                [
+                    (line((f"{sure} sure", "muted")), -10),
+                    (line((safety, safety_role)), 14),
+                    (line((risk, RISK_ROLES[candidate.risk])), 11),
+                ]
+            )
+            return Row(candidate.id, (spread((*head, (f" · {title}", "text")), cells, width),))
         figures = line(
-            (f"{sure} sure  " if short else f"confidence {sure} ", "muted"),
-            (f"{'' if short else ' '}{safety}", safety_role),
-            (f"  {candidate.risk} risk", RISK_ROLES[candidate.risk]),
+            (f"confidence {sure}  ", "muted"),
+            (safety, safety_role),
+            (f"  {risk}", RISK_ROLES[candidate.risk]),
         )
-        if short:
-            return Row(candidate.id, (spread((*head, (f" · {title}", "text")), figures, width),))
         titles = [line(("   ", "text"), *part) for part in wrap(title, width - 4)[:3]]
         return Row(candidate.id, (head, *titles, line(("   ", "text"), *figures)))
 

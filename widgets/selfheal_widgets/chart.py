@@ -13,6 +13,8 @@ from selfheal_widgets.words import amount, clock
 
 AXIS_CELLS = 11
 FOOT_ROWS = 2
+LABEL_CELLS = len("00:00:00")
+LABELS_APART = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ def _mark_row(
 ) -> Line:
     ground = "-" if ascii_only else "─"
     row: list[Span] = [(ground, "faint")] * cells
+    for at in _time_columns(cells):
+        row[at] = ("+" if ascii_only else "┬", "faint")
     for mark in marks:
         at = cells - 1 - (last_column - int(mark.time_s // span_s))
         if 0 <= at < cells:
@@ -151,13 +155,16 @@ def _mark_row(
     return tuple(out)
 
 
+def _time_columns(cells: int) -> range:
+    """Columns whose time is written below them: each label begins at its column."""
+    return range((cells - LABEL_CELLS) % LABELS_APART, cells - LABEL_CELLS + 1, LABELS_APART)
+
+
 def _time_row(span_s: float, last_column: int, cells: int) -> Line:
     text = [" "] * cells
-    at = cells - 8
-    while at >= 0:
+    for at in _time_columns(cells):
         label = clock((last_column - (cells - 1 - at)) * span_s)
         text[at : at + 8] = list(label)
-        at -= 20
     return ((" " * AXIS_CELLS, "text"), ("".join(text), "faint"))
 
 

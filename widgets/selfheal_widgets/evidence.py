@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ CHECK_SIGNS = {
     "skipped": ("–", "muted"),
     "infrastructure": ("!", "warn"),
 }
+
+SHORT_NAMES = {"performance": "speed"}
+"""Names of checks on their tab, where the check's own is long."""
 
 GATES = ("parses", "imports", "lint", "hardening")
 """Checks that every patch must pass; shown with the reproducer."""
@@ -36,19 +40,21 @@ class Page:
         return f"{self.name} {self.sign}".strip()
 
 
-def pages(incident: Incident, candidate: Candidate | None, verdict: Verdict | None) -> list[Page]:
-    """The pages for a patch of an incident, in reading order."""
+def pages(
+    incident: Incident, candidate: Candidate | None, verdict: Verdict | None, project: str = ""
+) -> list[Page]:
+    """The pages for a patch of an incident, in reading order; files are named from `project`."""
     checks = {check.name: check for check in (verdict.checks if verdict else ())}
     occurrence = incident.occurrence
     out = [
         Page("WHY", "", "text", lambda width: _why(incident, candidate, verdict, width)),
-        Page("TRACEBACK", "", "text", lambda width: _traceback(occurrence, width)),
+        Page("TRACEBACK", "", "text", lambda width: _traceback(occurrence, project, width)),
     ]
     named = ("reproducer", "tests", "good_calls", "performance", "memory")
     for name in named:
         check = checks.get(name)
         sign, role = CHECK_SIGNS[check.status] if check else ("", "muted")
-        title = name.replace("_", " ").upper()
+        title = SHORT_NAMES.get(name, name.replace("_", " ")).upper()
         if check and check.n and name in ("tests", "good_calls"):
             title = f"{title} {check.n}"
         extra = [checks[g] for g in GATES if g in checks] if name == "reproducer" else []
@@ -134,7 +140,7 @@ def _why(
     )
 
 
-def _traceback(occurrence: Occurrence | None, width: int) -> list[Line]:
+def _traceback(occurrence: Occurrence | None, project: str, width: int) -> list[Line]:
     if occurrence is None:
         return wrap(
             "no exception was caught: the metrics alone opened this incident", width, "muted"
@@ -152,7 +158,7 @@ def _traceback(occurrence: Occurrence | None, width: int) -> list[Line]:
         about += f" · caught by {occurrence.caught_by}"
     out.append(line((about, "muted")))
     for frame in reversed(occurrence.frames):
-        out += _frame(frame, width, crash=frame is occurrence.crash)
+        out += _frame(frame, project, crash=frame is occurrence.crash)
     for thread in occurrence.threads:
         text = f"thread {thread.name} stuck {duration(thread.stuck_s)}"
         if thread.waits_for:
@@ -161,7 +167,7 @@ def _traceback(occurrence: Occurrence | None, width: int) -> list[Line]:
             text += f" held by {thread.held_by}"
         out += wrap(safe(text), width, "warn")
         if thread.frames:
-            out += _frame(thread.frames[-1], width, crash=True)
+            out += _frame(thread.frames[-1], project, crash=True)
     for growth in occurrence.growth:
         text = f"{growth.file}:{growth.line} +{growth.bytes_grown} bytes, +{growth.count_grown}"
         text += f" {growth.type_name} held by {growth.holder}" if growth.holder else ""
@@ -171,12 +177,12 @@ def _traceback(occurrence: Occurrence | None, width: int) -> list[Line]:
     return out
 
 
-def _frame(frame: Frame, width: int, *, crash: bool) -> list[Line]:
+def _frame(frame: Frame, project: str, *, crash: bool) -> list[Line]:
     role = "text" if frame.own else "faint"
     out = [
         line(
             ("▸ " if crash else "  ", "bad"),
-            (f"{short_path(frame.file)}:{frame.line} ", role),
+            (f"{short_path(frame.file, project)}:{frame.line} ", role),
             (frame.function, "strong" if crash else role),
         )
     ]
@@ -212,8 +218,9 @@ def _check(check: Check | None, gates: Sequence[Check], width: int) -> list[Line
         facts.append(f"took {duration(check.seconds)}")
     if facts:
         out.append(line((", ".join(facts), "muted")))
-    for detail in check.details:
-        out += wrap(safe(detail), width, "muted", indent="  ")
+    for detail, same in Counter(check.details).items():
+        times = f"{same} × " if same > 1 else ""
+        out += wrap(times + safe(detail), width, "muted", indent="  ")
     for gate in gates:
         mark, mark_role = CHECK_SIGNS[gate.status]
         out.append(line((f"{mark} ", mark_role), (f"{gate.name}: {safe(gate.text)}", "muted")))

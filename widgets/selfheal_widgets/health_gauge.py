@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfheal_engine.model import HealthScore, ServiceInfo, Snapshot
-from selfheal_widgets.lines import Line, Span, fit, spread, width_of
+from selfheal_widgets.lines import Line, Span, fit, spread, whole_parts, width_of
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.words import clock, plural
 
@@ -29,9 +29,9 @@ def gauge(score: float, *, ascii_only: bool = False) -> str:
     return full * filled + empty * (GAUGE_CELLS - filled)
 
 
-def causes(health: HealthScore, most: int = 3) -> str:
-    """What cost the points: "error_rate −34, response_time −5"."""
-    return ", ".join(f"{c.name} −{c.points:.0f}" for c in health.causes[:most] if c.points >= 0.5)
+def causes(health: HealthScore, most: int = 3) -> list[str]:
+    """What cost the points: ["failed requests −34", "slow answers −5"]."""
+    return [f"{c.name} −{c.points:.0f}" for c in health.causes[:most] if c.points >= 0.5]
 
 
 def service_words(service: ServiceInfo) -> list[Span]:
@@ -89,13 +89,22 @@ class HealthGauge(QuietLines):
             right = [(f"every {snapshot.interval_s:g} s", "faint")]
             if snapshot.drops:
                 right.insert(0, (f"{plural(snapshot.drops, 'record')} dropped · ", "warn"))
-        left: list[Span] = [(" ", "text"), *service_words(snapshot.service)]
-        room = width - width_of(tuple(health)) - width_of(tuple(right)) - 6
-        left = list(fit(tuple(left), max(12, room)))
-        middle: list[Span] = [*left, ("   ", "text"), *health]
-        if why:
-            middle.append((f"  {why}", "muted"))
+        room = width - width_of((*health, *right)) - 6 - (len(why[0]) + 2 if why else 0)
+        left = _in_room(service_words(snapshot.service), max(12, room))
+        middle: list[Span] = [(" ", "text"), *left, ("   ", "text"), *health]
+        room = width - width_of((*middle, *right)) - 4
+        if why and room >= len(why[0]):
+            middle.append((f"  {whole_parts(why, room, ', ')}", "muted"))
         return [spread(tuple(middle), tuple(right), width)]
+
+
+def _in_room(words: list[Span], room: int) -> Line:
+    """The words that fit whole, the first one cut when not even that does."""
+    kept: Line = fit(tuple(words[:1]), room)
+    for word in words[1:]:
+        if width_of((*kept, word)) <= room:
+            kept = (*kept, word)
+    return kept
 
 
 class Clock(QuietLines):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from selfheal_engine.model import Episode, HealingStats
-from selfheal_widgets.lines import Line, columns, line, safe, wrap
+from selfheal_widgets.lines import Line, Span, columns, line, safe, wrap
+from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import STATE_SIGNS, clock, duration, percent, plural
+
+FRAME_CELLS = 2
+"""Border and padding left of the table's text."""
 
 STATE_ROLES = {"healed": "good", "rolled_back": "warn", "rejected": "muted", "dismissed": "muted"}
 
@@ -84,23 +88,39 @@ class HistoryTable(RowList):
 
 
 def episode_line(episode: Episode, width: int) -> Line:
-    """Sign, number, when, what, strategy, outcome, time to heal; narrow terminals lose columns."""
+    """Sign, number, when, what, strategy, outcome, time to heal."""
     role = STATE_ROLES.get(episode.state, "text")
-    fixed = 2 + 5 + 16 + 11 + 9 + 8
-    strategy_cells = 20 if width >= 100 else 0
-    title_cells = max(12, width - fixed - strategy_cells - 1)
-    cells: list[tuple[Line, int]] = [
-        (line((STATE_SIGNS.get(episode.state, "○"), role)), 1),
-        (line((f"#{episode.number}", "muted")), 5),
-        (line((clock(episode.first_seen_s, date=True), "muted")), 16),
-        (line((safe(episode.title), "text")), title_cells),
-    ]
-    if strategy_cells:
-        cells.append((line((episode.strategy or "–", "muted")), strategy_cells - 2))
-    cells.append((line((episode.state.replace("_", " "), role)), 11))
     took = duration(episode.mttr_s) if episode.mttr_s is not None else "–"
-    cells.append((line((took, "muted")), -8))
-    return columns(cells)
+    return _table_row(
+        width,
+        (STATE_SIGNS.get(episode.state, "○"), role),
+        (f"#{episode.number}", "muted"),
+        (clock(episode.first_seen_s, date=True), "muted"),
+        (safe(episode.title), "text"),
+        (episode.strategy or "–", "muted"),
+        (episode.state.replace("_", " "), role),
+        (took, "muted"),
+    )
+
+
+def _table_row(width: int, *cells: Span) -> Line:
+    """One row of the table; narrow terminals lose the strategy."""
+    widths = [1, 5, 16, 0, 18, 11, -9]
+    if width < 100:
+        cells = (*cells[:4], *cells[5:])
+        del widths[4]
+    widths[3] = max(12, width - sum(map(abs, widths)) - 2 * (len(widths) - 1))
+    return columns([(line(cell), w) for cell, w in zip(cells, widths, strict=True)])
+
+
+class HistoryHead(QuietLines):
+    """Names the columns of the table below it."""
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        names = ("", "", "first seen", "incident", "strategy", "outcome", "healed in")
+        inside = width - 2 * FRAME_CELLS
+        head = _table_row(inside, *((name, "faint") for name in names))
+        return [((" " * FRAME_CELLS, "text"), *head)]
 
 
 def timeline(episode: Episode, width: int) -> list[Line]:
@@ -155,7 +175,7 @@ def stats_lines(stats: HealingStats, width: int, *, ascii_only: bool = False) ->
     for count, word in (
         (stats.rolled_back, "rolled back"),
         (stats.rejected, "rejected"),
-        (stats.false_alarms, "false alarms"),
+        (stats.false_alarms, "false alarm" if stats.false_alarms == 1 else "false alarms"),
     ):
         head += f" · {count} {word}" if count else ""
     out: list[Line] = list(wrap(head, width))
@@ -168,7 +188,8 @@ def stats_lines(stats: HealingStats, width: int, *, ascii_only: bool = False) ->
         times.append(f"downtime avoided {duration(stats.downtime_avoided_s)}")
     out += wrap(" · ".join(times), width, "muted") if times else []
     longest = max((len(name) for name in stats.by_strategy), default=0)
-    full, empty = ("#", ".") if ascii_only else ("█", "░")
+    full, empty = ("#", ".") if ascii_only else ("━", "─")
+    out.append(())
     for name, (applied, healed) in sorted(stats.by_strategy.items(), key=lambda kv: -kv[1][0]):
         if not applied:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selfheal_engine.model import Incident, IncidentState, Snapshot
-from selfheal_widgets.lines import Span, line, safe, spread, wrap
+from selfheal_widgets.lines import Span, line, safe, spread, width_of, wrap, wrap_most
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import STATE_SIGNS, duration, plural
 
@@ -85,12 +85,15 @@ class IncidentList(RowList):
             (STATE_SIGNS[incident.state.value] + " ", role),
             (f"#{incident.number} ", "strong" if live else "muted"),
             (safe(incident.title), "text" if live else "muted"),
-            (f"  {often}" if often and live else "", "muted"),
         )
-        lines = [spread(left, (what_next(incident, self._now_s),), width)]
+        following = what_next(incident, self._now_s)
+        counted = (*left, (f"  {often}", "muted"))
+        if often and live and width_of((*counted, following)) + 2 <= width:
+            left = counted
+        lines = [spread(left, (following,), width)]
         for text, text_role, most in _below(incident):
-            folded = wrap(safe(text), width - 2, text_role)
-            lines += [line(("  ", "text"), *part) for part in folded[:most]]
+            folded = wrap_most(safe(text), width - 2, most, text_role)
+            lines += [line(("  ", "text"), *part) for part in folded]
         return Row(incident.id, tuple(lines))
 
 

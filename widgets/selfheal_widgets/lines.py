@@ -99,6 +99,25 @@ def wrap(text: str, width: int, role: str = "text", indent: str = "") -> list[Li
     return out
 
 
+def wrap_most(text: str, width: int, most: int, role: str = "text") -> list[Line]:
+    """The first `most` lines of `wrap`; an ellipsis where that is not all."""
+    lines = wrap(text, width, role)
+    if len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], fit((*lines[most - 1], (" …", role)), width)]
+
+
+def whole_parts(parts: Iterable[str], width: int, between: str = " · ") -> str:
+    """As many of the parts, from the first on, as fit whole; the first one always."""
+    out = ""
+    for part in parts:
+        longer = f"{out}{between}{part}" if out else part
+        if out and cell_len(longer) > width:
+            break
+        out = longer
+    return out
+
+
 def safe(text: str) -> str:
     """`text` without control characters, so that a service's message cannot steer the terminal."""
     if text.isprintable():

@@ -27,15 +27,21 @@ VALUE_CELLS = 12
 NOTE_CELLS = 17
 
 
+COSTLY = 5.0
+"""Health points that a metric may cost before its panel says so."""
+
+
 def is_rising(state: MetricState) -> bool:
     """A forecast limit within the hour is worth a warning before it is reached."""
     return state.time_to_limit_s is not None and state.time_to_limit_s <= 3600
 
 
-def sign(state: MetricState) -> str:
-    """What stands beside the name: ▲ beyond its limits, △ on its way there."""
+def sign(state: MetricState, cost: float = 0.0) -> str:
+    """What stands beside the name: ▲ beyond its limits, ▼ costs health, △ on its way to a limit."""
     if state.beyond_limits:
         return "▲"
+    if cost >= COSTLY:
+        return "▼"
     return "△" if is_rising(state) else ""
 
 
@@ -84,6 +90,8 @@ class MetricFace(QuietLines):
         self.metric = metric
         self.ascii_only = ascii_only
         self.state: MetricState | None = None
+        self.cost = 0.0
+        """Health points that the metric costs now."""
         self.times: tuple[float, ...] = ()
         self.interval_s = 5.0
 
@@ -96,7 +104,7 @@ class MetricFace(QuietLines):
         return self._panel(self.state, width, height)
 
     def _panel(self, state: MetricState, width: int, height: int) -> list[Line]:
-        value: Line = ((value_text(state), _value_role(state)),)
+        value: Line = ((value_text(state), _value_role(state, self.cost)),)
         if arrow(state):
             value = (*value, (f" {arrow(state)}", "muted"))
         head = (*value, ("  ", "text"))
@@ -113,15 +121,15 @@ class MetricFace(QuietLines):
         return [head, line((chart[0], top)), *(line((text, "spark")) for text in chart[1:])]
 
     def _row(self, state: MetricState, width: int) -> Line:
-        role = "bad" if state.beyond_limits else "muted"
+        role = "bad" if state.beyond_limits else "warn" if self.cost >= COSTLY else "muted"
         note_cells = NOTE_CELLS if width >= 60 else 0
         cells = max(0, width - NAME_CELLS - VALUE_CELLS - note_cells - 6)
         values = self._columns(state, cells)
         chart = spark_rows(values, cells, 1, state.limits, ascii_only=self.ascii_only)[0]
         return (
             *pad(line((self.metric, role)), NAME_CELLS),
-            *pad(line((value_text(state), _value_role(state))), VALUE_CELLS),
-            (f" {sign(state) or ' '} ", "bad" if state.beyond_limits else "warn"),
+            *pad(line((value_text(state), _value_role(state, self.cost))), VALUE_CELLS),
+            (f" {sign(state, self.cost) or ' '} ", "bad" if state.beyond_limits else "warn"),
             (chart, "bad" if state.beyond_limits else "spark"),
             ("   ", "text"),
             *((note(state, self.interval_s),) if note_cells else ()),
@@ -164,16 +172,21 @@ class MetricPanel(Widget, can_focus=True):
     def compose(self) -> ComposeResult:
         yield self.face
 
-    def show(self, state: MetricState, times: tuple[float, ...], interval_s: float) -> None:
-        """Take the newest state; only what changed is repainted."""
+    def show(
+        self, state: MetricState, times: tuple[float, ...], interval_s: float, cost: float = 0.0
+    ) -> None:
+        """Take the newest state and the health points it costs; what changed is repainted."""
         face = self.face
-        face.state, face.times, face.interval_s = state, times, interval_s
-        mark = sign(state)
+        face.state, face.times, face.interval_s, face.cost = state, times, interval_s, cost
+        mark = sign(state, cost)
         title = f"{self.metric} {mark}" if mark else self.metric
+        if mark == "▼":
+            title += f" −{cost:.0f} health"
         if self.border_title != title:
             self.border_title = title
         self.set_class(state.beyond_limits, "-beyond")
-        self.set_class(is_rising(state) and not state.beyond_limits, "-rising")
+        wary = is_rising(state) or cost >= COSTLY
+        self.set_class(wary and not state.beyond_limits, "-rising")
         face.repaint()
 
     @property
@@ -191,7 +204,9 @@ class MetricPanel(Widget, can_focus=True):
         self.action_choose()
 
 
-def _value_role(state: MetricState) -> str:
+def _value_role(state: MetricState, cost: float) -> str:
     if state.beyond_limits:
         return "alarm"
+    if cost >= COSTLY and state.reading.value is not None:
+        return "warn"
     return "strong" if state.reading.value is not None else "muted"

@@ -39,7 +39,7 @@ LOOKS: dict[str, Look] = {
     "muted": Look("role-muted"),
     "faint": Look("role-faint", ansi_attributes="dim"),
     "accent": Look("accent"),
-    "spark": Look("accent"),
+    "spark": Look("role-spark"),
     "title": Look("accent", attributes="bold"),
     "key": Look("accent", attributes="bold"),
     "tab": Look("accent", attributes="bold reverse"),
@@ -70,6 +70,7 @@ LOOKS: dict[str, Look] = {
 STAND_INS = {
     "role-muted": "secondary",
     "role-faint": "secondary",
+    "role-spark": "accent",
     "role-cursor": "panel",
     "role-idle-cursor": "surface",
 }

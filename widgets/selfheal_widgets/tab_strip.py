@@ -62,6 +62,9 @@ class TabStrip(QuietLines):
             spans.append((" ", role))
             self._places.append((at, at + len(text), index))
             at += len(text)
+            if index + 1 < len(self.tabs) and at + self._cells(index + 1, index + 2) > width - 2:
+                spans.append((" ›", "muted"))
+                break
         return [tuple(spans)]
 
     def on_click(self, event: Click) -> None:

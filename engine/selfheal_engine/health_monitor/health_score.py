@@ -27,6 +27,18 @@ WEIGHTS = {
 }
 """Cause -> how much of the score full damage takes."""
 
+METRIC_OF = {
+    "failed requests": "error_rate",
+    "errors": "error_rate",
+    "slow answers": "response_time",
+    "work piling up": "queue_depth",
+    "threads stuck": "deadlock_risk",
+    "memory running out": "memory_usage",
+    "processor saturated": "cpu_usage",
+    "unusual behaviour": "anomaly_score",
+}
+"""Cause -> the metric in which a person sees it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vital:
@@ -92,7 +104,7 @@ def score(damage: Mapping[str, float]) -> HealthScore:
     if whole <= 0:
         return HealthScore(100.0)
     lost = 100.0 - value
-    causes = [HealthCause(c, lost * p / whole) for c, p in parts.items() if p > 0]
+    causes = [HealthCause(c, lost * p / whole, METRIC_OF[c]) for c, p in parts.items() if p > 0]
     return HealthScore(value, tuple(sorted(causes, key=lambda c: -c.points)))
 
 

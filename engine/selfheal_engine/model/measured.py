@@ -76,6 +76,8 @@ class HealthCause:
 
     name: str
     points: float
+    metric: str = ""
+    """The metric that it is read from."""
 
 
 @dataclass(frozen=True, slots=True)
