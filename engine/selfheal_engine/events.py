@@ -2,13 +2,16 @@
 
 A contract that outside scripts rely on: fields are added, never renamed or dropped. `SCHEMA`
 names for each kind the fields that are always there; `VERSION` is in every `started` event.
-Lines are written whole and flushed at once, so that a reader that tails the file never waits.
+Lines are written whole and at once, so that a reader that tails the file never waits.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,28 +66,93 @@ SCHEMA: dict[str, dict[str, tuple[type, ...]]] = {
 
 
 class EventWriter:
-    """Appends events to a file. Raises ConfigError when the file cannot be opened."""
+    """Appends events to a file, whole lines or nothing; whoever rotates the file is followed.
+
+    A full disk costs events, never the engine: what could not be written is counted, and the
+    count is the first line written once there is room again. Raises ConfigError when the file
+    cannot be opened at the start.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._descriptor = self._open()
         except OSError as why:
             raise ConfigError(f"cannot write events to {path}: {why.strerror}") from None
-        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+        self.lost = 0
+        """Events in a row that could not be written."""
+        self.problem = ""
+        """Why the last event could not be written; "" when it was."""
 
-    def write(self, event: Event) -> None:
-        self._file.write(to_line(event))
-        self._file.flush()
+    def write(self, event: Event) -> bool:
+        """Append one line; False when it is lost, with the reason in `problem`."""
+        line = to_line(event)
+        if self.lost:
+            line = to_line(Event(event.time_s, "error", {"text": self._gap()})) + line
+        try:
+            self._follow()
+            self._append(line.encode("utf-8", "backslashreplace"))  # "\\udc80" is JSON as well
+        except OSError as why:
+            self.lost += 1
+            self.problem = why.strerror or str(why)
+            return False
+        self.lost, self.problem = 0, ""
+        return True
 
     def close(self) -> None:
-        self._file.close()
+        os.close(self._descriptor)
+
+    def _gap(self) -> str:
+        events = "1 event" if self.lost == 1 else f"{self.lost} events"
+        return f"{events} before this line could not be written: {self.problem}"
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def _follow(self) -> None:
+        """Go on in a new file where the old one was moved or removed (logrotate's `create`)."""
+        ours = os.fstat(self._descriptor)
+        if not stat.S_ISREG(ours.st_mode):
+            return
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            descriptor = self._open()
+            os.close(self._descriptor)
+            self._descriptor = descriptor
+
+    def _append(self, line: bytes) -> None:
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            if written:
+                with suppress(OSError):  # a pipe cannot be shortened
+                    size = os.fstat(self._descriptor).st_size
+                    os.ftruncate(self._descriptor, size - written)
+            raise
 
 
 def to_line(event: Event) -> str:
-    """The event as its line of the file, newline included."""
+    """The event as its line of the file, newline included. A number that is none becomes null."""
     plain: dict[str, Any] = {"time": round(event.time_s, 3), "kind": event.kind}
     plain.update(to_plain(event.body))
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps(_finite(plain), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for infinities and NaN, which JSON does not have (RFC 8259)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def violations(plain: dict[str, Any]) -> list[str]:

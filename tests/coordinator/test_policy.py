@@ -11,9 +11,11 @@ from selfheal_engine.coordinator.policy import MOST_ROLL_BACKS, ApprovalPolicy
 from selfheal_engine.model import (
     Candidate,
     Check,
+    Episode,
     Incident,
     IncidentState,
     Proposal,
+    Step,
     Verdict,
 )
 
@@ -76,3 +78,45 @@ def test_a_roll_back_makes_the_next_try_wait_and_the_second_leaves_it_to_the_per
     for _ in range(MOST_ROLL_BACKS - 1):
         policy.note_roll_back("f", 2000.0)
     assert "left to you" in policy.refusal(INCIDENT, PROPOSAL, 99_999.0)
+
+
+def test_a_bug_that_was_healed_twice_in_a_day_and_is_back_is_left_to_the_person() -> None:
+    policy = ApprovalPolicy(SETTINGS)
+    policy.note_healed("f", 1000.0)
+    assert policy.refusal(INCIDENT, PROPOSAL, 2000.0) == ""
+    policy.note_healed("f", 3000.0)
+    assert "healed 2 times in a day and back" in policy.refusal(INCIDENT, PROPOSAL, 4000.0)
+    assert policy.refusal(INCIDENT, PROPOSAL, 3000.0 + 86_400) == ""
+
+
+def test_roll_backs_of_many_bugs_leave_the_whole_service_to_the_person() -> None:
+    policy = ApprovalPolicy(SETTINGS)
+    for number in range(3):
+        policy.note_roll_back(f"other{number}", 1000.0)
+    assert "3 patches were rolled back" in policy.refusal(INCIDENT, PROPOSAL, 1001.0)
+    assert policy.refusal(INCIDENT, PROPOSAL, 5000.0) == ""
+
+
+def test_a_service_that_does_not_stand_still_is_left_to_the_person() -> None:
+    policy = ApprovalPolicy(SETTINGS)
+    for at_s in (1000.0, 1100.0, 1200.0):
+        policy.note_restart(at_s)
+    assert "restarted 3 times" in policy.refusal(INCIDENT, PROPOSAL, 1300.0)
+    assert policy.refusal(INCIDENT, PROPOSAL, 1700.0) == ""
+
+
+def test_what_counts_survives_the_engine() -> None:
+    def past(state: str, ended_s: float) -> Episode:
+        steps = (Step(ended_s - 30, "applied"),)
+        return Episode(
+            f"e{ended_s}", "shop", 1, "t", "f", "unknown", state,
+            decision="automatic", ended_s=ended_s, steps=steps,
+        )  # fmt: skip
+
+    twice = ApprovalPolicy(SETTINGS, [past("rolled_back", 900.0), past("rolled_back", 500.0)])
+    assert "rolled back 2 times" in twice.refusal(INCIDENT, PROPOSAL, 99_999.0)
+    made_good = ApprovalPolicy(
+        SETTINGS, [past("healed", 950.0), past("rolled_back", 900.0), past("rolled_back", 500.0)]
+    )
+    assert "3 automatic applies" in made_good.refusal(INCIDENT, PROPOSAL, 1000.0)
+    assert made_good.refusal(INCIDENT, PROPOSAL, 99_999.0) == ""

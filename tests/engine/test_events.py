@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,44 @@ def test_events_are_appended_whole_and_readable_by_the_owner_only(tmp_path: Path
 def test_an_events_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write events"):
         events.EventWriter(tmp_path / "no" / "e.jsonl")
+
+
+def test_a_rotated_events_file_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    writer = events.EventWriter(path)
+    writer.write(Event(1.0, "stopped", {"reason": "first"}))
+    path.rename(tmp_path / "e.jsonl.1")
+    writer.write(Event(2.0, "stopped", {"reason": "second"}))
+    writer.close()
+    assert "first" in (tmp_path / "e.jsonl.1").read_text(encoding="utf-8")
+    assert json.loads(path.read_text(encoding="utf-8"))["reason"] == "second"
+
+
+def test_a_full_disk_costs_events_and_is_told_once_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    writer = events.EventWriter(path)
+    assert writer.write(Event(1.0, "stopped", {"reason": "first"}))
+    size, limits = path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))  # room for half a line
+    try:
+        assert not writer.write(Event(2.0, "stopped", {"reason": "lost"}))
+        assert not writer.write(Event(3.0, "stopped", {"reason": "lost too"}))
+        assert path.stat().st_size == size
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert writer.write(Event(4.0, "stopped", {"reason": "room again"}))
+    writer.close()
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["kind"] for line in lines] == ["stopped", "error", "stopped"]
+    assert "2 events before this line" in lines[1]["text"]
+
+
+def test_a_line_is_json_whatever_a_name_or_a_metric_holds(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    writer = events.EventWriter(path)
+    writer.write(Event(1.0, "sample", {"metrics": {"a": float("nan")}, "health": float("inf")}))
+    writer.write(Event(2.0, "error", {"text": "no file caf\udce9.py"}))
+    writer.close()
+    first, second = (json.loads(line) for line in path.read_bytes().splitlines())
+    assert first["metrics"] == {"a": None}
+    assert second["text"] == "no file caf\udce9.py"

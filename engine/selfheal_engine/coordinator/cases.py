@@ -23,6 +23,12 @@ class Case:
     by: str = ""
     """Who decided: "person", "automatic"."""
     reason: str = ""
+    held: bool = False
+    """A person deferred it, edited it or turned down a part: policy leaves it to them."""
+    proving: bool = False
+    """A changed or re-based version is being validated: what is shown is not the last word."""
+    applying: bool = False
+    """From just before the first file changes: only then can anything of the patch be there."""
     applied: Applied | None = None
     rolling_back: str = ""
     """Why the patch is being taken back: written before the first file changes."""
@@ -45,6 +51,8 @@ class Case:
             "candidate": to_plain(self.chosen) if self.chosen else None,
             "applied": to_plain(self.applied) if self.applied else None,
             "by": self.by,
+            "held": self.held,
+            "applying": self.applying,
             "reason": self.reason,
             "rolling_back": self.rolling_back,
         }
@@ -60,6 +68,8 @@ class Case:
             case.applied = from_plain(Applied, note["applied"])
         case.by, case.reason = note.get("by", ""), note.get("reason", "")
         case.rolling_back = note.get("rolling_back", "")
+        case.held = bool(note.get("held", False))
+        case.applying = bool(note.get("applying", True))  # older notes did not tell
         return case
 
     def answer(self, text: str) -> None:

@@ -48,6 +48,7 @@ class Decisions:
             if candidate not in rejected
         ]
         if kept:
+            self._ledger.case(incident).held = True
             left = replace(
                 proposal, candidates=tuple(c for c, _ in kept), verdicts=tuple(v for _, v in kept)
             )
@@ -62,7 +63,9 @@ class Decisions:
 
     def defer(self, incident_id: str) -> str:
         incident = self._undecided(incident_id)
+        self._ledger.case(incident).held = True
         self._ledger.change(incident.id, activity="deferred: kept until you come back to it")
+        self._ledger.journal(incident.id)
         self._tell(incident, "defer", "", "")
         return f"#{incident.number} is kept for later"
 
@@ -80,6 +83,7 @@ class Decisions:
         # imported here: the engine's process parses no code until a person asks for it
         from selfheal_engine.patch_generator.writing import edited_candidate
 
+        self._ledger.case(incident).held = True
         edited = edited_candidate(candidate, new_files, self._parts.project)
         self._investigations.edit(incident, edited)
         return "your edit is being validated"

@@ -15,7 +15,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.coordinator.loop import EngineLoop
 from selfheal_engine.coordinator.parts import Parts, open_parts
 from selfheal_engine.coordinator.publishing import Publisher, Subscriber
-from selfheal_engine.errors import SelfhealError, TargetError
+from selfheal_engine.errors import ConfigError, SelfhealError, TargetError
 from selfheal_engine.model import (
     ControlLimits,
     Episode,
@@ -74,12 +74,16 @@ class SelfHealingCoordinator:
         """Open the service, start the engine thread, return when ready. Raises SelfhealError."""
         if self._thread is not None:
             raise SelfhealError("the engine was started already: make a new coordinator")
+        target = self.target or _only_service(self.settings)
         publisher = self._publisher = Publisher(self.settings.events)
         for subscriber in self._early:
             publisher.subscribe(subscriber)
-        if self.settings.notify:
-            publisher.subscribe(Notifier(self.settings.notify, publisher.error))
-        target = self.target or _only_service(self.settings)
+        try:
+            if self.settings.notify:
+                publisher.subscribe(Notifier(self.settings.notify, publisher.error))
+        except ConfigError:
+            publisher.close()
+            raise
         self._thread = threading.Thread(
             target=self._run, args=(target, publisher), name="selfheal-engine", daemon=True
         )
@@ -220,7 +224,9 @@ class SelfHealingCoordinator:
         finally:
             loop.close()
             stop = self._stop_service
-            parts.close(parts.source.service().started_by_us if stop is None else stop)
+            if stop is None:
+                stop = parts.source.service().started_by_us and not loop.broken
+            parts.close(stop)
             loop.overview.publish_end(reason)
             publisher.close()
 

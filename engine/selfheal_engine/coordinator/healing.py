@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from selfheal_engine.coordinator.cases import Case
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.coordinator.policy import ApprovalPolicy
-from selfheal_engine.errors import PatchConflictError, SelfhealError
+from selfheal_engine.errors import HistoryError, PatchConflictError, SelfhealError
 from selfheal_engine.healer import (
     Applied,
     Reverted,
@@ -93,10 +94,28 @@ class Healings:
         now_s = time.time()
         refusal = self._policy.refusal(incident, incident.proposal, now_s)
         if refusal:
-            self._ledger.change(incident.id, activity=refusal)
+            if refusal != incident.activity:
+                self._ledger.change(incident.id, activity=refusal)
+            return
+        try:
+            self._approve(incident, incident.proposal.candidates[0], "automatic")
+        except HistoryError as why:
+            self._ledger.change(incident.id, activity=str(why))
             return
         self._policy.note_apply(now_s)
-        self._approve(incident, incident.proposal.candidates[0], "automatic")
+
+    def reconsider(self) -> None:
+        """A pause that has passed, an hour that is over: proposals that policy left may go now."""
+        if self._parts.settings.approve == "never" or self._parts.read_only():
+            return
+        for incident, case in self._ledger.open_cases():
+            undecided = incident.state is IncidentState.PROPOSED
+            if undecided and not (case.held or case.proving):
+                self.proposed(incident)
+
+    def restarted(self, now_s: float) -> None:
+        """Every process of the service was replaced."""
+        self._policy.note_restart(now_s)
 
     def watching(self) -> str:
         """Id of the incident whose healing is watched, or ""."""
@@ -108,8 +127,8 @@ class Healings:
         incident = self._ledger.incident(incident_id)
         if self._parts.settings.maintenance:
             raise SelfhealError("maintenance is on: nothing is applied until it is switched off")
-        if self._parts.source.read_only():
-            raise SelfhealError(self._parts.source.read_only())
+        if self._parts.read_only():
+            raise SelfhealError(self._parts.read_only())
         if incident.state is not IncidentState.PROPOSED or incident.proposal is None:
             raise SelfhealError(
                 f"#{incident.number} is {incident.state.value}: nothing waits for approval"
@@ -117,9 +136,8 @@ class Healings:
         candidate = next((c for c in incident.proposal.candidates if c.id == candidate_id), None)
         if candidate is None:
             raise SelfhealError(f"#{incident.number} has no patch {candidate_id}")
-        case = self._ledger.case(incident)
-        case.waiting.append(answer)
         self._approve(incident, candidate, "person")
+        self._ledger.case(incident).waiting.append(answer)
         if self._watched is not None:
             self._ledger.change(incident.id, activity="approved: applied after the running watch")
 
@@ -127,13 +145,14 @@ class Healings:
         """Take a healing back, of this run or of the history. Raises SelfhealError."""
         incident = self._parts.tracker.get(incident_or_episode)
         applied = self._applied_of(incident, incident_or_episode)
-        if self._parts.source.read_only():
-            raise SelfhealError(self._parts.source.read_only())
+        if self._parts.read_only():
+            raise SelfhealError(self._parts.read_only())
         reverted = self._revert(applied)
         if not reverted.ok:
             raise SelfhealError(f"not rolled back: {reverted.reason}")
         text = "rolled back by you"
         if incident is not None:
+            self._policy.note_roll_back(incident.fingerprint, time.time())
             self._closed(incident, text)
         else:
             self._parts.memory.rolled_back(incident_or_episode, text)
@@ -143,7 +162,12 @@ class Healings:
 
     # ------------------------------------------------------------ after a crash
     def recover(self) -> None:
-        """Finish or take back what an earlier process left in the middle."""
+        """Finish or take back what an earlier process left in the middle.
+
+        An app that may only look leaves it to the one that holds the service.
+        """
+        if self._parts.read_only():
+            return
         for incident, note in self._parts.memory.unfinished():
             case = Case.from_note(incident, note)
             self._parts.tracker.put(incident)
@@ -157,6 +181,8 @@ class Healings:
 
     def _recover_patch(self, incident: Incident, case: Case, note: dict[str, object]) -> None:
         parts = self._parts
+        if not case.applying:
+            note = {}  # approved, but it was not its turn yet: whatever is in the file is not it
         found = recover(incident, note, parts.project, parts.source, parts.settings, parts.vault)
         case.applied = found.applied
         if found.kind == "in_force" and found.applied is not None:
@@ -164,7 +190,7 @@ class Healings:
         elif found.kind == "conflict":
             self._ledger.end(incident.id, IncidentState.DISMISSED, found.text)
         else:
-            case.chosen, case.by = None, ""
+            case.chosen, case.by, case.applying = None, "", False
             again = self._ledger.move(
                 incident.id, IncidentState.PROPOSED, found.text, applied="", activity=found.text
             )
@@ -173,8 +199,15 @@ class Healings:
     # ------------------------------------------------------------ steps
     def _approve(self, incident: Incident, candidate: Candidate, by: str) -> None:
         case = self._ledger.case(incident)
-        case.chosen, case.by = candidate, by
-        self._ledger.move(incident.id, IncidentState.APPROVED, candidate.title, activity="applying")
+        before = case.chosen, case.by, case.applying
+        case.chosen, case.by, case.applying = candidate, by, False
+        try:
+            self._ledger.move(
+                incident.id, IncidentState.APPROVED, candidate.title, activity="applying"
+            )
+        except HistoryError:
+            case.chosen, case.by, case.applying = before
+            raise
         body = {
             "incident": incident.id,
             "decision": "approve",
@@ -186,6 +219,8 @@ class Healings:
     def _apply(self, incident: Incident, case: Case, candidate: Candidate, now_s: float) -> None:
         parts = self._parts
         try:
+            case.applying = True
+            self._ledger.before_effect(incident.id)
             applied = apply_patch(
                 candidate,
                 parts.project,
@@ -194,7 +229,7 @@ class Healings:
                 parts.vault,
                 incident=incident,
             )
-        except SelfhealError as why:
+        except Exception as why:  # noqa: BLE001 - told to whoever approved it
             self._could_not_apply(incident, case, why)
             return
         case.applied = applied
@@ -222,9 +257,12 @@ class Healings:
         case.answer(applied.note)
         self._start_watch(self._ledger.incident(incident.id), applied, now_s, "")
 
-    def _could_not_apply(self, incident: Incident, case: Case, why: SelfhealError) -> None:
+    def _could_not_apply(self, incident: Incident, case: Case, why: Exception) -> None:
         """Back to the person; a patch made for an older file is re-based and proven again."""
-        chosen, case.chosen = case.chosen, None
+        chosen, case.chosen, case.applying = case.chosen, None, False
+        case.held = case.held or not isinstance(why, PatchConflictError)  # no try after try
+        known = isinstance(why, SelfhealError)
+        text = str(why) if known else f"not applied: {type(why).__name__}: {why}"
         rebased = self._rebased(chosen) if isinstance(why, PatchConflictError) else None
         if rebased is not None:
             text = f"{why}: the patch was re-based and is being proven again"
@@ -232,13 +270,12 @@ class Healings:
             self._prove_again(self._ledger.incident(incident.id), rebased)
         elif isinstance(why, PatchConflictError):
             case.attempts = 0  # found anew, in the file as it is now
-            self._ledger.move(
-                incident.id, IncidentState.OPEN, str(why), activity=str(why), proposal=None
-            )
+            self._ledger.move(incident.id, IncidentState.OPEN, text, activity=text, proposal=None)
         else:
-            self._ledger.move(incident.id, IncidentState.PROPOSED, str(why), activity=str(why))
-        self._parts.publisher.error(str(why), incident=incident.id)
-        case.refuse(why)
+            self._ledger.move(incident.id, IncidentState.PROPOSED, text, activity=text)
+        more = {} if known else {"traceback": "".join(traceback.format_exception(why))}
+        self._parts.publisher.error(text, incident=incident.id, **more)
+        case.refuse(why if known else SelfhealError(text))
 
     def _rebased(self, candidate: Candidate | None) -> Candidate | None:
         """The same change on the file as it is now; None where the two changes meet."""
@@ -278,6 +315,7 @@ class Healings:
             self._watched = None
             ended = self._ledger.end(incident.id, IncidentState.HEALED, outcome.text)
             self._parts.monitor.note_healed(now_s)
+            self._policy.note_healed(incident.fingerprint, now_s)
             mttr_s = round(ended.ended_s - ended.first_seen_s, 3)
             body = {"incident": incident.id, "mttr_s": mttr_s, "text": outcome.text}
             self._parts.publisher.event(Event(ended.ended_s, "healed", body))

@@ -65,7 +65,7 @@ class Investigations:
     # ------------------------------------------------------------ the engine's tick
     def advance(self, now_s: float) -> None:
         """Start the next incident's process when none runs and one is ready."""
-        if self._running is not None or self._parts.source.read_only():
+        if self._running is not None or self._parts.read_only():
             return
         if self._spare is None and self._wanted():
             self._spare = self._process()
@@ -93,6 +93,7 @@ class Investigations:
     def edit(self, incident: Incident, edited: Candidate) -> None:
         """Validate a candidate that a person changed; it then takes its place in the proposal."""
         self._edits.append((incident.id, edited))
+        self._ledger.case(incident).proving = True
         self._ledger.change(incident.id, activity="your edit waits for its validation")
 
     def cancel(self, incident_id: str) -> None:
@@ -156,7 +157,7 @@ class Investigations:
         job = Job(
             incident=incident,
             priors=parts.memory.priors(),
-            rejected=parts.memory.rejected(incident.fingerprint),
+            rejected=parts.memory.unwanted(incident.fingerprint),
             traffic_share=_share(incident.occurrence, parts.source.route_counts()),
             edited=edited,
         )
@@ -209,6 +210,7 @@ class Investigations:
         proposal = from_plain(Proposal, message.body["proposal"])
         if self._editing is not None:
             proposal = _with_edit(incident.proposal, proposal)
+            self._ledger.case(incident).proving = False
         self._finish()
         self._publish(proposal)
         self._parts.publisher.event(proposal_event(proposal, time.time()))
@@ -231,6 +233,8 @@ class Investigations:
     def _on_failed(self, incident: Incident, message: Message) -> None:
         case = self._ledger.case(incident)
         edited = self._editing is not None
+        if edited:
+            case.proving = False
         self._finish()
         text = message.body["text"]
         if not edited and case.attempts < MOST_ATTEMPTS:

@@ -32,7 +32,7 @@ class Job:
     priors: dict[str, tuple[float, float]]
     """Beta posterior (successes, failures) by "strategy/template" and coarser keys."""
     rejected: tuple[str, ...] = ()
-    """Diffs a person has rejected for this fingerprint: never shown again."""
+    """Diffs rejected by a person, or taken back in force, for this fingerprint: not shown again."""
     traffic_share: float = 0.0
     """Share (0-1) of all requests that go to the failing route: the patches' impact."""
     edited: Candidate | None = None

@@ -1,7 +1,10 @@
 """The one place where an incident changes its state: journalled first, then done, then told.
 
 A transition is written to the memory before its effect (write-ahead), so that after a crash
-the next start knows what was meant; see `healing.Healings.recover`.
+the next start knows what was meant; see `healing.Healings.recover`. Where the disk is full, an
+approval is refused, because a patch that nobody remembers must not be written. Everything else
+goes on, is told once, and is put down as soon as there is room: what an earlier start finds
+then is one step behind, which recovery is made for.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ from typing import Any
 
 from selfheal_engine.coordinator.cases import Case, episode_of
 from selfheal_engine.coordinator.parts import Parts
-from selfheal_engine.errors import SelfhealError
+from selfheal_engine.errors import HistoryError, SelfhealError
 from selfheal_engine.events import incident_event
 from selfheal_engine.model import Incident, IncidentState
+
+_BEFORE_EFFECT = IncidentState.APPROVED
+"""The state whose effect must not begin before it is on the disk."""
 
 
 class Ledger:
@@ -23,6 +29,8 @@ class Ledger:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._cases: dict[str, Case] = {}
+        self._late: set[str] = set()
+        """Incidents whose last change could not be written yet."""
         self.dirty = True
         """Something changed that a screen shows; the loop publishes and clears it."""
 
@@ -60,24 +68,40 @@ class Ledger:
     # ------------------------------------------------------------ changing
     def opened(self, incident: Incident) -> None:
         """A new incident: journalled and told."""
-        case = self.case(incident)
-        self._parts.memory.write_state(incident, case.note())
+        self._put_down(incident)
         self._tell(incident)
 
     def move(
         self, incident_id: str, state: IncidentState, text: str = "", **changes: Any
     ) -> Incident:
-        """To another state; `text` goes into the timeline, `changes` into the incident."""
+        """To another state; `text` goes into the timeline, `changes` into the incident.
+
+        Raises HistoryError, with nothing changed, when an approval cannot be written.
+        """
         incident = replace(self.incident(incident_id), state=state, **changes)
         case = self.case(incident)
         case.step(state.value, text)
-        self._parts.memory.write_state(incident, case.note())
+        if state is _BEFORE_EFFECT:
+            try:
+                self._parts.memory.write_state(incident, case.note())
+            except HistoryError:
+                case.steps.pop()
+                raise
+        else:
+            self._put_down(incident)
         self._parts.tracker.put(incident)
         self._tell(incident)
         return incident
 
     def journal(self, incident_id: str) -> None:
         """Write what the case has learned without changing its state."""
+        self._put_down(self.incident(incident_id))
+
+    def before_effect(self, incident_id: str) -> None:
+        """Write the case down before something happens that nothing else remembers.
+
+        Raises HistoryError; then it must not happen.
+        """
         incident = self.incident(incident_id)
         self._parts.memory.write_state(incident, self.case(incident).note())
 
@@ -96,13 +120,56 @@ class Ledger:
         self.remember(incident)
         return incident
 
+    def ended_by_itself(self, incident: Incident) -> None:
+        """The tracker has ended an incident that nobody took up: told and remembered."""
+        case = self.case(incident)
+        case.by = "engine"
+        case.step(incident.state.value, incident.outcome)
+        self._tell(incident)
+        self.remember(incident)
+
     def remember(self, incident: Incident) -> None:
         """The episode of an incident that has ended; may be told twice, as after a crash."""
+        try:
+            self._remember(incident)
+        except HistoryError as why:
+            self._is_late(incident, why)
+
+    def catch_up(self) -> None:
+        """Write what could not be written before, and let go of what nobody asks for any more."""
+        for incident_id in tuple(self._late):
+            self._late.discard(incident_id)
+            incident = self._parts.tracker.get(incident_id)
+            if incident is not None and incident.state.ended:
+                self.remember(incident)
+            elif incident is not None:
+                self._put_down(incident)
+        known = {incident.id for incident in self._parts.tracker.incidents()}
+        for gone in self._cases.keys() - known:
+            del self._cases[gone]
+
+    # ------------------------------------------------------------ inside
+    def _put_down(self, incident: Incident) -> None:
+        if self._parts.read_only():
+            return  # the engine that holds the service keeps its record
+        try:
+            self._parts.memory.write_state(incident, self.case(incident).note())
+        except HistoryError as why:
+            self._is_late(incident, why)
+
+    def _remember(self, incident: Incident) -> None:
+        if self._parts.read_only():
+            return
         case, service = self.case(incident), self._parts.source.service()
         self._parts.memory.add(episode_of(incident, case, service.name, service.framework))
         if case.applied is not None and incident.state is IncidentState.HEALED:
             self._parts.memory.remember_applied(incident.id, case.applied)
         self._parts.memory.forget_state(incident.id)
+
+    def _is_late(self, incident: Incident, why: HistoryError) -> None:
+        if not self._late:
+            self._parts.publisher.error(f"{why}; it is tried again", incident=incident.id)
+        self._late.add(incident.id)
 
     def _tell(self, incident: Incident) -> None:
         self._parts.publisher.event(incident_event(incident, time.time()))

@@ -20,18 +20,24 @@ from selfheal_engine.coordinator.overview import Overview
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.coordinator.policy import ApprovalPolicy
 from selfheal_engine.coordinator.workers import Message
+from selfheal_engine.errors import SelfhealError
 from selfheal_engine.events import VERSION, alert_event, sample_event
 from selfheal_engine.model import Alert, Event, Incident, IncidentState, Occurrence, Severity
 
 SWEEP_S = 10.0
 """The healing loop's full round."""
 SAVE_S = 300.0
+RETENTION_S = 6 * 3600.0
+"""How often what is older than the owner's setting is forgotten."""
+TOLD_S = 10.0
+"""The feed tells of one bug at most this often."""
 LEAK_REPORT_S = 8.0
 """How long the probe compares memory before it reports what grew."""
-QUIET_SAMPLES = 12
-"""An incident of metrics alone that was quiet for so many samples (and a minute) has gone away."""
-MOST_FAILURES = 5
-"""So many turns in a row that fail end the engine; one is told and survived."""
+QUIET_S = 1200.0
+"""An incident of metrics alone that an earlier engine opened has gone away after so long without
+an alert; those of this engine are ended by their tracker."""
+MOST_FAILURES, FAILING_S = 20, 60.0
+"""So many turns in a row, over so long, that fail by a bug of ours end the engine."""
 
 
 class EngineLoop:
@@ -43,7 +49,12 @@ class EngineLoop:
         self.ledger = Ledger(parts)
         self.investigations = Investigations(parts, self.ledger, self._deliver, self._proposed)
         self.healings = Healings(
-            parts, self.ledger, ApprovalPolicy(parts.settings), self.investigations.edit
+            parts,
+            self.ledger,
+            ApprovalPolicy(
+                parts.settings, parts.memory.episodes(service=parts.source.service().name)
+            ),
+            self.investigations.edit,
         )
         self.decisions = Decisions(parts, self.ledger, self.investigations)
         self.overview = Overview(parts, self.ledger, self.investigations, self.healings)
@@ -52,8 +63,13 @@ class EngineLoop:
         self._next_sample_s = 0.0
         self._next_sweep_s = 0.0
         self._next_save_s = 0.0
+        self._next_retention_s = time.time() + RETENTION_S
         self._failures = 0
+        self._failing_since_s = 0.0
+        self._told_problem = ""
         self._stopping = ""
+        self.broken = False
+        """The engine ends by a bug of its own: its service must not end with it."""
 
     # ------------------------------------------------------------ from other threads
     def post(self, call: Callable[[], None]) -> None:
@@ -90,9 +106,10 @@ class EngineLoop:
         while not self._stopping:
             try:
                 self._turn()
-                self._failures = 0
+                self._failures, self._told_problem = 0, ""
             except Exception as why:  # noqa: BLE001 - one bad turn must not end the watch
                 self._survive(why)
+                time.sleep(min(1.0, 0.01 * self._failures))
         return self._stopping
 
     def close(self) -> None:
@@ -103,18 +120,31 @@ class EngineLoop:
 
     # ------------------------------------------------------------ one turn
     def _turn(self) -> None:
+        """What one step cannot do does not keep the others from theirs; the first problem is
+        raised at the end.
+        """
         wait_s = min(self._next_sample_s - time.time(), 0.5)
         occurrences = self._parts.source.poll(max(0.0, wait_s))
         now_s = time.time()
-        if occurrences:
-            self._take_occurrences(occurrences, now_s)
-        self._run_inbox()
-        if now_s >= self._next_sample_s:
-            self._take_sample(now_s)
-        self.healings.advance(now_s)
-        self.investigations.advance(now_s)
-        if now_s >= self._next_sweep_s:
-            self._sweep(now_s)
+        problems: list[Exception] = []
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: self._take_occurrences(occurrences, now_s),
+            self._run_inbox,
+            lambda: self._take_sample(now_s),
+            lambda: self.healings.advance(now_s),
+            lambda: self.investigations.advance(now_s),
+            lambda: self._sweep(now_s),
+            lambda: self._publish(now_s),
+        )
+        for step in steps:
+            try:
+                step()
+            except Exception as why:  # noqa: BLE001 - raised below
+                problems.append(why)
+        if problems:
+            raise problems[0]
+
+    def _publish(self, now_s: float) -> None:
         if self.ledger.dirty:
             self.ledger.dirty = False
             self.overview.publish(now_s)
@@ -128,6 +158,8 @@ class EngineLoop:
             call()
 
     def _take_occurrences(self, occurrences: list[Occurrence], now_s: float) -> None:
+        if not occurrences:
+            return
         for occurrence in occurrences:
             self.healings.occurrence(occurrence)
         self._note_incidents(now_s, (), occurrences)
@@ -135,6 +167,8 @@ class EngineLoop:
             self._tell_occurrence(occurrence, now_s)
 
     def _take_sample(self, now_s: float) -> None:
+        if now_s < self._next_sample_s:
+            return
         parts = self._parts
         interval_s = parts.settings.interval_s
         self._next_sample_s = max(self._next_sample_s + interval_s, now_s + 0.1 * interval_s)
@@ -159,24 +193,33 @@ class EngineLoop:
         self, now_s: float, alerts: tuple[Alert, ...], occurrences: list[Occurrence]
     ) -> None:
         tracker = self._parts.tracker
-        known = {incident.id for incident in tracker.incidents()}
+        ended_before = {incident.id: incident.state.ended for incident in tracker.incidents()}
         for incident in tracker.observe(now_s, alerts, occurrences):
-            if incident.id not in known:
+            if incident.id not in ended_before:
                 self.ledger.opened(incident)
-                known.add(incident.id)
+            elif incident.state.ended and not ended_before[incident.id]:
+                self.investigations.cancel(incident.id)
+                self.ledger.ended_by_itself(incident)
             self.ledger.dirty = True
 
     # ------------------------------------------------------------ slower rounds
     def _sweep(self, now_s: float) -> None:
+        if now_s < self._next_sweep_s:
+            return
         self._next_sweep_s = now_s + SWEEP_S
-        quiet_s = max(60.0, QUIET_SAMPLES * self._parts.settings.interval_s)
+        self.ledger.catch_up()
+        self.healings.reconsider()
         for incident, _ in self.ledger.open_cases():
             waiting = incident.state in (IncidentState.OPEN, IncidentState.DIAGNOSED)
-            if waiting and incident.occurrence is None and now_s - incident.last_seen_s > quiet_s:
+            if waiting and incident.occurrence is None and now_s - incident.last_seen_s > QUIET_S:
                 self.decisions.dismiss(incident.id, "went away by itself", by="engine")
         if now_s >= self._next_save_s:
             self._next_save_s = now_s + SAVE_S
-            self._parts.monitor.save()
+            self._parts.save()
+        if now_s >= self._next_retention_s:
+            self._next_retention_s = now_s + RETENTION_S
+            self._parts.forget_old()
+        self._told_s = {name: at for name, at in self._told_s.items() if now_s - at < TOLD_S}
 
     def _note_processes(self, now_s: float) -> None:
         """A service that ended, and a deploy: none of the processes is one we knew."""
@@ -191,6 +234,7 @@ class EngineLoop:
         workers = frozenset(p.pid for p in service.processes if p.has_probe)
         if workers and self._processes and not workers & self._processes:
             self._parts.monitor.note_deploy(now_s, "every process was replaced")
+            self.healings.restarted(now_s)
             text = "every process was replaced: the limits are learned anew"
             self._tell_alerts([Alert(now_s, "deploy", "info", text)])
         self._processes = workers or self._processes
@@ -207,8 +251,8 @@ class EngineLoop:
             self._parts.publisher.event(alert_event(alert))
 
     def _tell_occurrence(self, occurrence: Occurrence, now_s: float) -> None:
-        """One line in the feed for each bug, at most every 10 s."""
-        if now_s - self._told_s.get(occurrence.fingerprint, 0.0) < 10.0:
+        """One line in the feed for each bug, at most every `TOLD_S`."""
+        if now_s - self._told_s.get(occurrence.fingerprint, 0.0) < TOLD_S:
             return
         self._told_s[occurrence.fingerprint] = now_s
         crash = occurrence.crash
@@ -238,9 +282,21 @@ class EngineLoop:
         self._stopping = self._stopping or reason
 
     def _survive(self, why: Exception) -> None:
+        """Tell of it once, and go on. A full disk or a lost mount may last for days; only what
+        is a bug of ours, turn after turn, ends the engine, so that whoever supervises it can
+        start it anew.
+        """
+        outside = isinstance(why, (SelfhealError, OSError))
+        text = str(why) if outside else f"the engine stumbled: {type(why).__name__}: {why}"
+        now_s = time.monotonic()
+        if not self._failures:
+            self._failing_since_s = now_s
         self._failures += 1
-        text = f"the engine stumbled: {type(why).__name__}: {why}"
-        self._parts.publisher.error(text, traceback=traceback.format_exc())
-        self.overview.note(text)
-        if self._failures >= MOST_FAILURES:
+        if text != self._told_problem:
+            self._told_problem = text
+            self._parts.publisher.error(text, traceback="".join(traceback.format_exception(why)))
+            self.overview.note(text)
+        lasting = now_s - self._failing_since_s >= FAILING_S
+        if not outside and self._failures >= MOST_FAILURES and lasting:
+            self.broken = True
             self._stop(f"{text} ({self._failures} times in a row)")

@@ -72,7 +72,7 @@ class Overview:
             drops=parts.source.drops(),
             endpoints=parts.source.endpoints(),
             threads=parts.source.threads(),
-            read_only=parts.source.read_only(),
+            read_only=parts.read_only(),
         )
 
     def _activity(self, metrics: tuple[MetricState, ...], now_s: float) -> tuple[str, float]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from selfheal_engine.anomaly_detector import AnomalyDetector, IncidentTracker
 from selfheal_engine.config import Settings
+from selfheal_engine.coordinator.holding import Holding, hold
 from selfheal_engine.coordinator.publishing import Publisher
 from selfheal_engine.episodic_memory import EpisodicMemory
+from selfheal_engine.errors import HistoryError
 from selfheal_engine.healer.vault import forget_old
 from selfheal_engine.health_monitor import HealthMonitor
 from selfheal_engine.model import Target
@@ -27,6 +30,12 @@ class Parts:
     tracker: IncidentTracker
     memory: EpisodicMemory
     publisher: Publisher
+    holding: Holding | None = None
+
+    def read_only(self) -> str:
+        """Why this engine may only look; "" when it holds the service."""
+        held_by = self.holding.held_by if self.holding is not None else ""
+        return held_by or self.source.read_only()
 
     @property
     def project(self) -> Project:
@@ -37,11 +46,34 @@ class Parts:
         """Where the originals of patched files are kept."""
         return vault_of(self.settings)
 
+    def save(self) -> None:
+        """Keep what the monitor has learned; a full disk costs just that, and is told."""
+        if self.read_only():
+            return
+        try:
+            self.monitor.save()
+        except OSError as why:
+            self.publisher.error(f"the baselines cannot be saved: {why.strerror}")
+
+    def forget_old(self) -> None:
+        """Retention: episodes and originals older than the setting; what they taught stays."""
+        if self.settings.history_days and not self.read_only():
+            age_s = self.settings.history_days * 86400
+            try:
+                self.memory.prune(older_than_s=age_s)
+                forget_old(self.vault, age_s, self.memory.kept_originals())
+            except HistoryError as why:
+                self.publisher.error(f"nothing old could be forgotten: {why}")
+
     def close(self, stop_service: bool) -> None:
-        self.detector.close()
-        self.monitor.save()
-        self.source.close(stop_service)
-        self.memory.close()
+        """Close everything, whatever one of them says to it."""
+        with ExitStack() as closing:
+            if self.holding is not None:
+                closing.callback(self.holding.close)
+            closing.callback(self.memory.close)
+            closing.callback(self.source.close, stop_service)
+            closing.callback(self.save)
+            closing.callback(self.detector.close)
 
 
 def open_parts(settings: Settings, target: Target, publisher: Publisher) -> Parts:
@@ -52,10 +84,16 @@ def open_parts(settings: Settings, target: Target, publisher: Publisher) -> Part
     except BaseException:
         memory.close()
         raise
-    memory.for_service(source.service().name)
-    _forget_old(settings, memory)
-    folder = settings.state_path() / "services" / source.service().name
-    return Parts(
+    try:
+        services = settings.state_path() / "services"
+        holding = hold(services, source.service().name, source.root_pid)
+    except BaseException:
+        source.close(source.service().started_by_us)
+        memory.close()
+        raise
+    folder = holding.folder
+    memory.for_service(folder.name)
+    parts = Parts(
         settings=settings,
         source=source,
         monitor=HealthMonitor(settings, folder),
@@ -63,17 +101,12 @@ def open_parts(settings: Settings, target: Target, publisher: Publisher) -> Part
         tracker=IncidentTracker(memory.next_number()),
         memory=memory,
         publisher=publisher,
+        holding=holding,
     )
+    parts.forget_old()
+    return parts
 
 
 def vault_of(settings: Settings) -> Path:
     """Folder of the originals of patched files."""
     return settings.state_path() / "originals"
-
-
-def _forget_old(settings: Settings, memory: EpisodicMemory) -> None:
-    """Retention: episodes and originals older than the setting; what they taught stays."""
-    if settings.history_days:
-        age_s = settings.history_days * 86400
-        memory.prune(older_than_s=age_s)
-        forget_old(vault_of(settings), age_s, memory.kept_originals())

@@ -22,6 +22,7 @@ class Publisher:
 
     def __init__(self, events_file: str) -> None:
         """Raises ConfigError when the events file cannot be opened."""
+        self._events_file = events_file
         self._writer = EventWriter(Path(events_file)) if events_file else None
         self._subscribers: tuple[Subscriber, ...] = ()
         self._lock = threading.Lock()
@@ -33,8 +34,9 @@ class Publisher:
         return lambda: self._drop(subscriber)
 
     def event(self, event: Event) -> None:
-        if self._writer is not None:
-            self._writer.write(event)
+        if self._writer is not None and not self._writer.write(event) and self._writer.lost == 1:
+            text = f"events cannot be written to {self._events_file}: {self._writer.problem}"
+            self._tell(Event(event.time_s, "error", {"text": text}))
         self._tell(event)
 
     def snapshot(self, snapshot: Snapshot) -> None:

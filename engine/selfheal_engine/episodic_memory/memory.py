@@ -185,6 +185,13 @@ class EpisodicMemory:
         found = self._rejections.search(Query().fingerprint == fingerprint)
         return tuple(document["diff"] for document in found)
 
+    def unwanted(self, fingerprint: str) -> tuple[str, ...]:
+        """Diffs not to be tried again for the bug: rejected by a person, or taken back in force."""
+        if not fingerprint:
+            return self.rejected(fingerprint)
+        taken_back = self.episodes(fingerprint=fingerprint, state="rolled_back")
+        return (*self.rejected(fingerprint), *(e.diff for e in taken_back if e.diff))
+
     def priors(self) -> dict[str, tuple[float, float]]:
         """Beta posteriors (alpha, beta) by "strategy", "strategy/template", "bug_type:strategy",
         "framework <name>:strategy" and "project <service>:strategy"; see `priors` for the formula.

@@ -151,6 +151,11 @@ class ServiceSource:
         return [pid for pid in self._tree.pids() if pid != self._found.pid]
 
     @property
+    def root_pid(self) -> int:
+        """The outermost process of the service."""
+        return self._found.pid
+
+    @property
     def exit_status(self) -> int | None:
         """How the process that we started ended; None while it runs or when it is not ours."""
         return self._process.poll() if self._process is not None else None
