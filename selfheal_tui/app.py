@@ -7,17 +7,19 @@ decides goes back as a future whose answer becomes a line on the screen.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.command import Provider
 from textual.driver import Driver
 from textual.events import Resize
 from textual.geometry import Size
@@ -26,7 +28,6 @@ from textual.timer import Timer
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import ConfigError
-from selfheal_engine.model import Incident, Snapshot
 from selfheal_tui.actions import ACTIONS, EVERYWHERE, bindings, keymap
 from selfheal_tui.engine_thread import (
     Answered,
@@ -37,14 +38,15 @@ from selfheal_tui.engine_thread import (
 )
 from selfheal_tui.notifications import ProposalBell, is_quiet, terminal_notification
 from selfheal_tui.opening import OpeningEngine
-from selfheal_tui.palette import ActionCommands
 from selfheal_tui.plain_characters import locale_is_ascii
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_tui.screens.dashboard import Dashboard
-from selfheal_tui.screens.rewind import at_time
 from selfheal_tui.screens.tiny import Tiny, is_tiny
 from selfheal_tui.themes import OWN_THEMES, role_variables
 from selfheal_widgets.words import duration
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Incident, Snapshot
 
 Severity = Literal["information", "warning", "error"]
 
@@ -57,13 +59,20 @@ SETTLED_S = 0.1
 THEME_CYCLE = ("selfheal", "selfheal-light", "nord", "gruvbox", "ansi-dark")
 
 
+def _action_commands() -> type[Provider]:
+    """The palette's entries, not loaded before somebody opens it."""
+    from selfheal_tui.palette import ActionCommands
+
+    return ActionCommands
+
+
 class SelfhealApp(App[int]):
     """Shows an engine that runs already; `stop_service` is the person's choice on leaving."""
 
     CSS_PATH = "app.tcss"
     TITLE = "selfheal-tui"
     BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
-    COMMANDS: ClassVar[set[Any]] = {ActionCommands}
+    COMMANDS: ClassVar[set[Any]] = {_action_commands}
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
@@ -155,6 +164,7 @@ class SelfhealApp(App[int]):
     def on_mount(self) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self.bridge.open()
+        self.call_after_refresh(keep_what_was_loaded)
         if isinstance(self.engine, OpeningEngine):
             self.call_after_refresh(self.engine.open, self._on_opened)
 
@@ -186,6 +196,8 @@ class SelfhealApp(App[int]):
         base = self.frozen or self.latest
         if base is None or self.walked_s is None:
             return base
+        from selfheal_tui.screens.rewind import at_time
+
         return at_time(base, self.walked_s)
 
     def display_mode(self) -> str:
@@ -430,6 +442,15 @@ class SelfhealApp(App[int]):
             ),
             answered,
         )
+
+
+def keep_what_was_loaded() -> None:
+    """Painted: what start-up made stays for good and need not be looked through again.
+
+    Whoever starts the app may have put collecting off until now (session.py).
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def needs_plain_colours(environ: Mapping[str, str]) -> bool:

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from textual.app import App
 from textual.message import Message
 
 from selfheal_engine.errors import SelfhealError
-from selfheal_engine.model import Episode, Event, HealingStats, Snapshot
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Episode, Event, HealingStats, Snapshot
 
 
 class EngineLike(Protocol):
@@ -105,6 +107,8 @@ class EngineBridge:
         future.add_done_callback(done)
 
     def _on_engine(self, news: Snapshot | Event) -> None:
+        from selfheal_engine.model import Snapshot  # loaded by the engine that sends one
+
         if isinstance(news, Snapshot):
             self._app.post_message(SnapshotArrived(news))
         else:

@@ -16,7 +16,10 @@ from typing import TextIO
 from selfheal_tui.plain_characters import in_ascii, locale_is_ascii
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[0m\x1b[?25h\x1b[?1049l"
-GROUND, BAR, FRAME, TITLE = "17;21;26", "22;27;33", "43;52;61", "132;145;157"
+GROUND, BAR = ("17;21;26", "16"), ("22;27;33", "16")
+FRAME, TITLE = ("43;52;61", "23"), ("132;145;157", "245")
+"""The theme's colours, each as red, green and blue and as the nearest of 256."""
+
 TITLES = (
     "cpu_usage",
     "memory_usage",
@@ -49,10 +52,9 @@ def first_frame(stream: TextIO, words: str, *, ascii_only: bool = False) -> Iter
 
 def frame(columns: int, rows: int, words: str, environ: Mapping[str, str]) -> str:
     """The escape codes and text of the empty dashboard."""
-    rgb = environ.get("COLORTERM") in ("truecolor", "24bit") and "NO_COLOR" not in environ
-    ground = _colour(FRAME, GROUND) if rgb else ""
-    bar = _colour(TITLE, BAR) if rgb else ""
-    title = _colour(TITLE, GROUND) if rgb else ""
+    colours = _colours_of(environ)
+    ground, bar = _colour(FRAME, GROUND, colours), _colour(TITLE, BAR, colours)
+    title = _colour(TITLE, GROUND, colours)
     lines = [f"{bar}{f' {words}'[:columns]:<{columns}}"]
     if columns >= 100 and rows >= 30:
         panel_rows = 12 if rows >= 50 else 7 if rows >= 38 else 6
@@ -81,8 +83,19 @@ def _panels(columns: int, rows: int, ground: str, title: str) -> list[str]:
     return out
 
 
-def _colour(front: str, back: str) -> str:
-    return f"\x1b[38;2;{front};48;2;{back}m"
+def _colours_of(environ: Mapping[str, str]) -> int:
+    """How many colours the terminal has, as far as its environment says: 0, 256 or 1 << 24."""
+    if "NO_COLOR" in environ:
+        return 0
+    if environ.get("COLORTERM") in ("truecolor", "24bit"):
+        return 1 << 24
+    return 256 if environ.get("TERM", "").endswith(("256color", "kitty")) else 0
+
+
+def _colour(front: tuple[str, str], back: tuple[str, str], colours: int) -> str:
+    if colours == 256:
+        return f"\x1b[38;5;{front[1]};48;5;{back[1]}m"
+    return f"\x1b[38;2;{front[0]};48;2;{back[0]}m" if colours else ""
 
 
 def _send(stream: TextIO, text: str) -> None:

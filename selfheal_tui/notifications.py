@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from typing import TYPE_CHECKING
 
 from selfheal_engine.errors import ConfigError
-from selfheal_engine.model import Incident, IncidentState, Snapshot
+from selfheal_engine.model import IncidentState
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Incident, Snapshot
 
 
 class ProposalBell:

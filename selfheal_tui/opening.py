@@ -11,13 +11,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from selfheal_engine.errors import SelfhealError
-from selfheal_engine.model import Episode, Event, HealingStats, Snapshot
 from selfheal_tui.engine_thread import EngineLike
 
-Subscriber = Callable[[Snapshot | Event], None]
+if TYPE_CHECKING:
+    from selfheal_engine.model import Episode, Event, HealingStats, Snapshot
+
+    Subscriber = Callable[[Snapshot | Event], None]
 
 
 class Stoppable(EngineLike, Protocol):

@@ -6,6 +6,7 @@ what happens then is the same and lives here.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -57,6 +58,7 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
     from selfheal_tui.first_frame import first_frame
 
     words = " ".join(target.command) or target.name or target.unit or "the service"
+    gc.disable()  # until the first paint: nothing that start-up makes is garbage
     with first_frame(sys.stdout, f"opening {words} …", ascii_only=settings.ascii):
         from multiprocessing import resource_tracker
 
@@ -76,6 +78,7 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
     try:
         app.run()
     finally:
+        gc.enable()
         engine.stop(stop_service=app.stop_service if owns_service else False)
     if engine.problem is not None:
         raise engine.problem

@@ -8,11 +8,11 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 
-from selfheal_engine.model import Snapshot
 from selfheal_tui.actions import ACTIONS, EVERYWHERE, WAY_OUT, Action, keys_of
 from selfheal_widgets.key_hints import Hint, KeyHints
 
 if TYPE_CHECKING:
+    from selfheal_engine.model import Snapshot
     from selfheal_tui.app import SelfhealApp
 
 

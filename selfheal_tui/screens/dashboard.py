@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.widgets import Input
 
-from selfheal_engine.model import METRICS, Incident, Snapshot
+from selfheal_engine.model import METRICS
 from selfheal_tui.actions import bindings
 from selfheal_tui.screens import decisions
 from selfheal_tui.screens.base import CockpitScreen
@@ -23,6 +23,9 @@ from selfheal_widgets.key_hints import KeyHints
 from selfheal_widgets.metric_panel import MetricPanel
 from selfheal_widgets.row_list import RowList
 from selfheal_widgets.tab_strip import Tab, TabStrip
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Incident, Snapshot
 
 BESIDE = 5.0
 """Seconds around an incident in which an alert belongs to it when nothing else tells."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from selfheal_engine.config import Settings
-from selfheal_engine.model import Candidate, Incident, IncidentState, ServiceInfo, Verdict
+from selfheal_engine.model import IncidentState
 from selfheal_tui.screens.questions import Choice, Reason
 from selfheal_widgets.candidate_list import RISK_ROLES, safety_text, verdict_of
-from selfheal_widgets.diff_model import parse
 from selfheal_widgets.key_hints import Hint
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.words import duration, percent, plural
 
 if TYPE_CHECKING:
+    from selfheal_engine.model import Candidate, Incident, ServiceInfo, Verdict
     from selfheal_tui.app import SelfhealApp
 
 WIDTH = 68
@@ -53,6 +53,8 @@ def approval_lines(
     settings: Settings,
 ) -> list[Line]:
     """Exactly what an approval does: the files, the processes, what is watched, the way back."""
+    from selfheal_widgets.diff_model import parse  # not before the first paint
+
     out: list[Line] = list(wrap(safe(candidate.title), WIDTH, "strong"))
     safety, safety_role = safety_text(verdict)
     out.append(

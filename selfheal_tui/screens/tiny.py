@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 
-from selfheal_engine.model import IncidentState, Snapshot
+from selfheal_engine.model import IncidentState
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_widgets.health_gauge import causes, health_role
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.pages import LinesPage
 from selfheal_widgets.words import plural
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Snapshot
 
 LEAST_COLUMNS, LEAST_ROWS = 60, 15
 

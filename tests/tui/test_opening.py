@@ -7,15 +7,18 @@ import threading
 from dataclasses import dataclass
 
 import pytest
+from rich.color import Color, ColorSystem
 from textual.widgets import Input
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import SelfhealError, TargetError
 from selfheal_engine.model import Target
+from selfheal_tui import first_frame as first_frame_module
 from selfheal_tui.app import SelfhealApp, needs_plain_colours
 from selfheal_tui.first_frame import first_frame, frame
 from selfheal_tui.opening import OpeningEngine
 from selfheal_tui.screens.picker import Picker, ServiceList, typed_target
+from selfheal_tui.themes import DARK, role_variables
 from tests.tui.fake_engine import FakeEngine, failing
 from tests.tui.screens import WIDE, Session
 
@@ -95,6 +98,22 @@ def test_the_first_frame_has_colours_only_where_they_can_be_shown() -> None:
     assert "38;2;" in frame(120, 40, "x", {"COLORTERM": "truecolor"})
     assert "38;2;" not in frame(120, 40, "x", {})
     assert "38;2;" not in frame(120, 40, "x", {"COLORTERM": "truecolor", "NO_COLOR": "1"})
+    assert "38;5;" in frame(120, 40, "x", {"TERM": "screen-256color"})
+    assert "48;" not in frame(120, 40, "x", {"TERM": "xterm"}).replace("48;1H", "")
+
+
+def test_the_first_frame_is_painted_in_the_themes_own_colours() -> None:
+    roles = role_variables(DARK)
+    shades = {
+        first_frame_module.GROUND: DARK.background,
+        first_frame_module.BAR: DARK.surface,
+        first_frame_module.FRAME: roles["role-frame"],
+        first_frame_module.TITLE: roles["role-muted"],
+    }
+    for (rgb, nearest), shade in shades.items():
+        colour = Color.parse(str(shade))
+        assert rgb == ";".join(map(str, colour.get_truecolor()))
+        assert nearest == str(colour.downgrade(ColorSystem.EIGHT_BIT).number)
 
 
 def test_no_frame_is_drawn_where_there_is_no_terminal() -> None:

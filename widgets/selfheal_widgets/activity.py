@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from selfheal_engine.model import Snapshot
 from selfheal_widgets.lines import Line, fit, line, wrap
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.words import duration, plural
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Snapshot
 
 
 def doing(snapshot: Snapshot) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from selfheal_engine.model import Alert, Snapshot
 from selfheal_widgets.activity import doing
 from selfheal_widgets.lines import Line, fit, line, safe, wrap
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import SIGNS, clock
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Alert, Snapshot
 
 SEVERITY_ROLES = {"info": "muted", "warning": "warn", "critical": "bad"}
 INDENT = 11

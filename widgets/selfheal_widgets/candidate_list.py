@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import Candidate, Proposal, Verdict
 from selfheal_widgets.lines import columns, line, safe, spread, wrap
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import percent
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Candidate, Proposal, Verdict
 
 ONE_LINE_CELLS = 70
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import MetricState
 from selfheal_widgets.lines import Line, Span, line
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.sparkline import ASCII, BLOCKS, bucketed
 from selfheal_widgets.words import amount, clock
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import MetricState
 
 AXIS_CELLS = 11
 FOOT_ROWS = 2

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import Candidate, Check, Frame, Incident, Occurrence, Value, Verdict
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import clock, duration, percent, plural, short_path
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Candidate, Check, Frame, Incident, Occurrence, Value, Verdict
 
 CHECK_SIGNS = {
     "passed": ("✓", "good"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import HealthScore, ServiceInfo, Snapshot
 from selfheal_widgets.lines import Line, Span, fit, spread, whole_parts, width_of
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.words import clock, plural
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import HealthScore, ServiceInfo, Snapshot
 
 WELL = 85
 POOR = 50

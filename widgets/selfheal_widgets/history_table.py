@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import Episode, HealingStats
 from selfheal_widgets.lines import Line, Span, columns, line, safe, wrap
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import STATE_SIGNS, clock, duration, percent, plural
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Episode, HealingStats
 
 FRAME_CELLS = 2
 """Border and padding left of the table's text."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import Incident, IncidentState, Snapshot
+from selfheal_engine.model import IncidentState
 from selfheal_widgets.lines import Span, line, safe, spread, width_of, wrap, wrap_most
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import STATE_SIGNS, duration, plural
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Incident, Snapshot
 
 STATE_ROLES = {
     "open": "bad",

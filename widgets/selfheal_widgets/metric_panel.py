@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,11 +16,13 @@ from textual.events import Click
 from textual.message import Message
 from textual.widget import Widget
 
-from selfheal_engine.model import MetricState
 from selfheal_widgets.lines import Line, Span, fit, line, pad, width_of
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.sparkline import bucketed, column_span, spark_rows
 from selfheal_widgets.words import amount, band, duration, time_to_limit, trend
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import MetricState
 
 NAME_CELLS = 14
 VALUE_CELLS = 12

@@ -9,8 +9,11 @@ clock, so the picture moves on once for each span and not with every sample.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import ControlLimits
+if TYPE_CHECKING:
+    from selfheal_engine.model import ControlLimits
+
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 ASCII = " _.-=+*%#"

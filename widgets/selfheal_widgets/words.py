@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from typing import TYPE_CHECKING
 
-from selfheal_engine.model import ControlLimits, MetricState
+if TYPE_CHECKING:
+    from selfheal_engine.model import ControlLimits, MetricState
+
 
 SIGNS = {"info": "○", "warning": "▲", "critical": "●"}
 """Severity is never told by colour alone."""

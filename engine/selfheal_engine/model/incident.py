@@ -3,31 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from selfheal_engine.model.caught import Occurrence
 from selfheal_engine.model.concluded import Diagnosis, Proposal
 from selfheal_engine.model.measured import Alert
-from selfheal_engine.model.vocabulary import Severity
-
-
-class IncidentState(StrEnum):
-    """The life of an incident; DESIGN: open -> ... -> healed or another end."""
-
-    OPEN = "open"
-    DIAGNOSED = "diagnosed"
-    PROPOSED = "proposed"
-    APPROVED = "approved"
-    APPLIED = "applied"
-    WATCHING = "watching"
-    HEALED = "healed"
-    ROLLED_BACK = "rolled_back"
-    REJECTED = "rejected"
-    DISMISSED = "dismissed"
-
-    @property
-    def ended(self) -> bool:
-        return self in (self.HEALED, self.ROLLED_BACK, self.REJECTED, self.DISMISSED)
+from selfheal_engine.model.vocabulary import IncidentState, Severity
 
 
 @dataclass(frozen=True, slots=True)

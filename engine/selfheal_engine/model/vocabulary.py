@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 METRICS = (
@@ -49,3 +50,22 @@ OccurrenceKind = Literal[
 Severity = Literal["info", "warning", "critical"]
 Risk = Literal["low", "medium", "high"]
 Level = Literal["never", "low", "medium", "high"]
+
+
+class IncidentState(StrEnum):
+    """The life of an incident; DESIGN: open -> ... -> healed or another end."""
+
+    OPEN = "open"
+    DIAGNOSED = "diagnosed"
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    APPLIED = "applied"
+    WATCHING = "watching"
+    HEALED = "healed"
+    ROLLED_BACK = "rolled_back"
+    REJECTED = "rejected"
+    DISMISSED = "dismissed"
+
+    @property
+    def ended(self) -> bool:
+        return self in (self.HEALED, self.ROLLED_BACK, self.REJECTED, self.DISMISSED)
