@@ -115,14 +115,14 @@ class Capture:
             known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
             known.codes = codes
         known.count += 1
-        if not self._may_record(known):
+        count = self._claim(known)
+        if count is None:
             return
         entries = frames.traceback_entries(tb)
         record = describe(exc, kind, caught_by, entries, self._entry_tickets(tb))
         record["handled"] = handled
         record["key"] = known.number
-        record["count"] = known.count - known.reported
-        known.reported = known.count
+        record["count"] = count
         record["codes"] = [
             (frame.f_code, frame.f_globals)
             for frame, _, _ in entries[-12:]
@@ -139,10 +139,10 @@ class Capture:
                 return
             known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
         known.count += 1
-        if self._may_record(known):
+        count = self._claim(known)
+        if count is not None:
             record["key"] = known.number
-            record["count"] = known.count - known.reported
-            known.reported = known.count
+            record["count"] = count
             self._put(record)
 
     def is_new(self, key: Any) -> bool:
@@ -150,26 +150,37 @@ class Capture:
         known = self._kinds.get(key)
         return known is None or time.monotonic() - known.last_full >= FULL_EVERY_S
 
-    def _may_record(self, known: _Kind) -> bool:
+    def _claim(self, known: _Kind) -> int | None:
+        """How many occurrences a full record made now stands for; None: none is to be made.
+
+        They count as reported at once: the probe's thread must not tell of them meanwhile.
+        """
         now = time.monotonic()
         if known.count > FULL_FIRST and now - known.last_full < FULL_EVERY_S:
-            return False
+            return None
         if int(now) != self._second:
             self._second, self._in_second = int(now), 0
         self._in_second += 1
         if self._in_second > FULL_PER_S:
-            return False
+            return None
+        more = known.count - known.reported
+        known.reported += more
         known.last_full = now
-        return True
+        return more
 
     def counts(self) -> dict[int, int]:
         """Occurrences by record key, over the life of the process."""
         return {known.number: known.count for known in list(self._kinds.values())}
 
     def unreported(self) -> list[tuple[int, int]]:
-        """(key, occurrences since the last record), and they count as reported from now on."""
+        """(key, occurrences since the last record), and they count as reported from now on.
+
+        A kind without a record is left to its first one: nobody knows its key yet.
+        """
         found = []
         for known in list(self._kinds.values()):
+            if not known.last_full:
+                continue
             more = known.count - known.reported
             if more > 0:
                 known.reported += more
@@ -208,6 +219,8 @@ def describe(
             for link in _chain(exc)
         ],
     }
+    if any(frame.f_globals.get("__name__") == "__main__" for frame, _, _ in entries):
+        record["argv"] = [scrub_text(arg[:200]) for arg in sys.argv[1:30] if type(arg) is str]
     if issubclass(type(exc), SyntaxError):
         record["kind"] = "syntax"
         record["syntax"] = _syntax(exc)

@@ -135,14 +135,20 @@ class Channel:
         if self.pid != os.getpid() or self._stopping:
             return
         self._stopping = True
-        left = [line for number, line in self._ring if number >= self._delivered]
-        if left and leave_records:
-            self._spool(left)
+        if leave_records:
+            self.leave()
         for ending in (".sock", ".json") if self._listener is not None else ():
             try:
                 os.unlink(os.path.join(self._folder, f"{self.pid}{ending}"))
             except OSError:
                 continue
+
+    def leave(self) -> None:
+        """Spool what no owner has read; it counts as delivered from now on."""
+        left = [line for number, line in self._ring if number >= self._delivered]
+        if left:
+            self._delivered = self._next
+            self._spool(left)
 
     def forget_after_fork(self) -> None:
         """In the child: give up the parent's descriptors, keep its files."""

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter, OrderedDict, defaultdict, deque
 from itertools import islice
-from types import CodeType, FrameType, TracebackType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    ModuleType,
+    TracebackType,
+)
 
 from selfheal_agent import recording, texts
-from selfheal_agent.values import picture_all
+from selfheal_agent.values import picture_all, type_module_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -24,6 +32,10 @@ LOCALS_FRAMES = 8
 """Own frames, counted from the innermost, whose locals are pictured."""
 ARGUMENT_FRAMES = 2
 """Own frames, counted from the innermost, whose arguments are recorded for replay."""
+MAX_GLOBAL_ITEMS = 200
+"""A longer container of the module is no part of a call's record."""
+_CONTAINERS = frozenset((dict, list, set, deque, OrderedDict, defaultdict, Counter))
+_NO_STATE = frozenset((FunctionType, BuiltinFunctionType, ModuleType, type, str, int, float, tuple))
 _FOREIGN = ("site-packages", "dist-packages", ".venv", "venv", ".tox", "__pypackages__")
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -147,16 +159,41 @@ def take(
             if own and with_arguments > 0 and code.co_name[0] != "<":
                 with_arguments -= 1
                 known = entry_arguments.get(id(frame)) if entry_arguments else None
-                item["arguments"] = known or _arguments(code, variables)
+                item["arguments"] = known or _arguments(frame, variables)
         made.append(item)
     made.reverse()
     return made
 
 
-def _arguments(code: CodeType, variables: Any) -> str:
+def _arguments(frame: FrameType, variables: Any) -> str:
+    code = frame.f_code
     if rebound(code):
         return ""
-    return recording.try_encode(call_arguments(code, variables))
+    call = call_arguments(code, variables)
+    if call is None:
+        return ""
+    return recording.call_with_globals(call, read_globals(frame))
+
+
+def read_globals(frame: FrameType) -> dict[str, Any]:
+    """What the function's module keeps and its code names: containers and own objects."""
+    scope = frame.f_globals
+    codes = [frame.f_code, *(c for c in frame.f_code.co_consts if type(c) is CodeType)]
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for code in codes for name in code.co_names):
+        value = scope.get(name)
+        cls = type(value)
+        if value is None or name[:2] == "__" or cls in _NO_STATE:
+            continue
+        if len(value) <= MAX_GLOBAL_ITEMS if cls in _CONTAINERS else _is_own_class(cls):
+            found[name] = value
+    return found
+
+
+def _is_own_class(cls: type) -> bool:
+    scope = getattr(sys.modules.get(str(type_module_of(cls))), "__dict__", None)
+    file = scope.get("__file__") if type(scope) is dict else None
+    return type(file) is str and is_own(file)
 
 
 def call_arguments(code: CodeType, variables: Any) -> dict[str, Any] | None:

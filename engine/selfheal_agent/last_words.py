@@ -21,6 +21,7 @@ def install(
     capture: Callable[[], Capture],
     flush: Callable[[float], None],
     goodbye: Callable[[], None],
+    before_exec: Callable[[], None],
 ) -> None:
     """Chain to whatever hooks are there."""
     before = sys.excepthook
@@ -45,3 +46,30 @@ def install(
         exit_now(status)
 
     os._exit = _exit
+    replace, replace_with = os.execv, os.execve
+
+    def execv(path: Any, argv: Any) -> Any:
+        before_exec()
+        first = _first_again(os.environ)
+        if first:
+            os.environ["PYTHONPATH"] = first
+        return replace(path, argv)
+
+    def execve(path: Any, argv: Any, env: Any) -> Any:
+        before_exec()
+        first = _first_again(env)
+        return replace_with(path, argv, {**env, "PYTHONPATH": first} if first else env)
+
+    os.execv, os.execve = execv, execve  # all of os.exec* goes through these two
+
+
+def _first_again(env: Any) -> str:
+    """PYTHONPATH with our folder first, "" when it is; wrappers put their own before it."""
+    if type(env) not in (dict, type(os.environ)):
+        return ""
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "boot")
+    path = env.get("PYTHONPATH")
+    entries = path.split(os.pathsep) if type(path) is str else []
+    if here not in entries or entries[0] == here:
+        return ""
+    return os.pathsep.join([here, *(entry for entry in entries if entry != here)])

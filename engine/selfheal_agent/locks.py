@@ -41,8 +41,6 @@ class Wait:
     )
 
     def __init__(self, thread: int, frame: FrameType, stuck_s: float, what: str, held_by: int):
-        from selfheal_agent.stalls import thread_name_of
-
         self.thread = thread
         self.name = thread_name_of(thread)
         self.code = frame.f_code.co_name
@@ -56,6 +54,12 @@ class Wait:
     def describe(self) -> str:
         place = f"{self.file.rsplit('/', 1)[-1]}:{self.line}"
         return f"{self.name} waits at {place} for {self.what} held by {self.held_by_name or '?'}"
+
+
+def thread_name_of(ident: int) -> str:
+    threading = sys.modules.get("threading")
+    thread = threading._active.get(ident) if threading is not None else None
+    return str(getattr(thread, "_name", "") or f"thread {ident}")
 
 
 def waits(live: dict[int, FrameType], stuck: dict[int, float], min_stuck_s: float) -> list[Wait]:
@@ -98,8 +102,7 @@ def _lock_expression(frame: FrameType) -> ast.expr | None:
     for node in _statements_at(frame):
         if isinstance(node, (ast.With, ast.AsyncWith)):
             for item in node.items:
-                named = isinstance(item.context_expr, (ast.Name, ast.Attribute, ast.Subscript))
-                if named and _at(item.context_expr, frame.f_lineno):
+                if may_be_lock(item.context_expr) and _at(item.context_expr, frame.f_lineno):
                     return item.context_expr
         for part in ast.walk(node) if not isinstance(node, (ast.With, ast.AsyncWith)) else ():
             if (
@@ -122,7 +125,7 @@ _trees: dict[str, list[ast.stmt]] = {}
 def _statements_at(frame: FrameType) -> list[ast.stmt]:
     line = frame.f_lineno
     found = []
-    for node in _tree(frames.absolute(frame.f_code.co_filename)):
+    for node in statements(frames.absolute(frame.f_code.co_filename)):
         header_end = node.body[0].lineno - 1 if isinstance(node, ast.With) else node.end_lineno
         if line is not None and node.lineno <= line <= max(header_end or 0, node.lineno):
             found.append(node)
@@ -130,7 +133,18 @@ def _statements_at(frame: FrameType) -> list[ast.stmt]:
     return found
 
 
-def _tree(file: str) -> list[ast.stmt]:
+def may_be_lock(node: ast.expr) -> bool:
+    """Whether a `with` of this expression can be one of a lock that has a name."""
+    return isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))
+
+
+def lock_of(node: ast.expr, frame: FrameType) -> Any:
+    """The C lock that an expression of the frame stands for; None where it is no lock."""
+    return _plain_lock(_evaluate(node, frame)) if may_be_lock(node) else None
+
+
+def statements(file: str) -> list[ast.stmt]:
+    """The file's statements that may take a lock, kept from the first look at it."""
     known = _trees.get(file)
     if known is None:
         try:
@@ -227,7 +241,7 @@ def _holder(lock: Any, waiter: int, live: dict[int, FrameType]) -> int:
 def _holds(frame: FrameType, inner: Any) -> bool:
     line = frame.f_lineno or 0
     code_first = frame.f_code.co_firstlineno
-    for node in _tree(frames.absolute(frame.f_code.co_filename)):
+    for node in statements(frames.absolute(frame.f_code.co_filename)):
         if not isinstance(node, (ast.With, ast.AsyncWith)) or node.lineno < code_first:
             continue
         if not node.body[0].lineno <= line <= (node.end_lineno or 0):

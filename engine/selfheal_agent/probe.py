@@ -46,6 +46,13 @@ def flush(timeout_s: float) -> None:
         _state.channel.flush(timeout_s)
 
 
+def before_exec() -> None:
+    """Another program may take this process over; it may also fail to, and we go on."""
+    if _state is not None and _state.channel.pid == os.getpid():
+        _state.channel.flush(0.5)
+        _state.channel.leave()
+
+
 def goodbye() -> None:
     """The process ends now: send or spool, remove the socket."""
     if _state is not None:
@@ -84,6 +91,7 @@ class _Probe:
         self._swapper: Any = None
         self._memory: Any = None
         self._holding = False
+        self._to_watch: list[Any] = []
 
     @property
     def capture(self) -> Capture:
@@ -116,7 +124,7 @@ class _Probe:
     def start(self) -> None:
         hooks.install()
         integrations.install(lambda: self.capture)
-        last_words.install(lambda: self.capture, flush, goodbye)
+        last_words.install(lambda: self.capture, flush, goodbye, before_exec)
         atexit.register(goodbye)
         self.channel.start()
 
@@ -191,6 +199,7 @@ class _Probe:
         runtime = sys.modules.get("selfheal_agent.integrations.runtime")
         if runtime is not None and runtime.loops:
             self._tasks.look(list(runtime.loops))
+        self._watch_crash_paths()
         good_calls.expire()
         more = self.capture.unreported()
         if more:
@@ -198,15 +207,25 @@ class _Probe:
 
     def render(self, raw: dict[str, Any]) -> dict[str, Any] | None:
         """A handed-over record as it goes over the wire."""
-        from selfheal_agent import capture, good_calls
+        from selfheal_agent import capture
 
         if "t" in raw:
             return raw
         codes = raw.get("codes") or ()
         record = capture.finish(raw)
-        if codes and self.channel.attached and record["kind"] in ("exception", "stall"):
-            good_calls.watch_codes(list(codes))
+        if codes and record["kind"] in ("exception", "stall"):
+            self._to_watch += codes
+        self._watch_crash_paths()
         return {"t": "occurrence", "record": record}
+
+    def _watch_crash_paths(self) -> None:
+        """From now on, or as soon as somebody listens, calls of what crashed are recorded."""
+        from selfheal_agent import good_calls
+
+        if self._to_watch and self.channel.attached:
+            good_calls.watch_codes(self._to_watch)
+            self._to_watch.clear()
+        del self._to_watch[: -good_calls.MAX_FUNCTIONS]
 
     def obey(self, message: dict[str, Any]) -> dict[str, Any]:
         """Answer one command of an app."""

@@ -3,8 +3,8 @@
 `encode(value)` runs none of the service's code: built-in containers, common standard-library
 values and plain objects (class path and state) are written by what CPython itself stores;
 only C types without user hooks fall back to pickle. A call is recorded as
-`{"args": [...], "kwargs": {...}}`, `self` or `cls` first in `args`. Shared and cyclic references
-are kept.
+`{"args": [...], "kwargs": {...}}`, `self` or `cls` first in `args`, with `"globals": {...}` where
+the function reads values that its module keeps. Shared and cyclic references are kept.
 
 `decode(text)` imports the service's modules: it belongs inside the sandbox and nowhere else.
 
@@ -25,6 +25,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from selfheal_agent.values import (
     instance_dict,
     instance_slots,
+    type_dict_of,
     type_module_of,
     type_mro_of,
     type_qualname_of,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
     from typing import Any
 
 MAX_NODES = 20_000
+MAX_KEPT = 2_000
+"""Objects of a call recorded together with what its module keeps."""
 MAX_TEXT_BYTES = 262_144
 MAX_DEPTH = 80
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -68,22 +71,56 @@ _FRESH = {
     "threading.local": "local",
     "_thread._local": "local",
     "logging.Logger": "logger",
+    "asyncio.locks.Lock": "asyncio lock",
+    "asyncio.locks.Event": "asyncio event",
+    "asyncio.locks.Condition": "asyncio condition",
+    "asyncio.locks.Semaphore": "asyncio semaphore",
+    "asyncio.locks.BoundedSemaphore": "asyncio semaphore",
 }
+_QUEUES = {
+    "queue.Queue": "queue",
+    "queue.LifoQueue": "queue",
+    "queue.PriorityQueue": "queue",
+    "asyncio.queues.Queue": "_queue",
+    "asyncio.queues.LifoQueue": "_queue",
+    "asyncio.queues.PriorityQueue": "_queue",
+}
+"""Where queues keep their items; their locks belong together and are made new with them."""
+_RUNNING = frozenset(
+    [
+        "asyncio",
+        "concurrent",
+        "multiprocessing",
+        "select",
+        "selectors",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "uvloop",
+        "weakref",
+        "_asyncio",
+        "_io",
+        "_weakref",
+    ]
+)
+"""Modules whose objects stand for something that runs or is open: no state brings it back."""
+_NO_INSTANTIATION = 1 << 7  # Py_TPFLAGS_DISALLOW_INSTANTIATION, from 3.10 on
 
 
 class UnrecordableError(Exception):
     """The value cannot be written down whole."""
 
 
-def encode(value: object, *, stand_ins: bool = False) -> str:
-    """JSON text of `value`. Raises UnrecordableError.
+def encode(value: object, *, stand_ins: bool = False, most: int = MAX_NODES) -> str:
+    """JSON text of `value`, of at most so many objects. Raises UnrecordableError.
 
     With `stand_ins`, what cannot be recorded (sockets, connections, generators, ...) is
     replaced by a marker, and `is_exact` says so.
     """
     try:
         text = json.dumps(
-            _Encoder(stand_ins).encode(value, 0), separators=(",", ":"), ensure_ascii=True
+            _Encoder(stand_ins, most).encode(value, 0), separators=(",", ":"), ensure_ascii=True
         )
     except UnrecordableError:
         raise
@@ -104,14 +141,36 @@ def try_encode(value: object) -> str:
         return ""
 
 
+def call_with_globals(call: dict[str, Any], kept: dict[str, Any]) -> str:
+    """A call's recording, with those of the module's values that can be written whole."""
+    text = try_encode(call)
+    small = {name: value for name, value in kept.items() if _fits(value)} if text else {}
+    if not small:
+        return text
+    try:
+        more = encode({**call, "globals": small}, stand_ins=not is_exact(text), most=MAX_KEPT)
+    except UnrecordableError:
+        return text
+    return more
+
+
+def _fits(value: object) -> bool:
+    try:
+        encode(value, most=MAX_KEPT // 4)
+    except UnrecordableError:
+        return False
+    return True
+
+
 def is_exact(text: str) -> bool:
     """Whether the recording holds no stand-in."""
     return '{"$":"standin"' not in text
 
 
 class _Encoder:
-    def __init__(self, stand_ins: bool) -> None:
+    def __init__(self, stand_ins: bool, most: int) -> None:
         self._stand_ins = stand_ins
+        self._most = most
         self._seen: dict[int, int] = {}
         self._kept: list[object] = []
         self._nodes = 0
@@ -129,7 +188,7 @@ class _Encoder:
         if cls is float:
             return value if math.isfinite(value) else {"$": "float", "v": repr(value)}
         self._nodes += 1
-        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+        if self._nodes > self._most or depth > MAX_DEPTH:
             raise UnrecordableError("too large or too deep")
         leaf = self._leaf(value, cls)
         if leaf is not None:
@@ -191,12 +250,26 @@ class _Encoder:
             }
         if cls in (types.FunctionType, types.BuiltinFunctionType):
             return self._function(value)
-        path = f"{type_module_of(cls)}.{type_qualname_of(cls)}"
+        module = type_module_of(cls)
+        path = f"{module}.{type_qualname_of(cls)}"
         if path in _FRESH:
             return {"$": "fresh", "v": _FRESH[path]}
+        if path in _QUEUES:
+            return self._queue(value, cls, _QUEUES[path], depth)
         if path in _REDUCED or _is_plain_c_type(value, cls):
             return self._pickled(value)
+        if type(module) is str and module.partition(".")[0] in _RUNNING:
+            return self._stand_in(cls)
         return self._object(value, cls, depth)
+
+    def _queue(self, value: Any, cls: type, kept_in: str, depth: int) -> Any:
+        state = instance_dict(value)
+        items: Any = state.get(kept_in)
+        limit = state.get("maxsize", state.get("_maxsize"))
+        if type(items) not in (list, deque) or type(limit) is not int:
+            return self._stand_in(cls)
+        found = [self.encode(item, depth) for item in list(items)]
+        return {"$": "queue", "c": _class_path(cls), "n": limit, "v": found}
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
         items = list(dict.items(value))
@@ -230,8 +303,8 @@ class _Encoder:
                     "v": self.encode(instance_dict(value)["_value_"], depth),
                 }
             return {"$": "enum", "c": _class_path(cls), "v": name}
-        base = next((b for b in mro if not b.__flags__ & _HEAP_TYPE), object)
-        if not _resolvable(cls):
+        base = next((b for b in mro if _made_in_c(b)), object)
+        if not _resolvable(cls) or any(b.__flags__ & _NO_INSTANTIATION for b in mro):
             return self._stand_in(cls)
         made: dict[str, Any] = {"$": "object", "c": _class_path(cls)}
         if base in (dict, OrderedDict, defaultdict, Counter):
@@ -266,6 +339,16 @@ def _raw(value: Any, base: type) -> Any:
     # int.__int__ and its like read the C value of a subclass instance, whatever it overrides
     readers: dict[Any, Any] = {int: int.__int__, float: float.__float__, str: str.__str__}
     return readers[base](value) if base in readers else bytes.__getitem__(value, slice(None))
+
+
+def _made_in_c(cls: type) -> bool:
+    """Whether the class keeps a C structure of its own, which no dictionary shows.
+
+    Static types do; of those on the heap, the ones that bring their own C constructor.
+    """
+    if not cls.__flags__ & _HEAP_TYPE:
+        return True
+    return type(type_dict_of(cls).get("__new__")) is types.BuiltinFunctionType
 
 
 def _is_plain_c_type(value: Any, cls: type) -> bool:

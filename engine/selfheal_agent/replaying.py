@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib
 import pickle
@@ -12,24 +13,73 @@ from typing import Any
 
 
 class StandIn:
-    """Takes the place of a value that could not be recorded; any use of it says so."""
+    """Takes the place of a value that could not be recorded.
+
+    Its methods may be called, as those of a log or a connection are, and give stand-ins again.
+    Nothing can be learned from it: whatever would need its value says so.
+    """
 
     def __init__(self, type_name: str) -> None:
         object.__setattr__(self, "_selfheal_type", type_name)
 
     def __getattr__(self, name: str) -> Any:
-        raise StandInUsedError(
-            f"{name} of a {object.__getattribute__(self, '_selfheal_type')} was not recorded"
-        )
+        if name[:2] == "__":
+            raise AttributeError(name)
+        return StandIn(f"{_described(self)}.{name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise StandInUsedError(
-            f"a {object.__getattribute__(self, '_selfheal_type')} was called, but not recorded"
-        )
+        return StandIn(f"{_described(self)}()")
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return None
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        return None
+
+    def __await__(self) -> Any:
+        return StandIn(f"await {_described(self)}")
+        yield  # what makes it a generator, which is what await wants
+
+    def __repr__(self) -> str:
+        return f"<StandIn for a {_described(self)}>"
+
+
+def _described(value: StandIn) -> str:
+    found: str = object.__getattribute__(value, "_selfheal_type")
+    return found
 
 
 class StandInUsedError(RuntimeError):
     """The replay needed something that was not recorded: it says nothing about the code."""
+
+
+def _refusing(name: str) -> Any:
+    def refuse(self: StandIn, *_: Any) -> Any:
+        raise StandInUsedError(f"{name} of a {_described(self)}, which was not recorded")
+
+    refuse.__name__ = name
+    return refuse
+
+
+_TELLING = (
+    "bool len iter next aiter anext contains getitem setitem delitem missing reversed index int "
+    "float complex str bytes format fspath hash eq ne lt le gt ge add radd sub rsub mul rmul "
+    "matmul rmatmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow divmod rdivmod lshift "
+    "rlshift rshift rrshift and rand xor rxor or ror neg pos abs invert round trunc floor ceil "
+    "iadd isub imul itruediv ifloordiv imod iand ior ixor"
+)
+"""Special methods whose answer depends on the value."""
+for _name in _TELLING.split():
+    setattr(StandIn, f"__{_name}__", _refusing(f"__{_name}__"))
 
 
 class Decoder:
@@ -186,9 +236,21 @@ class Decoder:
             "local": threading.local,
             "logger": lambda: logging.getLogger("replay"),
         }
+        kind, _, name = node["v"].rpartition(" ")
         place = self._reserve()
-        self._made[place] = makers[node["v"]]()
+        self._made[place] = getattr(asyncio, name.capitalize())() if kind else makers[name]()
         return self._made[place]
+
+    def _read_queue(self, node: Any) -> Any:
+        place = self._reserve()
+        made = self._made[place] = self._named(*node["c"])(node["n"])
+        for item in node["v"]:
+            made._put(self.decode(item))
+        if hasattr(made, "unfinished_tasks"):
+            made.unfinished_tasks = len(node["v"])
+        else:
+            made._unfinished_tasks = len(node["v"])
+        return made
 
     # objects ------------------------------------------------------------------------------
     def _read_enum(self, node: Any) -> Any:
@@ -214,7 +276,10 @@ class Decoder:
             made = kind.__new__(cls, base)
         else:
             empty: Any = next((k for k in (dict, list, set, deque) if issubclass(cls, k)), object)
-            made = empty.__new__(cls)
+            try:
+                made = empty.__new__(cls)
+            except TypeError as why:
+                raise ValueError(f"no empty {cls.__qualname__} can be made: {why}") from None
         self._made[place] = made
         self._fill_object(made, node, base)
         return made

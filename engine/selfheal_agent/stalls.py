@@ -15,7 +15,8 @@ from types import FrameType
 
 from selfheal_agent import frames, good_calls, histogram, requests
 from selfheal_agent.capture import Capture
-from selfheal_agent.locks import Wait, cycles, waits
+from selfheal_agent.lock_orders import LockOrders, Order
+from selfheal_agent.locks import Wait, cycles, thread_name_of, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -35,7 +36,7 @@ STALL_UNKNOWN_S = 10.0
 LOOP_BLOCKED_S = 1.8
 """An event loop this long inside one callback is reported as a stall."""
 RISK_S = 30.0
-"""A lock wait of this length alone makes a risk of 0.9; a cycle is 1."""
+"""A lock wait of this length alone makes a risk of 0.9; a cycle is 1, an inversion 0.5."""
 
 
 class StallWatch:
@@ -47,6 +48,7 @@ class StallWatch:
         self._stood: dict[int, tuple[int, int, float]] = {}
         self._explained: set[int] = set()
         self._inside: dict[int, tuple[int, float]] = {}
+        self._orders = LockOrders()
         self.risk = 0.0
         self.lock_waits: list[Wait] = []
         self.stalled = 0
@@ -70,6 +72,10 @@ class StallWatch:
         self._stood = stood
         self.lock_waits = waits(live, stuck, min_stuck_s=2.0)
         found = cycles(self.lock_waits)
+        self._orders.watch()
+        self._orders.look(live)
+        for pair in self._orders.inversions():
+            self._report_inversion(*pair)
         self.risk = self._risk(found)
         if found:
             self._report_deadlock(found, live)
@@ -87,7 +93,7 @@ class StallWatch:
         if found:
             return 1.0
         longest = max((wait.stuck_s for wait in self.lock_waits), default=0.0)
-        return round(min(0.9, 0.9 * longest / RISK_S), 3) if longest else 0.0
+        return max(self._orders.risk, round(min(0.9, 0.9 * longest / RISK_S), 3))
 
     def _report_deadlock(self, found: list[list[Wait]], live: dict[int, FrameType]) -> None:
         cycle = found[0]
@@ -106,6 +112,30 @@ class StallWatch:
                 "caught_by": "stalls",
                 "threads": [self._waiting(w, live) for w in cycle],
             }
+        self._capture.event(record, key)
+
+    def _report_inversion(self, first: Order, second: Order) -> None:
+        key = ("inversion", first.code, first.line, second.code, second.line)
+        record = {
+            "kind": "deadlock",
+            "time_s": time.time(),
+            "pid": os.getpid(),
+            "exception": "LockOrderInversion",
+            "message": f"{first.text()}; {second.text()}: two threads at once wait for ever",
+            "frames": second.copied_frames(),
+            "thread": second.thread[1],
+            "caught_by": "locks",
+            "threads": [
+                {
+                    "name": order.thread[1],
+                    "frames": order.copied_frames(),
+                    "stuck_s": 0.0,
+                    "waits_for": order.names[1],
+                    "held_by": other.thread[1],
+                }
+                for order, other in ((first, second), (second, first))
+            ],
+        }
         self._capture.event(record, key)
 
     def _waiting(self, wait: Wait, live: dict[int, FrameType]) -> dict[str, Any]:
@@ -285,12 +315,6 @@ def _durations(totals: requests.RouteTotals | None) -> list[float]:
                 made.append(round(histogram.middle_s(index), 6))
             seen += 1
     return made[:120]
-
-
-def thread_name_of(ident: int) -> str:
-    threading = sys.modules.get("threading")
-    thread = threading._active.get(ident) if threading is not None else None
-    return str(getattr(thread, "_name", "") or f"thread {ident}")
 
 
 def describe_threads(watch: StallWatch | None) -> list[dict[str, Any]]:

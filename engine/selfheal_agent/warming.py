@@ -26,6 +26,7 @@ def preload() -> None:
         descriptors,
         frames,
         good_calls,
+        lock_orders,
         locks,
         queues,
         recording,

@@ -201,3 +201,15 @@ def test_hostile_exceptions_do_no_harm(book: Book) -> None:
         book.capture.exception(why, "again")
     assert len(book.records) == 1
     assert book.records[0]["message"] == "x"
+
+
+def test_a_crash_counts_once_when_the_probe_counts_meanwhile() -> None:
+    told: list[int] = []
+    taken: list[dict[str, Any]] = []
+    capture = Capture(taken.append, lambda tb: told.extend(c for _, c in capture.unreported()))
+    try:
+        {}["sku"]
+    except KeyError as why:
+        capture.exception(why, "test")
+    assert [record["count"] for record in taken] == [1]
+    assert sum(told) + sum(count for _, count in capture.unreported()) == 0

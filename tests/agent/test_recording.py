@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 import decimal
 import enum
+import queue
+import socket
 import threading
 import uuid
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -16,7 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfheal_agent.recording import UnrecordableError, decode, encode, is_exact, try_encode
+from selfheal_agent.recording import (
+    UnrecordableError,
+    call_with_globals,
+    decode,
+    encode,
+    is_exact,
+    try_encode,
+)
 from selfheal_agent.replaying import StandInUsedError
 
 
@@ -51,6 +61,12 @@ class Names(list[str]):
     def __init__(self, owner: str) -> None:
         super().__init__()
         self.owner = owner
+
+
+class Peer:
+    def __init__(self, connection: socket.socket) -> None:
+        self.name = "peer"
+        self.connection = connection
 
 
 class Guarded:
@@ -159,8 +175,37 @@ def test_a_stand_in_says_what_is_missing_when_it_is_used(tmp_path: Path) -> None
     assert not is_exact(text)
     again = decode(text)
     assert again[0] == 1
-    with pytest.raises(StandInUsedError, match="write"):
-        again[1].write("x")
+    again[1].write("x")  # what nobody asks the result of goes through
+    with pytest.raises(StandInUsedError, match="read"):
+        again[1].read() + "x"
+    with pytest.raises(StandInUsedError, match="readable"):
+        bool(again[1].readable())
+
+
+def test_an_open_connection_is_a_stand_in_on_every_python() -> None:
+    with socket.socket() as connection:
+        text = try_encode({"self": Peer(connection)})
+    assert not is_exact(text)
+    assert decode(text)["self"].name == "peer"
+
+
+def test_a_queue_comes_back_with_its_items_and_working_locks() -> None:
+    for made in (queue.Queue(5), asyncio.Queue(5)):
+        made.put_nowait({"order": 1})
+        again = decode(encode(made))
+        assert again.get_nowait() == {"order": 1}
+        again.put_nowait(2)
+        assert again.maxsize == 5
+
+
+def test_values_that_the_module_keeps_come_along_where_they_are_small() -> None:
+    call = {"args": [1], "kwargs": {}}
+    kept = {"rates": {"EUR": None}, "huge": [[n] for n in range(5000)], "open": socket}
+    text = call_with_globals(call, {**kept, "lock": threading.RLock()})
+    again = decode(text)
+    assert again["args"] == [1]
+    assert again["globals"]["rates"] == {"EUR": None}
+    assert "huge" not in again["globals"]
 
 
 def test_a_deep_structure_is_refused_and_not_followed() -> None:

@@ -14,18 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfheal_engine.config import Settings
 from selfheal_engine.errors import TargetError
-from selfheal_engine.model import Occurrence, Target
-from selfheal_engine.sources import open_source
+from selfheal_engine.model import Occurrence
+from tests.benchmarks._watched import watching
 
 FRAMEWORKS = ["flask", "gunicorn", "gevent", "uvicorn", "fastapi", "django"]
-FRAMEWORKS += ["celery", "rq", "apscheduler", "fakeredis"]
+FRAMEWORKS += ["celery", "rq", "apscheduler", "fakeredis", "aiohttp", "uvloop"]
+FRAMEWORKS += ["opentelemetry-distro", "opentelemetry-instrumentation-flask", "ddtrace"]
 CRASH = '    return order["address"]["zip"]  # crash\n'
 
 WSGI = f"""def zip_of(order):
@@ -107,6 +105,19 @@ if __name__ == "__main__":
     make_server("127.0.0.1", int(sys.argv[1]), application).serve_forever()
 """
 )
+AIOHTTP = f"""import sys
+from aiohttp import web
+def zip_of(order):
+{CRASH}
+async def good(request):
+    return web.Response(text="ok")
+async def bad(request):
+    return web.Response(text=zip_of({{"address": None}}))
+app = web.Application()
+app.add_routes([web.get("/", good), web.get("/crash", bad)])
+if __name__ == "__main__":
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
+"""
 LOOPS = {
     "threading": """import threading, time
 def work():
@@ -212,6 +223,37 @@ if __name__ == "__main__":
     import time
     time.sleep(60)
 """,
+    "rq forks": """import sys, threading, time
+if __name__ == "__main__":
+    import fakeredis, redis, service
+    from rq import Queue, Worker
+    server = fakeredis.TcpFakeServer(("127.0.0.1", 0))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    connection = redis.Redis("127.0.0.1", server.server_address[1])
+    queue = Queue(connection=connection)
+    queue.enqueue(service.zip_of, {"address": None})
+    Worker._set_ip_address = lambda self, *_: setattr(self, "ip_address", "")
+    Worker([queue], connection=connection).work(burst=True)
+    time.sleep(60)
+""",
+    "celery prefork": """import sys
+from celery import Celery
+app = Celery("service", broker="filesystem://", backend="cache+memory://")
+import os
+os.makedirs("queue", exist_ok=True)
+os.makedirs("control", exist_ok=True)
+app.conf.broker_transport_options = {"data_folder_in": "queue", "data_folder_out": "queue"}
+app.conf.broker_transport_options["control_folder"] = "control"
+zip_task = app.task(name="zip")(zip_of)
+if __name__ == "__main__":
+    import threading, time
+    def send():
+        time.sleep(3)
+        zip_task.delay({"address": None})
+    threading.Thread(target=send, daemon=True).start()
+    words = ["worker", "-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle"]
+    app.worker_main(words + ["--without-heartbeat"])
+""",
     "celery": """import sys
 from celery import Celery
 app = Celery("service", broker="memory://", backend="cache+memory://")
@@ -262,10 +304,25 @@ def cases() -> list[Case]:
         Case("http.server", HTTP_SERVER, "{python} service.py {port}"),
         Case("flask run", FLASK, "{bin}/flask --app service:application run -p {port}", "flask"),
     ]
+    uvicorn_worker = gunicorn + "-w 1 -k uvicorn.workers.UvicornWorker"
+    threads = gunicorn + "-w 1 --threads 2"
+    exporters = "--traces_exporter none --metrics_exporter none --logs_exporter none "
+    telemetry = "{bin}/opentelemetry-instrument " + exporters
     found += [
-        Case(name, SCRIPT + body, "{python} service.py", needs=name if name in FRAMEWORKS else "")
-        for name, body in LOOPS.items()
+        Case("gunicorn uvicorn worker", FASTAPI, uvicorn_worker, "fastapi"),
+        Case("gunicorn, workers replaced", FLASK, gunicorn + "-w 1 --max-requests 4", "gunicorn"),
+        Case("uvicorn uvloop, ASGI", ASGI, uvicorn + "--loop uvloop", "uvloop"),
+        Case("uvicorn asyncio, FastAPI", FASTAPI, uvicorn + "--loop asyncio", "fastapi"),
+        Case("aiohttp", AIOHTTP, "{python} service.py {port}", "aiohttp"),
+        Case("opentelemetry-instrument", FLASK, telemetry + threads, "opentelemetry-distro"),
+        Case("ddtrace-run", FLASK, "{bin}/ddtrace-run " + threads, "ddtrace"),
+        Case("python -s", WSGIREF, "{python} -s service.py {port}"),
+        Case("python -P", WSGIREF, "{python} -P service.py {port}", "python 3.11"),
     ]
+    for name, body in LOOPS.items():
+        library = name.split()[0]
+        needs = library if library in FRAMEWORKS else ""
+        found.append(Case(name, SCRIPT + body, "{python} service.py", needs))
     return found
 
 
@@ -277,7 +334,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="matrix-") as folder:
         venv = Path(options.venv) if options.venv else _make_venv(options.python, Path(folder))
-        installed = _installed(venv)
+        installed = installed_packages(venv)
         version = _run([venv / "bin/python", "-c", "import sys; print(sys.version.split()[0])"])
         print(f"Python {version.strip()}")
         wrong = 0
@@ -301,9 +358,11 @@ def _make_venv(python: str, folder: Path) -> Path:
     return venv
 
 
-def _installed(venv: Path) -> set[str]:
+def installed_packages(venv: Path) -> set[str]:
+    """Lower-case names of what an environment holds, and "python 3.n" up to its own."""
     lines = _run([venv / "bin/pip", "list", "--format=freeze"]).lower().splitlines()
-    return {line.split("==")[0] for line in lines}
+    minor = int(_run([venv / "bin/python", "-c", "import sys; print(sys.version_info[1])"]))
+    return {line.split("==")[0] for line in lines} | {f"python 3.{n}" for n in range(minor + 1)}
 
 
 def _run(command: list[str | Path]) -> str:
@@ -312,38 +371,19 @@ def _run(command: list[str | Path]) -> str:
 
 def try_case(case: Case, venv: Path, folder: Path) -> str:
     """ "ok", or what was wrong."""
-    project = folder / "project"
-    project.mkdir(parents=True)
-    (project / "service.py").write_text(case.source)
-    port = _free_port()
-    settings = Settings(
-        project=str(project), run_dir=str(folder / "run"), state_dir=str(folder / "state")
-    )
-    words = case.command.format(python=venv / "bin/python", bin=venv / "bin", port=port).split()
-    seen: list[Occurrence] = []
-    import os
-
-    before = os.getcwd()
-    os.chdir(project)
     try:
-        source = open_source(Target(command=tuple(words)), settings)
+        with watching(case.source, case.command, venv / "bin/python", folder) as watched:
+            if case.serves:
+                watched.until(lambda: watched.get("/") == 200)
+                for _ in range(9):
+                    watched.get("/")
+                watched.get("/crash")
+            watched.until(lambda: watched.seen)
+            watched.listen(1.6)
+            sample = watched.source.sample(time.time())
+            return _judge(case, watched.seen, sample.counters, watched.project)
     except TargetError as why:
         return f"did not start: {why}"
-    finally:
-        os.chdir(before)
-    try:
-        if case.serves:
-            _until(lambda: _get(port, "/") == 200, seen, source)
-            for _ in range(9):
-                _get(port, "/")
-            _get(port, "/crash")
-        _until(lambda: bool(seen), seen, source)
-        for _ in range(8):
-            seen.extend(source.poll(0.2))
-        sample = source.sample(time.time())
-        return _judge(case, seen, sample.counters, project)
-    finally:
-        source.close(stop_service=True)
 
 
 def _judge(case: Case, seen: list[Occurrence], counters: dict[str, float], project: Path) -> str:
@@ -367,30 +407,6 @@ def _judge(case: Case, seen: list[Occurrence], counters: dict[str, float], proje
     if case.serves and counters["errors"] != 1:
         return f"counted {counters['errors']:.0f} of 1 error"
     return "ok"
-
-
-def _until(condition, seen, source, seconds: float = 15.0) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        seen.extend(source.poll(0.1))
-
-
-def _get(port: int, path: str) -> int:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as why:
-        return int(why.code)
-    except OSError:
-        return 0
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ TABLE = (
     ("django.core.handlers.asgi", "asgi", "patch_django"),
     ("django.core.handlers.exception", "asgi", "patch_django_errors"),
     ("django.core.handlers.wsgi", "asgi", "patch_django_wsgi"),
+    ("aiohttp.web_app", "asgi", "patch_aiohttp"),
     ("http.server", "workers", "patch_http_server"),
     ("socketserver", "workers", "patch_socketserver"),
     ("celery.app.trace", "workers", "patch_celery"),

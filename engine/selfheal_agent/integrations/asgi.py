@@ -224,3 +224,51 @@ def _django_asgi_route(scope: dict[str, Any]) -> str:
     if flag is not None and flag.route:
         return str(flag.route)
     return f"{scope.get('method', '')} (no route)"
+
+
+def patch_aiohttp(module: Any, capture: Capture) -> None:
+    """aiohttp.web serves by itself: each request goes through its application's `_handle`."""
+    requests.framework = "aiohttp"
+    original = module.Application._handle
+
+    async def _handle(self: Any, message: Any) -> Any:
+        key = requests.task_key()
+        if key in requests.in_flight:  # an application inside another
+            return await original(self, message)
+        path = message.rel_url
+        environ = {
+            "type": "http",
+            "method": message.method,
+            "path": path.path,
+            "query_string": path.raw_query_string.encode("latin-1", "replace"),
+            "headers": message.raw_headers,
+        }
+        request = requests.InFlight("asgi", environ, key)
+        request.task = requests.current_task()
+        request.app = self
+        requests.in_flight[key] = request
+        failed = True
+        try:
+            answer = await original(self, message)
+            request.status = int(getattr(answer, "status", 0) or 0)
+            failed = False
+            return answer
+        except Exception as why:
+            status = getattr(why, "status", None)  # its HTTP errors are answers
+            failed = type(status) is not int or status >= 500
+            if failed:
+                capture.exception(why, "aiohttp")
+            raise
+        finally:
+            request.route = _aiohttp_route(message)
+            requests.end(request, failed)
+
+    module.Application._handle = _handle
+
+
+def _aiohttp_route(message: Any) -> str:
+    resource = getattr(getattr(message.match_info, "route", None), "resource", None)
+    template = getattr(resource, "canonical", None)
+    if type(template) is str:
+        return f"{message.method} {template}"
+    return f"{message.method} (no route)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from types import ModuleType
 
 from selfheal_agent import requests
@@ -57,13 +58,27 @@ def patch_gunicorn(module: ModuleType, capture: Capture) -> None:
 
     def wsgi(self: Any) -> Any:
         app = original(self)
-        if getattr(app, "__selfheal__", False):
-            return app
+        if getattr(app, "__selfheal__", False) or _takes_scope(app):
+            return app  # an ASGI worker's own configuration sees to its application
         wrapped = requests.wrap_wsgi(app, app, None, _reporter(capture))
         wrapped.__selfheal__ = True  # type: ignore[attr-defined]
         return wrapped
 
     module.BaseApplication.wsgi = wsgi
+
+
+def _takes_scope(app: Any) -> bool:
+    """Whether the callable takes ASGI's scope, receive and send instead of WSGI's two."""
+    for call in (app, getattr(type(app), "__call__", None)):  # noqa: B004 - its code is wanted
+        code = getattr(call, "__code__", None)
+        if code is None:
+            continue
+        if code.co_flags & inspect.CO_COROUTINE:
+            return True
+        names = code.co_varnames[: code.co_argcount]
+        if names[-3:] == ("scope", "receive", "send"):
+            return True
+    return False
 
 
 def note_gunicorn_app(module: ModuleType, _capture: Capture) -> None:

@@ -14,7 +14,7 @@ from selfheal_engine.codec import to_plain
 from selfheal_engine.diagnosis.failure import Failure
 from selfheal_engine.diagnosis.growing import growing
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
-from selfheal_engine.model import Frame, Occurrence, Reproducer
+from selfheal_engine.model import Frame, Occurrence, Reproducer, Value
 
 MAX_CALLS = 3
 
@@ -43,10 +43,12 @@ def find_reproducers(
     if occurrence.request is not None and occurrence.request.app:
         found.append(Reproducer("request", request=occurrence.request, **place))  # type: ignore[arg-type]
     found += _calls(occurrence, sources, place)
+    if crash is not None and crash.function == "<module>" and not found:
+        return _imports(occurrence, sources)
     if occurrence.exception == "RuntimeError" and "changed size" in occurrence.message:
         found += _iterations(failure, place)
     if crash is not None and crash_file and crash.locals and failure is not None:
-        values = {name: to_plain(value) for name, value in crash.locals}
+        values = {name: to_plain(value) for name, value in _around(occurrence, crash)}
         found.append(
             Reproducer(
                 "statement",
@@ -59,6 +61,20 @@ def find_reproducers(
             )
         )
     return tuple(found)
+
+
+def _around(occurrence: Occurrence, crash: Frame) -> list[tuple[str, Value]]:
+    """The crash's variables, with those of the functions that its lambda or comprehension is in."""
+    found = list(crash.locals)
+    position = max(n for n, frame in enumerate(occurrence.frames) if frame is crash)
+    inner = crash.function
+    for frame in reversed(occurrence.frames[:position]):
+        if not inner.endswith((">", ">.<locals>")) or inner == "<module>":
+            break
+        if frame.file == crash.file:
+            found = [*frame.locals, *found]
+            inner = frame.function
+    return found
 
 
 def module_name(frame: Frame, relative: str) -> str:

@@ -139,6 +139,8 @@ class Occurrence:
     durations_s: tuple[float, ...] = ()
     """Past durations of the stalled call, where known: what a timeout is learned from."""
     handled: bool = False
+    argv: tuple[str, ...] = ()
+    """Arguments of the script that ran, where the crash goes through it; secrets scrubbed."""
     began_s: float = 0.0
     """When a stalled call began, where known; 0: not known."""
 

@@ -1,8 +1,8 @@
 """What `__main__` was: a recording made in a script names its objects after a module that is gone.
 
-The sandbox imports modules and never runs the script, which would start the service. So the
-name that the script used is followed to the module that defines it; a script is imported itself
-only when what it starts is guarded by `if __name__ == "__main__"`.
+The name that the script used for its application is followed to the module that defines it.
+Where the crash goes through the script itself, it is loaded without starting what it serves
+(inside/scripts.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from selfheal_engine.model import Occurrence
+from selfheal_engine.model import Occurrence, Reproducer
 from selfheal_engine.project import Project
 
 _STARTERS = frozenset({"run", "run_simple", "serve", "serve_forever", "main", "run_app", "start"})
@@ -27,6 +27,23 @@ def application(app: str, project: Project, occurrence: Occurrence) -> str:
         if found:
             return f"{found}:{name}" if ":" not in found else found
     return app
+
+
+def modules(reproducer: Reproducer, project: Project, occurrence: Occurrence) -> list[str]:
+    """Names under which a replay imports what ran as a script, which it must not start."""
+    found: dict[str, None] = {}
+    for frame in (frame for one in (occurrence, *occurrence.chain) for frame in one.frames):
+        relative = project.relative(frame.file)
+        if frame.module in ("__main__", "__mp_main__") and relative is not None:
+            found[dotted(relative)] = None
+            if relative == reproducer.file and reproducer.module:
+                found[reproducer.module] = None
+    return list(found)
+
+
+def dotted(relative: str) -> str:
+    """The name under which the project's root imports a file."""
+    return relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def scripts(project: Project, occurrence: Occurrence) -> list[Path]:
@@ -61,7 +78,7 @@ def defined_in(script: Path, name: str, project: Project) -> str:
     relative = project.relative(str(script))
     if not own or relative is None or _starts_unguarded(tree):
         return ""
-    return relative.removesuffix(".py").replace("/", ".")
+    return dotted(relative)
 
 
 def _starts_unguarded(tree: ast.Module) -> bool:

@@ -51,6 +51,11 @@ class Steps:
     """Must import, or the patch is wrong."""
     preload: tuple[str, ...] = ()
     """Imported too, before the replays are forked; a failure shows in the replay."""
+    scripts: tuple[str, ...] = ()
+    """Loaded without starting what they serve, before anything else is imported."""
+    whole: tuple[str, ...] = ()
+    """Scripts whose own failure is what is replayed."""
+    argv: tuple[str, ...] = ()
     compile: tuple[str, ...] = ()
     steps: tuple[dict[str, Any], ...] = ()
     import_timeout_s: float = 60.0
@@ -79,6 +84,9 @@ class Workshop:
             "import_paths": list(self.project.import_paths),
             "modules": list(job.modules),
             "preload": list(job.preload),
+            "scripts": list(job.scripts),
+            "whole": list(job.whole),
+            "argv": list(job.argv),
             "compile": list(job.compile),
             "steps": list(job.steps),
             "import_timeout_s": job.import_timeout_s,

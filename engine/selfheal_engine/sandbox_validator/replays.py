@@ -58,6 +58,8 @@ def step_for(
         "crash_line": reproducer.crash_line,
         "crash_function": reproducer.crash_function,
         **limits_of(reproducer.kind, before),
+        "scripts": entry_scripts.modules(reproducer, project, occurrence),
+        "argv": list(occurrence.argv),
         "goods": [
             {"function": good.function, "file": good.file, "arguments": good.arguments}
             for good in occurrence.good_calls

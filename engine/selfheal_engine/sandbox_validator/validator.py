@@ -292,7 +292,11 @@ class SandboxValidator:
         apps = [str(step["app"]) for step in (*goods, *steps) if step.get("app")]
         preload += [app.partition(":")[0] for app in apps]
         run = [step for step in steps if step["kind"] != "import"]
+        scripts = [str(name) for step in steps for name in step.get("scripts", ())]
         return Steps(
+            scripts=tuple(dict.fromkeys(scripts)),
+            whole=tuple(str(step["module"]) for step in steps if step["kind"] == "import"),
+            argv=next((tuple(step["argv"]) for step in steps if step.get("argv")), ()),
             modules=tuple(dict.fromkeys(filter(None, modules))),
             preload=tuple(dict.fromkeys(preload)),
             compile=tuple(changed),

@@ -16,6 +16,7 @@ import inspect
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -44,12 +45,16 @@ def prepare(job: Job) -> Outcome:
             sys.path.remove(path)
         sys.path.insert(0, path)
     os.chdir(job["root"])
-    sys.argv = ["replay"]
+    sys.argv = ["replay", *job.get("argv", ())]
     use_django(job["root"])
     for relative in job.get("compile", []):
         path = os.path.join(job["root"], relative)
         with open(path, "rb") as file:
             compile(file.read(), path, "exec", dont_inherit=True)
+    if job.get("scripts"):
+        scripts = import_here("scripts")
+        for name in job["scripts"]:
+            scripts.load(name, job["root"], whole=name in job.get("whole", ()))
     for name in job.get("modules", []):
         importlib.import_module(name)
     for name in job.get("preload", []):
@@ -174,8 +179,9 @@ def arguments(
 ) -> tuple[list[Any], dict[str, Any]]:
     """(args, kwargs) of a recording; a bound class method gets no second `cls`."""
     value = decoded(text, module)
-    if isinstance(value, dict) and set(value) == {"args", "kwargs"}:
+    if isinstance(value, dict) and set(value) - {"globals"} == {"args", "kwargs"}:
         args, kwargs = list(value["args"]), dict(value["kwargs"])
+        put_back(module, value.get("globals") or {})
     elif isinstance(value, dict):
         args, kwargs = [], dict(value)
     elif (
@@ -192,6 +198,27 @@ def arguments(
     if inspect.ismethod(function) and args and args[0] is function.__self__:
         args = args[1:]
     return args, kwargs
+
+
+def put_back(module: str, kept: dict[str, Any]) -> None:
+    """Give a module the values that it kept when the call was made.
+
+    Containers are filled, not replaced: other modules hold them too. A patch that made one
+    something else, a bounded one, say, has the last word about its kind.
+    """
+    scope = vars(sys.modules[module]) if module in sys.modules else {}
+    for name, value in kept.items():
+        now: Any = scope.get(name)
+        if type(now) is not type(value):
+            continue
+        if isinstance(now, (dict, set)):
+            now.clear()
+            now.update(value)
+        elif isinstance(now, (list, deque)):
+            now.clear()
+            now.extend(value)
+        else:
+            scope[name] = value
 
 
 def decoded(text: str, module: str = "") -> Any:
@@ -233,7 +260,9 @@ async def _collect(generator: Any) -> list[Any]:
 
 
 def unusable(why: BaseException) -> bool:
-    return isinstance(why, UnusableError) or type(why).__name__ == "StandInUsedError"
+    if isinstance(why, UnusableError) or type(why).__name__ == "StandInUsedError":
+        return True
+    return "StandIn" in text_of(why)  # "Object of type StandIn is not JSON serializable"
 
 
 def raised(why: BaseException, job: Job) -> Outcome:

@@ -12,6 +12,7 @@ import ast
 import importlib
 import json
 import os
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers")
 
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     """Run what the crashing statement has become on the captured locals."""
-    values = {name: rebuilt(value) for name, value in json.loads(step["arguments"]).items()}
+    module = importlib.import_module(step["module"])
+    recorded = json.loads(step["arguments"])
+    # a generator expression's hidden argument (".0") is no name
+    values = {k: rebuilt(v, vars(module)) for k, v in recorded.items() if k.isidentifier()}
     with open(os.path.join(job["root"], step["crash_file"]), encoding="utf-8") as file:
         patched = ast.parse(file.read())
     original = ast.parse(step["original"])
@@ -39,16 +43,23 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     body = replacement(function.body, target.body, path)
     if not body:
         return {"ended": "returned", "value": "null"}
-    return execute(body, values, step, job)
+    return execute(body, values, module, step, job)
 
 
 def execute(
-    body: list[ast.stmt], values: dict[str, Any], step: replaying.Step, job: replaying.Job
+    body: list[ast.stmt],
+    values: dict[str, Any],
+    module: ModuleType,
+    step: replaying.Step,
+    job: replaying.Job,
 ) -> replaying.Outcome:
-    module = importlib.import_module(step["module"])
-    shell = ast.parse("def replayed({}): pass".format(", ".join(values)))
+    waits = any(
+        isinstance(n, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for b in body for n in ast.walk(b)
+    )
+    kind = "async def" if waits else "def"
+    shell = ast.parse("{} replayed({}): pass".format(kind, ", ".join(values)))
     holder = shell.body[0]
-    assert isinstance(holder, ast.FunctionDef)
+    assert isinstance(holder, (ast.FunctionDef, ast.AsyncFunctionDef))
     holder.body = body
     looped = any(isinstance(n, (ast.Continue, ast.Break)) for part in body for n in ast.walk(part))
     if looped:  # a loop of one round gives `continue` and `break` their place
@@ -56,8 +67,6 @@ def execute(
         assert isinstance(loop, ast.For)
         loop.body = body
         holder.body = [loop]
-    if any(isinstance(n, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for n in ast.walk(holder)):
-        raise replaying.UnusableError("the statement waits for something asynchronous")
     file = os.path.join(job["root"], step["crash_file"])
     scope: dict[str, Any] = dict(vars(module))
     exec(compile(ast.fix_missing_locations(shell), file, "exec"), scope)
@@ -81,8 +90,11 @@ class Picture:
         return "<{} as captured>".format(self.__dict__["_type_name"])
 
 
-def rebuilt(picture: dict[str, Any]) -> Any:
-    """A value from its picture: plain ones whole, others with the attributes that are known."""
+def rebuilt(picture: dict[str, Any], scope: dict[str, Any]) -> Any:
+    """A value from its picture: plain ones whole, others with the attributes that are known.
+
+    `scope` is the module whose classes the values may have.
+    """
     kind, text = picture.get("type_name", ""), picture.get("text", "")
     children = picture.get("children") or []
     if kind == "NoneType":
@@ -98,12 +110,26 @@ def rebuilt(picture: dict[str, Any]) -> Any:
     if kind == "bytes":
         return ast.literal_eval(text) if text.startswith("b") else b""
     if kind in ("list", "tuple", "set", "frozenset"):
-        items = [rebuilt(child) for _, child in children]
+        items = [rebuilt(child, scope) for _, child in children]
         made = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
         return made(items)
+    known = {name: rebuilt(child, scope) for name, child in children}
     if kind in ("dict", "OrderedDict", "defaultdict"):
-        return {name: rebuilt(child) for name, child in children}
-    return Picture(kind, {name: rebuilt(child) for name, child in children})
+        return known
+    return of_class(scope.get(kind), known) or Picture(kind, known)
+
+
+def of_class(cls: Any, known: dict[str, Any]) -> Any:
+    """An instance of the module's own class with the captured attributes; None if it has none."""
+    if not isinstance(cls, type) or not known:
+        return None
+    try:
+        made: Any = object.__new__(cls)
+        for name, value in known.items():
+            object.__setattr__(made, name, value)
+    except (AttributeError, TypeError):
+        return None
+    return made
 
 
 def function_at(tree: ast.AST, line: int) -> Any:
