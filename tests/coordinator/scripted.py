@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,12 @@ class ScriptedService:
 
     def route_counts(self) -> dict[str, tuple[int, int]]:
         return {}
+
+    def durations(self, route: str = "") -> dict[int, Counter[int]]:
+        return {}
+
+    def recent_durations(self, route: str = "") -> Counter[int]:
+        return Counter()
 
     def request_memory_report(self, wait_s: float) -> None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,35 @@ def test_a_deploy_over_a_watched_patch_ends_the_watch(tmp_path: Path) -> None:
     assert "shop.py was changed" in bench.loop.ledger.incident(incident.id).outcome
     bench.loop.close()
     bench.parts.close(stop_service=False)
+
+
+def test_a_healing_on_thin_evidence_goes_back_when_the_error_returns(bench: Bench) -> None:
+    incident = bench.open()
+    bench.approve(incident)
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.HEALED)
+    (episode,) = bench.parts.memory.episodes()
+    applied = bench.parts.memory.applied(episode.id)
+    assert applied is not None
+    assert not applied.proven, "one second without a call proves nothing"
+    later = replace(occurrence("later"), time_s=time.time() + 1)
+    bench.service.arriving.append(later)
+    bench.turn_until(lambda: bench.file.read_bytes() == BROKEN)
+    (episode,) = bench.parts.memory.episodes()
+    assert episode.state == "rolled_back"
+    assert "came back" in episode.reason
+    assert "rolled_back" in bench.kinds()
+
+
+def test_a_failure_that_a_patch_brought_goes_with_it(bench: Bench) -> None:
+    incident = bench.open()
+    bench.approve(incident)
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.WATCHING)
+
+    def fails_anew() -> bool:
+        bench.service.arriving.append(replace(occurrence("new", "f-new"), time_s=time.time() + 9))
+        return bench.state(incident) is IncidentState.ROLLED_BACK
+
+    bench.turn_until(fails_anew)
+    brought = [i for i in bench.parts.tracker.incidents() if i.fingerprint == "f-new"]
+    assert [i.state for i in brought] == [IncidentState.DISMISSED]
+    assert "came with the patch" in brought[0].outcome

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from selfheal_agent import histogram
 from selfheal_engine.config import Settings
-from selfheal_engine.healer import Applied, Watch
+from selfheal_engine.healer import Applied, Glimpse, SideEffects, Watch
 from selfheal_engine.healer.sequential import (
     Cusum,
     calls_needed,
@@ -70,10 +72,12 @@ def watch(by_route: Incident) -> Callable[..., Watch]:
         applied: Applied = APPLIED,
         before: tuple[Sample, ...] = (),
         routes: dict[str, tuple[int, int]] | None = None,
+        effects: SideEffects | None = None,
         **settings: object,
     ) -> Watch:
         counts = {ROUTE: (40, 20)} if routes is None else routes
-        return Watch(incident, applied, before or calm(), counts, Settings(**settings), START_S)
+        chosen = Settings(**settings)
+        return Watch(incident, applied, before or calm(), counts, chosen, START_S, effects)
 
     return make
 
@@ -199,6 +203,60 @@ def test_errors_of_other_files_or_known_ones_do_not_count(watch) -> None:
     watching.occurrence(occurrence(START_S + 3, "f2", frames=(frame("city", "/srv/app/mail.py"),)))
     watching.occurrence(occurrence(START_S + 3, "f9", frames=(frame("city"),)))
     assert run(watching, 60)[0].kind == "healed"
+
+
+def test_a_new_error_in_a_caller_of_the_patched_code_takes_it_back(watch, by_route) -> None:
+    frames = (frame("view", "/srv/app/views.py"), frame("city"))
+    called = replace(by_route, occurrence=replace(by_route.occurrence, frames=frames))
+    watching = watch(called)
+    pushed_on = (frame("view", "/srv/app/views.py"),)
+    watching.occurrence(occurrence(START_S + 3, "f2", frames=pushed_on, count=2))
+    outcome = watching.decide(START_S + 3)
+    assert outcome.text == "rolled back: AttributeError is new in view of views.py, its caller"
+    assert watching.caused == "f2"
+
+
+def glimpses(watching: Watch, seconds: int, durations, memory=None, errors: int = 0):
+    """Play a glimpse a second; the first outcome and its second."""
+    for second in range(1, seconds + 1):
+        now_s = START_S + second
+        routes = {ROUTE: (40 + 4 * second, 20 + errors * second)}
+        resident = {1: 5e7 + (memory or 0.0) * second}
+        watching.look(Glimpse(now_s, resident, durations(second)), routes, now_s)
+        outcome = watching.decide(now_s)
+        if outcome is not None:
+            return outcome, second
+    return None, seconds
+
+
+def test_slower_answers_take_it_back(watch) -> None:
+    quick = Counter({histogram.bucket(0.005): 300})
+    effects = SideEffects(quick, Glimpse(START_S, {}, {1: Counter()}), 0.2, 0.0)
+    slow = histogram.bucket(0.105)
+    outcome, second = glimpses(
+        watch(effects=effects), 60, lambda second: {1: Counter({slow: 8 * second})}
+    )
+    assert outcome.text == "rolled back: answers take 107 ms, before 5 ms"
+    assert second < 8
+
+
+def test_memory_that_begins_to_grow_is_watched_to_the_end_and_goes_back(watch) -> None:
+    effects = SideEffects(Counter(), None, 0.2, 0.0)
+    outcome, second = glimpses(watch(effects=effects), 100, lambda _: {}, memory=3e5)
+    assert (outcome.kind, second) == ("roll_back", 60)
+    assert "memory grows 18.00 MB/min" in outcome.text
+
+
+def test_a_route_that_fails_on_without_the_exception_goes_back(watch) -> None:
+    effects = SideEffects(Counter(), None, 0.2, 0.0)
+    outcome, _ = glimpses(watch(effects=effects), 60, lambda _: {}, errors=3)
+    assert outcome.text == "rolled back: calls of /order fail as before"
+
+
+@pytest.mark.parametrize(("calls_per_s", "proven"), [(4, True), (0, False)])
+def test_a_healing_says_whether_it_is_proven(watch, calls_per_s, proven) -> None:
+    outcome, _ = run(watch(), 100, calls_per_s=calls_per_s)
+    assert (outcome.kind, outcome.proven) == ("healed", proven)
 
 
 @pytest.mark.parametrize(

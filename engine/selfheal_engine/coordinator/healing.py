@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selfheal_engine.codec import to_plain
 from selfheal_engine.coordinator.cases import Case
@@ -16,15 +16,20 @@ from selfheal_engine.coordinator.policy import ApprovalPolicy
 from selfheal_engine.errors import HistoryError, PatchConflictError, SelfhealError
 from selfheal_engine.healer import (
     Applied,
+    Glimpse,
     Reverted,
+    SideEffects,
     Watch,
     apply_patch,
     changed_since,
     continue_rollout,
     rebase_patch,
     recover,
+    resident_bytes,
     revert_patch,
+    route_of,
 )
+from selfheal_engine.healer.watch import failing_share, memory_growth
 from selfheal_engine.model import (
     Candidate,
     Event,
@@ -36,6 +41,8 @@ from selfheal_engine.model import (
 
 BASELINE_SAMPLES = 60
 """Samples before the apply that the watch compares with."""
+LOOK_S = 1.0
+"""How often a watched service is looked at between the samples."""
 
 IN_FLIGHT = (IncidentState.APPROVED, IncidentState.APPLIED, IncidentState.WATCHING)
 """States in which a patch may be in the files."""
@@ -47,6 +54,9 @@ class Watched:
 
     incident: str
     watch: Watch
+    route: str
+    """The counted route of the failing calls; "": of all calls."""
+    next_look_s: float = 0.0
 
 
 class Healings:
@@ -58,9 +68,13 @@ class Healings:
         ledger: Ledger,
         policy: ApprovalPolicy,
         prove_again: Callable[[Incident, Candidate], None],
+        stop_working: Callable[[str], None],
     ) -> None:
-        """`prove_again` validates a candidate that was re-based onto a changed file."""
+        """`prove_again` validates a candidate that was re-based onto a changed file;
+        `stop_working` ends the search for an incident's patches.
+        """
         self._prove_again = prove_again
+        self._stop_working = stop_working
         self._parts = parts
         self._ledger = ledger
         self._policy = policy
@@ -80,12 +94,46 @@ class Healings:
     def advance(self, now_s: float) -> None:
         """Decide the watch; when none is left, apply the next approved patch."""
         if self._watched is not None:
+            self._look(self._watched, now_s)
             self._decide(self._watched, now_s)
         if self._watched is None:
             for incident, case in self._ledger.open_cases():
                 if incident.state is IncidentState.APPROVED and case.chosen is not None:
                     self._apply(incident, case, case.chosen, now_s)
                     return
+
+    def _look(self, watched: Watched, now_s: float) -> None:
+        if now_s < watched.next_look_s:
+            return
+        watched.next_look_s = now_s + LOOK_S
+        routes = self._parts.source.route_counts()
+        watched.watch.look(self._glimpse(watched.route, now_s), routes, now_s)
+
+    def _glimpse(self, route: str, now_s: float) -> Glimpse:
+        source = self._parts.source
+        pids = [process.pid for process in source.service().processes]
+        return Glimpse(now_s, resident_bytes(pids), source.durations(route))
+
+    def came_back(self, incident: Incident, now_s: float) -> None:
+        """A new incident of a bug that counted as healed on thin evidence: the patch goes back.
+
+        Nothing had called the code, or too seldom, when its watch ended.
+        """
+        memory = self._parts.memory
+        if not incident.fingerprint or self._parts.read_only():
+            return
+        for episode in memory.episodes(fingerprint=incident.fingerprint, state="healed")[:1]:
+            applied = memory.applied(episode.id)
+            if applied is None or applied.proven or changed_since(applied, self._parts.project):
+                return
+            reverted = self._revert(applied)
+            text = "rolled back: the error came back after nothing had called the code"
+            if not reverted.ok:
+                text = f"{text}; but the roll-back failed: {reverted.reason}"
+            self._policy.note_roll_back(incident.fingerprint, now_s)
+            memory.rolled_back(episode.id, text)
+            body = {"incident": episode.id, "reason": text}
+            self._parts.publisher.event(Event(now_s, "rolled_back", body))
 
     def proposed(self, incident: Incident) -> None:
         """A proposal is there: approve it when the owner's policy says so."""
@@ -290,8 +338,15 @@ class Healings:
         parts = self._parts
         before = parts.monitor.recent(BASELINE_SAMPLES)
         routes = parts.source.route_counts()
-        watch = Watch(incident, applied, before, routes, parts.settings, now_s)
-        self._watched = Watched(incident.id, watch)
+        route = route_of(incident.occurrence, routes)
+        effects = SideEffects(
+            parts.source.recent_durations(route or ""),
+            self._glimpse(route or "", now_s),
+            failing_share(incident, route, routes) or 0.0,
+            memory_growth(before),
+        )
+        watch = Watch(incident, applied, before, routes, parts.settings, now_s, effects)
+        self._watched = Watched(incident.id, watch, route or "")
         self._ledger.move(
             incident.id, IncidentState.WATCHING, text, activity="in force: watching that it holds"
         )
@@ -313,6 +368,7 @@ class Healings:
             self._ledger.change(incident.id, activity=outcome.text)
         elif outcome.kind == "healed":
             self._watched = None
+            case.applied = replace(case.applied, proven=outcome.proven)
             ended = self._ledger.end(incident.id, IncidentState.HEALED, outcome.text)
             self._parts.monitor.note_healed(now_s)
             self._policy.note_healed(incident.fingerprint, now_s)
@@ -341,7 +397,19 @@ class Healings:
         reverted = self._revert(applied)
         text = why if reverted.ok else f"{why}; but the roll-back failed: {reverted.reason}"
         self._policy.note_roll_back(incident.fingerprint, time.time())
+        caused = self._watched.watch.caused if self._watched is not None else ""
         self._closed(incident, text)
+        if caused and reverted.ok:
+            self._gone_with(incident, caused)
+
+    def _gone_with(self, incident: Incident, fingerprint: str) -> None:
+        """The incident of a failure that the patch brought and took away again."""
+        for other, _ in self._ledger.open_cases():
+            undecided = other.state not in IN_FLIGHT
+            if undecided and other.fingerprint == fingerprint and other.id != incident.id:
+                self._stop_working(other.id)
+                text = f"came with the patch for #{incident.number}, which was taken back"
+                self._ledger.end(other.id, IncidentState.DISMISSED, text)
 
     def _revert(self, applied: Applied) -> Reverted:
         parts = self._parts

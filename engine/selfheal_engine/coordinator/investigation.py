@@ -23,6 +23,7 @@ from selfheal_engine.events import (
     proposal_event,
     verdict_event,
 )
+from selfheal_engine.healer import route_of
 from selfheal_engine.model import (
     Candidate,
     Diagnosis,
@@ -268,13 +269,9 @@ def _record_id(occurrence: Occurrence | None) -> str:
 
 def _share(occurrence: Occurrence | None, routes: dict[str, tuple[int, int]]) -> float:
     """Share of the requests that go to the occurrence's route."""
-    request = occurrence.request if occurrence is not None else None
     total = sum(requests for requests, _ in routes.values())
-    if request is None or not total:
-        return 0.0
-    named = (request.route, f"{request.method} {request.route}", request.path)
-    found = next((routes[name][0] for name in named if name in routes), 0)
-    return round(found / total, 4)
+    route = route_of(occurrence, routes)
+    return round(routes[route][0] / total, 4) if route is not None and total else 0.0
 
 
 def _with_edit(before: Proposal | None, edited: Proposal) -> Proposal:

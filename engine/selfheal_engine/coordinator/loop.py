@@ -55,6 +55,7 @@ class EngineLoop:
                 parts.settings, parts.memory.episodes(service=parts.source.service().name)
             ),
             self.investigations.edit,
+            self.investigations.cancel,
         )
         self.decisions = Decisions(parts, self.ledger, self.investigations)
         self.overview = Overview(parts, self.ledger, self.investigations, self.healings)
@@ -197,6 +198,7 @@ class EngineLoop:
         for incident in tracker.observe(now_s, alerts, occurrences):
             if incident.id not in ended_before:
                 self.ledger.opened(incident)
+                self.healings.came_back(incident, now_s)
             elif incident.state.ended and not ended_before[incident.id]:
                 self.investigations.cancel(incident.id)
                 self.ledger.ended_by_itself(incident)

@@ -6,13 +6,17 @@ from selfheal_engine.healer.export import export_patch
 from selfheal_engine.healer.files import write_new_file
 from selfheal_engine.healer.rebase import rebase_patch
 from selfheal_engine.healer.revert import changed_since, recover, revert_patch
+from selfheal_engine.healer.routes import route_of
+from selfheal_engine.healer.side_effects import Glimpse, SideEffects, resident_bytes
 from selfheal_engine.healer.watch import Outcome, Watch
 
 __all__ = [
     "Applied",
+    "Glimpse",
     "Outcome",
     "Recovery",
     "Reverted",
+    "SideEffects",
     "Watch",
     "apply_patch",
     "changed_since",
@@ -20,6 +24,8 @@ __all__ = [
     "export_patch",
     "rebase_patch",
     "recover",
+    "resident_bytes",
     "revert_patch",
+    "route_of",
     "write_new_file",
 ]

@@ -35,6 +35,8 @@ class Applied:
     branch: str = ""
     output: str = ""
     """The patch file, with --apply-mode export."""
+    proven: bool = True
+    """Healed on enough comparable calls; without, it goes back should the error return."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,23 @@
 """Watching a patch that is in force: healed, or harm and back.
 
 A failure of the same fingerprint that began after the patch, or a new one out of the changed
-functions, ends the watch at once. Without one, the watch ends as soon as the sequential test
-of `sequential` has seen enough comparable calls (requests of the same route) or enough time.
-A leak has no failure to wait for: there the slope of the memory decides. The service's
-error rate, response time, memory and health are compared with before by cumulative sums.
+functions or of those that call them, ends the watch at once. Without one, the watch ends as
+soon as the sequential test of `sequential` has seen enough comparable calls (requests of the
+same route) or enough time. A leak has no failure to wait for: there the slope of the memory
+decides. The service's error rate, response time, memory and health are compared with before by
+cumulative sums at each sample, and more finely by `side_effects` once a second.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
 from selfheal_engine.config import Settings
 from selfheal_engine.healer.applied import Applied
+from selfheal_engine.healer.routes import route_of
 from selfheal_engine.healer.sequential import (
     Cusum,
     calls_needed,
@@ -22,6 +25,7 @@ from selfheal_engine.healer.sequential import (
     growth,
     seconds_needed,
 )
+from selfheal_engine.healer.side_effects import Glimpse, SideEffects, in_mb, still_failing
 from selfheal_engine.model import Incident, Occurrence, Sample
 
 MINIMUM_S = 8.0
@@ -58,6 +62,8 @@ class Outcome:
 
     kind: Literal["healed", "roll_back", "next_canary", "handed_over"]
     text: str
+    proven: bool = True
+    """Healed on enough evidence; without, the patch goes back should the error return."""
 
 
 class Watch:
@@ -71,21 +77,31 @@ class Watch:
         routes_before: Routes,
         settings: Settings,
         now_s: float,
+        effects: SideEffects | None = None,
     ) -> None:
+        """`effects` sees what the patch costs, where the service can be looked at that closely."""
         occurrence = incident.occurrence
         self._incident = incident
         self._applied = applied
         self._settings = settings
         self._kind = occurrence.kind if occurrence else "metric"
         self._handled_before = occurrence is not None and occurrence.handled
-        self._route = _route_of(occurrence, routes_before)
+        self._route = route_of(occurrence, routes_before)
+        self._effects = effects or SideEffects(Counter(), None, 1.0, None)
+        frames = occurrence.frames if occurrence else ()
+        self._callers = {(f.file, f.function) for f in frames if f.own}
+        self._others_failed = 0
+        """Failures of other bugs since the patch, where the patched route's calls failed."""
         self._applied_s = now_s
         """When the patch came into force anywhere."""
         self._started_s = now_s
         """When it came into force everywhere: the evidence counts from here."""
         self._routes_start = dict(routes_before)
         self._routes = dict(routes_before)
-        self._share = _failing_share(incident, self._route, routes_before)
+        self._routes_settled: Routes | None = None
+        """The same once the calls that were under way are through."""
+        self._share = failing_share(incident, self._route, routes_before)
+        self._unexplained = _unexplained_share(incident, self._route, routes_before)
         self._rate_per_s = _failure_rate(incident, now_s)
         slowest_s = (_worst(before, "response_time") or 0.0) / 1000
         self._grace_s = min(GRACE_S + min(5.0, slowest_s), settings.watch_s / 2)
@@ -93,10 +109,12 @@ class Watch:
         self._control_failures = 0
         self._stray_failures = 0
         self._harm = ""
+        self.caused = ""
+        """Fingerprint of a new failure that came with the patch and ended the watch."""
         self._limits = _limits(before)
         self._health: Cusum | None = None
         self._memory: list[tuple[float, float]] = []
-        self._growth_before = _memory_growth(before)
+        self._growth_before = memory_growth(before)
 
     # ------------------------------------------------------------ what is seen
     def occurrence(self, occurrence: Occurrence) -> None:
@@ -106,6 +124,8 @@ class Watch:
         if _began_s(occurrence) < self._applied_s + self._grace_s:
             return
         on_canary = not self._applied.canary or occurrence.pid in self._applied.canary
+        if occurrence.fingerprint != self._incident.fingerprint and not occurrence.handled:
+            self._others_failed += occurrence.count
         if occurrence.fingerprint == self._incident.fingerprint and self._kind != "leak":
             if on_canary:
                 self._harm = f"the error came back in process {occurrence.pid}"
@@ -115,6 +135,18 @@ class Watch:
             on_canary and occurrence.kind in FAILURES and occurrence.fingerprint not in self._known
         ):
             self._new_failure(occurrence)
+
+    def look(self, glimpse: Glimpse, routes: Routes, now_s: float) -> None:
+        """A light look, about once a second."""
+        self._routes = routes
+        self._effects.look(glimpse)
+        if now_s < self._applied_s + self._grace_s:
+            return
+        if self._routes_settled is None:
+            self._routes_settled, self._others_failed = dict(routes), 0
+        slower = self._effects.slower(self._applied.canary)
+        if slower and not self._harm:
+            self._harm = slower
 
     def sample(self, sample: Sample, health_score: float, routes: Routes, now_s: float) -> None:
         """One more reading of the service."""
@@ -147,6 +179,8 @@ class Watch:
         self._applied = applied
         self._applied_s = self._started_s = now_s
         self._routes_start = dict(self._routes)
+        self._routes_settled = None
+        self._effects.start_again()
         self._memory.clear()
 
     # ------------------------------------------------------------ what it means
@@ -166,6 +200,13 @@ class Watch:
         least_s = STALL_MINIMUM_S if self._kind in SLOW_KINDS else MINIMUM_S
         if elapsed_s < min(least_s, self._settings.watch_s):
             return None
+        if self._still_failing():
+            return Outcome("roll_back", f"rolled back: calls of {self._route} fail as before")
+        at_the_end = elapsed_s >= self._settings.watch_s
+        growing = self._effects.growing(lately=at_the_end)
+        if growing:
+            # what a healed call fills for the first time comes to a stand
+            return Outcome("roll_back", f"rolled back: {growing}") if at_the_end else None
         return self._decide_failures(elapsed_s)
 
     def _decide_canary(self, elapsed_s: float) -> Outcome | None:
@@ -195,9 +236,11 @@ class Watch:
             return Outcome(
                 "healed",
                 f"not seen again for {elapsed_s:.0f} s, but nothing called the code either",
+                proven=False,
             )
         seen = "" if calls is None else f" and {calls} comparable calls"
-        return Outcome("healed", f"not seen again for {elapsed_s:.0f} s{seen}")
+        text = f"not seen again for {elapsed_s:.0f} s{seen}"
+        return Outcome("healed", text, proven=False)
 
     def _decide_leak(self, elapsed_s: float) -> Outcome | None:
         times = [time for time, _ in self._memory]
@@ -209,7 +252,7 @@ class Watch:
             if slope + 2 * error < 0.5 * before:
                 return Outcome(
                     "healed",
-                    f"memory grows {_rate(slope)} instead of {_rate(before)}",
+                    f"memory grows {in_mb(slope)} instead of {in_mb(before)}",
                 )
         if elapsed_s < self._settings.watch_s:
             return None
@@ -219,7 +262,7 @@ class Watch:
         if after is not None and before is not None and after[0] - 2 * after[1] > 0.5 * before > 0:
             return Outcome(
                 "roll_back",
-                f"rolled back: memory still grows {_rate(after[0])}, it was {_rate(before)}",
+                f"rolled back: memory still grows {in_mb(after[0])}, it was {in_mb(before)}",
             )
         return Outcome("healed", f"no further growth was found in {elapsed_s:.0f} s")
 
@@ -231,6 +274,15 @@ class Watch:
         now = self._routes.get(self._route, (0, 0))[0]
         return max(0, now - self._routes_start.get(self._route, (0, 0))[0])
 
+    def _still_failing(self) -> bool:
+        """Errors of the route that nothing explains: the exception is gone, the failure is not."""
+        settled = self._routes_settled
+        if self._route is None or settled is None or self._share is None:
+            return False
+        now, then = self._routes.get(self._route, (0, 0)), settled.get(self._route, (0, 0))
+        calls, errors = now[0] - then[0], now[1] - then[1]
+        return still_failing(calls, errors, self._others_failed, self._share, self._unexplained)
+
     def _new_failure(self, occurrence: Occurrence) -> None:
         files = {PurePath(path).parts for path in self._applied.files}
         inside = [
@@ -238,15 +290,24 @@ class Watch:
             for frame in occurrence.frames
             if any(PurePath(frame.file).parts[-len(parts) :] == parts for parts in files)
         ]
+        crash = occurrence.crash
+        if not inside and crash is not None and (crash.file, crash.function) in self._callers:
+            self._stray_failures += occurrence.count
+            if self._stray_failures >= 2:
+                place = f"{crash.function} of {PurePath(crash.file).name}"
+                self._blame(occurrence, f"{occurrence.exception} is new in {place}, its caller")
         if not inside:
             return
         what = f"{occurrence.exception} is new in {PurePath(inside[-1].file).name}"
         if any(frame.function in self._applied.functions for frame in inside):
-            self._harm = f"{what}, in a function that the patch changed"
+            self._blame(occurrence, f"{what}, in a function that the patch changed")
         else:
             self._stray_failures += occurrence.count
             if self._stray_failures >= 2:
-                self._harm = f"{what}, which the patch changed"
+                self._blame(occurrence, f"{what}, which the patch changed")
+
+    def _blame(self, occurrence: Occurrence, harm: str) -> None:
+        self._harm, self.caused = harm, occurrence.fingerprint
 
 
 def _began_s(occurrence: Occurrence) -> float:
@@ -261,21 +322,21 @@ def _began_s(occurrence: Occurrence) -> float:
     return occurrence.time_s - stuck_s
 
 
-def _route_of(occurrence: Occurrence | None, routes: Routes) -> str | None:
-    request = occurrence.request if occurrence else None
-    if request is None:
-        return None
-    named = (request.route, f"{request.method} {request.route}", request.path)
-    return next((name for name in named if name and name in routes), None)
-
-
-def _failing_share(incident: Incident, route: str | None, routes: Routes) -> float | None:
+def failing_share(incident: Incident, route: str | None, routes: Routes) -> float | None:
     """Share of the comparable calls that failed before the patch."""
     if route is None:
         return None
     requests, errors = routes[route]
     failures = max(errors, min(incident.count, requests))
     return failures / requests if requests and failures else None
+
+
+def _unexplained_share(incident: Incident, route: str | None, routes: Routes) -> float:
+    """Share of the comparable calls that failed before without an exception of this bug."""
+    if route is None or not routes[route][0]:
+        return 0.0
+    requests, errors = routes[route]
+    return max(0, errors - incident.count) / requests
 
 
 def _failure_rate(incident: Incident, now_s: float) -> float | None:
@@ -317,7 +378,7 @@ def _limits(before: tuple[Sample, ...]) -> dict[str, Cusum]:
     return limits
 
 
-def _memory_growth(before: tuple[Sample, ...]) -> float | None:
+def memory_growth(before: tuple[Sample, ...]) -> float | None:
     points = [
         (sample.time_s, value)
         for sample in before
@@ -333,7 +394,3 @@ def _harm_in_words(name: str, value: float, cusum: Cusum) -> str:
     unit = "ms" if name == "response_time" else "/min"
     words = name.replace("_", " ")
     return f"{words} rose to {value:.0f} {unit}, beyond {cusum.limit:.0f} {unit}"
-
-
-def _rate(bytes_per_s: float) -> str:
-    return f"{bytes_per_s * 60 / 1e6:.2f} MB/min"

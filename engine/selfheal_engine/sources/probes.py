@@ -218,6 +218,18 @@ class ProbeSet:
         chosen = [c for c in self.connections if not pids or c.pid in pids]
         return ask_all(chosen, message, timeout_s)
 
+    def durations(self, route: str) -> dict[int, Counter[int]]:
+        """Durations of the requests of one route ("": of all), by process, since each began."""
+        found: dict[int, Counter[int]] = {}
+        for pid in [connection.pid for connection in self.connections]:
+            routes = self._last_stats.get(pid, {}).get("routes", {})
+            counts: Counter[int] = Counter()
+            for name, (_, _, durations) in routes.items():
+                if route in ("", name):
+                    counts.update({int(bucket): count for bucket, count in durations.items()})
+            found[pid] = counts
+        return found
+
     def refresh_stats(self, timeout_s: float) -> dict[int, dict[str, Any]]:
         """Ask every probe for its counts and add what is new to the totals."""
         answers = self.ask({"t": "stats"}, timeout_s)

@@ -323,6 +323,24 @@ class ServiceSource:
         self._probes.refresh_stats(STATS_S)
         return {route: (counts.requests, counts.errors) for route, counts in self._routes().items()}
 
+    def durations(self, route: str = "") -> dict[int, Counter[int]]:
+        """Durations of requests by process since each began, as of the last `route_counts`.
+
+        Of one route, or of all with "". Counts by bucket of `selfheal_agent.histogram`; only
+        the probe tells processes apart.
+        """
+        return self._probes.durations(route)
+
+    def recent_durations(self, route: str = "") -> Counter[int]:
+        """Durations of the last minute's requests, over all processes."""
+        recent: Counter[int] = Counter()
+        first = self._recent[0][1] if self._recent else {}
+        none: tuple[int, int, Counter[int]] = (0, 0, Counter())
+        for name, (_, _, counts) in (self._recent[-1][1] if self._recent else {}).items():
+            if route in ("", name):
+                recent.update(counts - first.get(name, none)[2])
+        return recent
+
     def _routes(self) -> Mapping[str, RouteCounts]:
         return _told(self._probes, self._outside).routes
 
