@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual import on, work
-from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
-from textual.driver import Driver
 from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.timer import Timer
 
 from selfheal_engine.config import Settings
-from selfheal_engine.errors import ConfigError
 from selfheal_tui.actions import ACTIONS, EVERYWHERE, bindings, keymap
 from selfheal_tui.engine_thread import (
     Answered,
@@ -38,11 +33,10 @@ from selfheal_tui.engine_thread import (
 )
 from selfheal_tui.notifications import ProposalBell, is_quiet, terminal_notification
 from selfheal_tui.opening import OpeningEngine
-from selfheal_tui.plain_characters import locale_is_ascii
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_tui.screens.dashboard import Dashboard
 from selfheal_tui.screens.tiny import Tiny, is_tiny
-from selfheal_tui.themes import OWN_THEMES, role_variables
+from selfheal_tui.themed_app import ThemedApp
 from selfheal_widgets.words import duration
 
 if TYPE_CHECKING:
@@ -66,10 +60,9 @@ def _action_commands() -> type[Provider]:
     return ActionCommands
 
 
-class SelfhealApp(App[int]):
+class SelfhealApp(ThemedApp[int]):
     """Shows an engine that runs already; `stop_service` is the person's choice on leaving."""
 
-    CSS_PATH = "app.tcss"
     TITLE = "selfheal-tui"
     BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
     COMMANDS: ClassVar[set[Any]] = {_action_commands}
@@ -91,22 +84,13 @@ class SelfhealApp(App[int]):
         owns_service: bool = False,
         sources: Mapping[str, str] | None = None,
     ) -> None:
-        sources = dict(sources or _sources_from_command_line())
-        if locale_is_ascii(os.environ) and not settings.ascii:
-            settings = replace(settings, ascii=True)
-            sources["ascii"] = "locale"
-        self._plain_colours = needs_plain_colours(os.environ)
-        super().__init__(ansi_color=True if self._plain_colours else None)
-        for theme in OWN_THEMES:
-            self.register_theme(theme)
-        self.set_reactive(SelfhealApp.theme, self._first_theme(settings))
-        self._styled_with = self.get_css_variables()
-        self.stylesheet.set_variables(self._styled_with)
+        super().__init__(settings)
         self.engine = engine
-        self.settings = settings
         self.owns_service = owns_service
         self.stop_service = owns_service
-        self.setting_sources = sources
+        self.setting_sources = dict(sources or _sources_from_command_line())
+        if self.ascii_by_locale:
+            self.setting_sources["ascii"] = "locale"
         self.key_overrides = keymap(settings.keys)
         self.bridge = EngineBridge(engine, self)
         self.latest: Snapshot | None = engine.snapshot()
@@ -120,40 +104,9 @@ class SelfhealApp(App[int]):
         is_quiet(settings.quiet_hours, 0.0)
         self.set_keymap(self.key_overrides)
 
-    def _first_theme(self, settings: Settings) -> str:
-        if self._plain_colours:
-            return "ansi-dark"
-        if settings.theme and settings.theme not in self.available_themes:
-            names = ", ".join(sorted(self.available_themes))
-            raise ConfigError(f"theme: there is no {settings.theme!r}; known are {names}")
-        return settings.theme or "selfheal"
-
-    def get_driver_class(self) -> type[Driver]:
-        """Textual's choice; on a real terminal with writes that survive its end."""
-        chosen = super().get_driver_class()
-        if chosen.__name__ != "LinuxDriver":
-            return chosen
-        from selfheal_tui.terminal import SteadyDriver
-
-        return SteadyDriver
-
     # ------------------------------------------------------------ life
     def get_default_screen(self) -> Screen[Any]:
         return Dashboard()
-
-    def refresh_css(self, animate: bool = True) -> None:
-        """Restyle everything, unless the variables are the ones already in force.
-
-        Textual asks for this once at the start, when all styles are fresh: it would repaint
-        the whole screen a second time.
-        """
-        variables = self.get_css_variables()
-        if variables != self._styled_with:
-            self._styled_with = variables
-            super().refresh_css(animate)
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return role_variables(self.current_theme)
 
     def on_load(self) -> None:
         """Before the first paint: from then on the line may drop at any time."""
@@ -451,16 +404,6 @@ def keep_what_was_loaded() -> None:
     """
     gc.freeze()
     gc.enable()
-
-
-def needs_plain_colours(environ: Mapping[str, str]) -> bool:
-    """Whether only the terminal's own sixteen colours, or none, should be used."""
-    if "NO_COLOR" in environ:
-        return True
-    if environ.get("COLORTERM") in ("truecolor", "24bit"):
-        return False
-    term = environ.get("TERM", "")
-    return term in ("linux", "xterm", "xterm-16color", "screen", "ansi", "vt100", "vt220")
 
 
 def _sources_from_command_line() -> dict[str, str]:

@@ -5,44 +5,28 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Target
-from selfheal_tui.themes import OWN_THEMES, role_variables
+from selfheal_tui.themed_app import ThemedApp
 from selfheal_widgets.heading import Heading
+from selfheal_widgets.health_gauge import causes, health_role
 from selfheal_widgets.key_hints import Hint, KeyHints
 from selfheal_widgets.lines import columns, line, safe, wrap
 from selfheal_widgets.row_list import Row, RowList
-from selfheal_widgets.words import duration
+from selfheal_widgets.words import duration, plural, short_command
+
+if TYPE_CHECKING:
+    from selfheal_engine.sources.glance import Glance, Glances
 
 REFRESH_S = 2.0
-
-
-class Found(Protocol):
-    """A service that carries the probe, as the engine's discovery lists it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def pid(self) -> int: ...
-    @property
-    def command(self) -> str: ...
-    @property
-    def project(self) -> str: ...
-    @property
-    def started_s(self) -> float: ...
-    @property
-    def python(self) -> str: ...
-    @property
-    def taken_by(self) -> int | str | None: ...
 
 
 class ServiceList(RowList):
@@ -50,11 +34,11 @@ class ServiceList(RowList):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.services: tuple[Found, ...] = ()
+        self.services: tuple[Glance, ...] = ()
         self.problem = ""
         self.looked = False
 
-    def show(self, services: Sequence[Found], problem: str = "") -> None:
+    def show(self, services: Sequence[Glance], problem: str = "") -> None:
         self.services, self.problem, self.looked = tuple(services), problem, True
         self.repaint()
 
@@ -73,27 +57,56 @@ class ServiceList(RowList):
         now = time.time()
         return [self._row(service, now, width) for service in self.services]
 
-    def _row(self, service: Found, now_s: float, width: int) -> Row:
+    def _row(self, glance: Glance, now_s: float, width: int) -> Row:
+        service = glance.service
         age = duration(now_s - service.started_s) if service.started_s else "–"
-        state = (
-            (f"taken by pid {service.taken_by}", "warn") if service.taken_by else ("ready", "good")
-        )
-        mark = ("○ ", "warn") if service.taken_by else ("● ", "good")
+        score = glance.health.score if glance.health else None
+        sign, role = _mark(score)
+        name = safe(service.name)
+        if service.processes > 1:
+            name += f" · {service.processes} processes"
+        health = f"HEALTH {score:.0f}" if score is not None else "no answer"
+        state = f"watched by pid {service.taken_by}" if service.taken_by else "free"
         head = columns(
             [
-                (line(mark, (safe(service.name), "strong")), max(14, width // 3)),
+                (line((f"{sign} ", role), (name, "strong")), max(20, width - 58)),
+                (line((health, role)), 10),
                 (line((f"pid {service.pid}", "muted")), 11),
-                (line((f"up {age}", "muted")), 10),
-                (line(state), 20),
+                (line((f"up {age}", "muted")), 9),
+                (line((state, "warn" if service.taken_by else "muted")), 20),
             ]
         )
-        return Row(service.name, (head, line(("  ", "text"), (safe(service.command), "faint"))))
+        where = f" · {safe(service.project)}" if service.project else ""
+        below = [line(("  ", "text"), (safe(short_command(service.command)) + where, "faint"))]
+        if glance.health is not None:
+            below.insert(0, line(("  ", "text"), (_deeds(glance), "muted")))
+        return Row(service.name, (head, *below))
 
 
-class Picker(App[Target]):
+def _mark(score: float | None) -> tuple[str, str]:
+    """The sign of a health score and its role."""
+    if score is None:
+        return "?", "muted"
+    role = health_role(score)
+    return {"good": "●", "warn": "▲", "alarm": "▼"}[role], role
+
+
+def _deeds(glance: Glance) -> str:
+    """What a service did lately: requests, failures, exceptions."""
+    parts = []
+    if glance.requests:
+        failed = f"{glance.failed} failed" if glance.failed else "none failed"
+        parts.append(f"{plural(glance.requests, 'request')}, {failed}")
+    if glance.exceptions:
+        parts.append(plural(glance.exceptions, "exception"))
+    what = " · ".join(parts) or "no request, no exception"
+    why = ", ".join(causes(glance.health)) if glance.health else ""
+    return f"{what} in {duration(glance.since_s)}" + (f" · {why}" if why else "")
+
+
+class Picker(ThemedApp[Target]):
     """A small app of its own that ends with a target, or with none."""
 
-    CSS_PATH = Path(__file__).parent.parent / "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+c,ctrl+q", "leave", "quit", show=False),
@@ -103,16 +116,8 @@ class Picker(App[Target]):
     ]
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.settings = settings
-
-    def on_load(self) -> None:
-        for theme in OWN_THEMES:
-            self.register_theme(theme)
-        self.theme = self.settings.theme or "selfheal"
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return role_variables(self.current_theme)
+        super().__init__(settings)
+        self._glances: Glances | None = None
 
     def compose(self) -> ComposeResult:
         yield Heading(" selfheal-tui", id="screen-title", classes="")
@@ -124,6 +129,7 @@ class Picker(App[Target]):
         yield KeyHints(id="hints")
 
     def on_mount(self) -> None:
+        self.screen.set_class(self.settings.ascii, "ascii")
         hints = [
             Hint("↵", "watch it", "choose"),
             Hint("o", "watch another, or start one", "type"),
@@ -138,10 +144,12 @@ class Picker(App[Target]):
 
     @work(thread=True, exclusive=True)
     def action_look(self) -> None:
-        from selfheal_engine.sources.discovery import list_services
+        from selfheal_engine.sources.glance import Glances
 
+        if self._glances is None:
+            self._glances = Glances(self.settings.run_path())
         try:
-            services: Sequence[Found] = list_services(self.settings.run_path())
+            services: Sequence[Glance] = self._glances.look()
         except (SelfhealError, OSError) as why:
             self.call_from_thread(self.query_one(ServiceList).show, [], str(why))
         else:

@@ -15,7 +15,7 @@ from selfheal_widgets.heading import Heading
 from selfheal_widgets.key_hints import KeyHints
 from selfheal_widgets.lines import Line, columns, line, safe, wrap
 from selfheal_widgets.pages import LinesPage
-from selfheal_widgets.words import duration, number, plural, short_path, size
+from selfheal_widgets.words import duration, number, plural, short_command, short_path, size
 
 COMMAND_CELLS = 16
 """Less than this says nothing of a command."""
@@ -66,7 +66,7 @@ def service_lines(view: Snapshot, width: int) -> list[Line]:
         ("EXCEPTIONS, MOST OFTEN FIRST", _exceptions(view, width)),
         ("QUEUES", _queues(view)),
     ]
-    out: list[Line] = list(wrap(safe(view.service.command), width, "muted"))
+    out: list[Line] = list(wrap(safe(short_command(view.service.command)), width, "muted"))
     for title, body in sections:
         out += [(), line((title, "title")), *body]
     return out

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -14,6 +17,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.model import METRICS, FunctionSwap, Occurrence, Target
 from selfheal_engine.sources import open_source
 from selfheal_engine.sources.discovery import list_services
+from selfheal_engine.sources.glance import Glances
 from tests.sources.conftest import Running
 
 pytestmark = pytest.mark.e2e
@@ -42,8 +46,6 @@ def test_a_crash_is_caught_once_with_its_place_arguments_and_request(shop: Runni
 
 
 def decode_order(arguments: str) -> object:
-    import json
-
     plain = json.loads(arguments)
     return decode(json.dumps(plain["v"]["args"][1]))
 
@@ -241,6 +243,38 @@ def test_a_second_app_may_look_and_is_told_who_was_first(shop: Running, settings
         assert seen[0].fingerprint == shop.seen[0].fingerprint
     finally:
         second.close(stop_service=False)
+
+
+def test_a_glance_tells_how_a_service_does_and_takes_nothing_from_it(
+    shop: Running, settings: Settings
+) -> None:
+    glances = Glances(Path(settings.run_dir))
+    [well] = glances.look()
+    assert well.health is not None
+    assert well.health.score == 100
+    for _ in range(4):
+        assert shop.get("/order/2") == 500
+        shop.get("/hello")
+
+    def seen_failing() -> bool:
+        [ill] = glances.look()
+        assert ill.health is not None
+        return ill.failed >= 4 and ill.health.score < 50 and ill.service.taken_by == os.getpid()
+
+    shop.until(seen_failing)
+    shop.until(lambda: shop.seen)  # the records went to the app that watches
+
+
+def test_a_service_whose_probe_does_not_answer_is_listed_without_health(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / f"{os.getpid()}.sock"))
+    listener.listen()
+    card = {"pid": os.getpid(), "ppid": os.getppid(), "name": "mute", "project": "",
+            "command": ["python"], "started_s": time.time(), "python": ""}  # fmt: skip
+    (tmp_path / f"{os.getpid()}.json").write_text(json.dumps(card))
+    [glance] = Glances(tmp_path).look()
+    listener.close()
+    assert (glance.service.name, glance.health) == ("mute", None)
 
 
 def test_a_later_app_reads_what_happened_while_nobody_looked(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from dataclasses import dataclass
 
 import pytest
 from rich.color import Color, ColorSystem
@@ -12,12 +11,15 @@ from textual.widgets import Input
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import SelfhealError, TargetError
-from selfheal_engine.model import Target
+from selfheal_engine.model import HealthCause, HealthScore, Target
+from selfheal_engine.sources.discovery import DiscoveredService
+from selfheal_engine.sources.glance import Glance
 from selfheal_tui import first_frame as first_frame_module
-from selfheal_tui.app import SelfhealApp, needs_plain_colours
+from selfheal_tui.app import SelfhealApp
 from selfheal_tui.first_frame import first_frame, frame
 from selfheal_tui.opening import OpeningEngine
 from selfheal_tui.screens.picker import Picker, ServiceList, typed_target
+from selfheal_tui.themed_app import needs_plain_colours
 from selfheal_tui.themes import DARK, role_variables
 from tests.tui.fake_engine import FakeEngine, failing
 from tests.tui.screens import WIDE, Session
@@ -138,21 +140,23 @@ def test_sixteen_colours_are_used_where_there_are_no_more(
 
 
 # ------------------------------------------------------------ the picker
-@dataclass(frozen=True)
-class Running:
-    name: str
-    pid: int = 4211
-    command: str = "gunicorn shop:app"
-    project: str = "/srv/shop"
-    started_s: float = 0.0
-    python: str = "/usr/bin/python3"
-    taken_by: int | str | None = None
+def running_as(name: str, pid: int = 4211, taken_by: int = 0) -> DiscoveredService:
+    return DiscoveredService(name, pid, "gunicorn shop:app", "/srv/shop", 0.0, "", taken_by)
+
+
+WELL = Glance(running_as("shop"), HealthScore(100.0), 120, 0, 0, 60.0)
+ILL = Glance(
+    running_as("mail", 99, taken_by=7),
+    HealthScore(39.0, (HealthCause("failed requests", 61.0, "error_rate"),)),
+    200, 25, 25, 60.0,
+)  # fmt: skip
+MUTE = Glance(running_as("cron", 5))
 
 
 class Shown(Picker):
     """The picker with services of a test's own."""
 
-    def __init__(self, *services: Running) -> None:
+    def __init__(self, *services: Glance) -> None:
         super().__init__(Settings())
         self.services = services
 
@@ -160,16 +164,29 @@ class Shown(Picker):
         self.query_one(ServiceList).show(self.services)
 
 
-async def test_the_picker_lists_services_and_returns_the_chosen_one() -> None:
-    app = Shown(Running("shop"), Running("mail", 99, taken_by=7))
+async def test_the_picker_shows_how_each_service_does_and_returns_the_chosen_one() -> None:
+    app = Shown(WELL, ILL, MUTE)
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.pause()
         rows = "\n".join(app.query_one(ServiceList).shown)
-        assert "shop" in rows
-        assert "taken by pid 7" in rows
+        for text in (
+            "● shop", "HEALTH 100", "120 requests, none failed in 60 s",
+            "▼ mail", "HEALTH 39", "25 failed", "failed requests −61", "watched by pid 7",
+            "? cron", "no answer",
+        ):  # fmt: skip
+            assert text in rows, text
         await pilot.press("j", "enter")
         await pilot.pause()
     assert app.return_value == Target(name="mail")
+
+
+async def test_the_picker_keeps_to_the_terminals_own_colours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = Shown(WELL)
+    async with app.run_test(size=(80, 24)):
+        assert app.theme == "ansi-dark"
 
 
 async def test_a_picker_without_services_teaches_how_to_start_one() -> None:
@@ -187,7 +204,7 @@ async def test_a_picker_without_services_teaches_how_to_start_one() -> None:
 
 
 async def test_leaving_the_picker_chooses_nothing() -> None:
-    app = Shown(Running("shop"))
+    app = Shown(WELL)
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("q")
         await pilot.pause()

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from selfheal_engine.model import ControlLimits
 from selfheal_widgets.lines import columns, fit, line, pad, plain, safe, spread, width_of, wrap
-from selfheal_widgets.words import amount, band, duration, number, percent, short_path, size, trend
+from selfheal_widgets.words import (
+    amount,
+    band,
+    duration,
+    number,
+    percent,
+    short_command,
+    short_path,
+    size,
+    trend,
+)
 
 Text = st.text(alphabet="ab ▲日本é", max_size=30)
 
@@ -72,6 +82,19 @@ def test_a_file_is_named_from_what_holds_it() -> None:
     assert short_path("/v/lib/python3.11/site-packages/flask/app.py") == "flask/app.py"
     assert short_path("/usr/lib/python3.12/threading.py") == "threading.py"
     assert short_path("/srv/shopping/x.py", "/srv/shop") == "/srv/shopping/x.py"
+
+
+@pytest.mark.parametrize(
+    ("command", "short"),
+    [
+        ("/srv/venv/bin/python /srv/venv/bin/gunicorn -w 2 shop:app", "gunicorn -w 2 shop:app"),
+        ("/usr/bin/python3 -m http.server 8000", "python3 -m http.server 8000"),
+        ("python app.py", "app.py"),
+        ("", ""),
+    ],
+)
+def test_a_command_is_what_a_person_would_type(command: str, short: str) -> None:
+    assert short_command(command) == short
 
 
 def test_small_words() -> None:

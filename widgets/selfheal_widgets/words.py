@@ -124,6 +124,18 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
+def short_command(command: str) -> str:
+    """A command as a person would type it: programs by their names, no interpreter before them."""
+    words = command.split()
+    if len(words) > 1 and _name(words[0]).startswith("python") and not words[1].startswith("-"):
+        words = words[1:]
+    return " ".join([_name(words[0]), *words[1:]]) if words else ""
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def short_path(path: str, project: str = "") -> str:
     """A file as a person names it: from the project, the package or the standard library on."""
     if project and path.startswith(project.rstrip("/") + "/"):

@@ -20,8 +20,11 @@ class ConnectionRefusedByUsError(OSError):
 class ProbeConnection:
     """A connected probe. Used by one thread."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Connects and attaches. Raises OSError."""
+    def __init__(self, path: Path, *, read_only: bool = False, attach: bool = True) -> None:
+        """Connects and attaches. Raises OSError.
+
+        Not `attach`: one may ask, but records do not come and the probe works no harder.
+        """
         self.path = path
         self.hello: dict[str, Any] = {}
         self.owner = False
@@ -36,7 +39,8 @@ class ProbeConnection:
             self._socket.settimeout(1.0)
             _connect(self._socket, path)
             self._check_peer()
-            self.send({"t": "attach", "read_only": read_only})
+            if attach:
+                self.send({"t": "attach", "read_only": read_only})
             self._socket.setblocking(False)
         except BaseException:
             self._socket.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,25 +67,39 @@ def list_services(run_dir: Path) -> list[DiscoveredService]:
     """One entry for each service: processes of one name and family belong together."""
     cards = read_cards(run_dir)
     pids = {card.pid for card in cards}
-    roots = [card for card in cards if not procfs.ancestors(card.pid) & (pids - {card.pid})]
+    taken = {card.pid: _taken_by(card) for card in cards if _is_root(card, pids)}
+    return [service for service, _ in members(cards, taken)]
+
+
+def members(
+    cards: list[Card], taken: Mapping[int, int]
+) -> list[tuple[DiscoveredService, list[int]]]:
+    """Each service with the pids of its processes; `taken` tells who holds a pid."""
+    pids = {card.pid for card in cards}
     found = []
-    for root in roots:
-        members = [
-            card for card in cards if card.pid == root.pid or root.pid in procfs.ancestors(card.pid)
+    for root in (card for card in cards if _is_root(card, pids)):
+        own = [
+            card.pid
+            for card in cards
+            if card.pid == root.pid or root.pid in procfs.ancestors(card.pid)
         ]
-        found.append(
-            DiscoveredService(
-                root.name,
-                root.pid,
-                " ".join(root.command),
-                root.project,
-                root.started_s,
-                root.python,
-                _taken_by(root),
-                len(members),
-            )
+        service = DiscoveredService(
+            root.name,
+            root.pid,
+            " ".join(root.command),
+            root.project,
+            root.started_s,
+            root.python,
+            taken.get(root.pid, 0),
+            len(own),
         )
+        found.append((service, own))
     return found
+
+
+def _is_root(card: Card, pids: set[int]) -> bool:
+    """Whether no other of the processes is above it."""
+    return not procfs.ancestors(card.pid) & (pids - {card.pid})
 
 
 def family(cards: list[Card], root: int) -> list[Card]:
@@ -140,7 +155,7 @@ def _taken_by(card: Card) -> int:
     from selfheal_engine.sources.connection import ProbeConnection
 
     try:
-        connection = ProbeConnection(card.socket, read_only=True)
+        connection = ProbeConnection(card.socket, attach=False)
     except OSError:
         return 0
     try:
