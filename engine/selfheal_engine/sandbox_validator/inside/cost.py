@@ -10,7 +10,9 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,11 +80,38 @@ def counted(one: replaying.Step) -> int:
     """Bytecodes that one call runs, in every Python frame below it."""
     function = replaying.resolve(one["module"], one["function"])
     args, kwargs = replaying.arguments(one["arguments"], function, one["module"])
-    count = 0
+    counter = [0]
+    with (monitored if hasattr(sys, "monitoring") else traced)(counter):
+        replaying.settle(function(*args, **kwargs))
+    return counter[0]
+
+
+@contextmanager
+def monitored(counter: list[int]) -> Iterator[None]:
+    """Count with sys.monitoring (PEP 669): from Python 3.12 on, traced frames miss opcodes."""
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    tool = next(number for number in range(6) if monitoring.get_tool(number) is None)
+
+    def instruction(code: CodeType, offset: int) -> None:
+        counter[0] += 1
+
+    monitoring.use_tool_id(tool, "cost")
+    monitoring.register_callback(tool, monitoring.events.INSTRUCTION, instruction)
+    monitoring.set_events(tool, monitoring.events.INSTRUCTION)
+    try:
+        yield
+    finally:
+        monitoring.set_events(tool, 0)
+        monitoring.register_callback(tool, monitoring.events.INSTRUCTION, None)
+        monitoring.free_tool_id(tool)
+
+
+@contextmanager
+def traced(counter: list[int]) -> Iterator[None]:
+    """Count with sys.settrace, for Python 3.9 to 3.11."""
 
     def local(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal count
-        count += event == "opcode"
+        counter[0] += event == "opcode"
         return local
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -92,7 +121,6 @@ def counted(one: replaying.Step) -> int:
 
     sys.settrace(trace)
     try:
-        replaying.settle(function(*args, **kwargs))
+        yield
     finally:
         sys.settrace(None)
-    return count

@@ -17,11 +17,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import select
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -37,6 +38,8 @@ else:
 Orders = dict[str, Any]
 Say = Callable[..., None]
 
+LOOK_EVERY_S = 0.5
+"""How long a runner may be silent before it is looked at."""
 ENOUGH = 10
 """Regressions after which a run is ended: no patch survives so many."""
 
@@ -77,21 +80,21 @@ def supervise(orders: Orders, out: int) -> None:
         finally:
             os._exit(code or 0)
     os.close(write)
-    with os.fdopen(read, "rb") as records:
-        for line in records:
-            try:
-                record = json.loads(line.decode())
-                genuine = record.pop("token", "") == token
-            except (ValueError, AttributeError):
-                genuine, record = False, {}
-            if not genuine:
-                record = {"forged": line[:200].decode(errors="replace")}
-            record["nonce"] = nonce
-            content = json.dumps(record).encode() + b"\n"
-            while content:
-                content = content[os.write(out, content) :]
-            if "end" in record:
-                break
+    for line in lines_of(read, child):
+        try:
+            record = json.loads(line.decode())
+            genuine = record.pop("token", "") == token
+        except (ValueError, AttributeError):
+            genuine, record = False, {}
+        if not genuine:
+            record = {"forged": line[:200].decode(errors="replace")}
+        record["nonce"] = nonce
+        content = json.dumps(record).encode() + b"\n"
+        while content:
+            content = content[os.write(out, content) :]
+        if "end" in record:
+            break
+    os.close(read)
     # a clean exit takes a moment; what hangs in it is killed with the namespace
     end = time.monotonic() + 5.0
     status = None
@@ -104,6 +107,23 @@ def supervise(orders: Orders, out: int) -> None:
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
     os.write(out, json.dumps({"nonce": nonce, "exit": status}).encode() + b"\n")
+
+
+def lines_of(descriptor: int, runner: int) -> Iterator[bytes]:
+    """Lines as they come; a runner that a test has stopped (SIGSTOP) is set going again."""
+    pending = b""
+    while True:
+        if not select.select([descriptor], [], [], LOOK_EVERY_S)[0]:
+            if os.waitid(os.P_PID, runner, os.WSTOPPED | os.WNOHANG) is not None:
+                os.kill(runner, signal.SIGCONT)
+            continue
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk:
+            break
+        *whole, pending = (pending + chunk).split(b"\n")
+        yield from whole
+    if pending:
+        yield pending
 
 
 def run(orders: Orders, descriptor: int, token: str) -> int:
