@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from selfheal_engine.config import Settings
 from selfheal_engine.model import IncidentState
 from selfheal_tui.screens.questions import Choice, Reason
-from selfheal_widgets.candidate_list import RISK_ROLES, safety_text, verdict_of
+from selfheal_widgets.candidate_list import RISK_ROLES, safety_text, title_of, verdict_of
 from selfheal_widgets.key_hints import Hint
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.words import duration, percent, plural
@@ -55,7 +55,7 @@ def approval_lines(
     """Exactly what an approval does: the files, the processes, what is watched, the way back."""
     from selfheal_widgets.diff_model import parse  # not before the first paint
 
-    out: list[Line] = list(wrap(safe(candidate.title), WIDTH, "strong"))
+    out: list[Line] = list(wrap(title_of(candidate), WIDTH, "strong"))
     safety, safety_role = safety_text(verdict)
     out.append(
         line(
@@ -156,7 +156,7 @@ def reject(app: SelfhealApp, incident: Incident, candidate: Candidate | None) ->
     if incident.proposal is None or incident.state is not IncidentState.PROPOSED:
         app.say(f"#{incident.number} has no proposal to reject", "warning")
         return
-    what = candidate.title if candidate else "all patches of the incident"
+    what = title_of(candidate) if candidate else "all patches of the incident"
 
     def answered(reason: str | None) -> None:
         if reason is not None:

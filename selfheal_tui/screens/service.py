@@ -61,7 +61,7 @@ def service_lines(view: Snapshot, width: int) -> list[Line]:
     """The whole page for a width in cells."""
     sections: list[tuple[str, list[Line]]] = [
         ("PROCESSES", _processes(view, width)),
-        ("THREADS THAT WAIT", _threads(view, width)),
+        ("THREADS, STUCK ONES FIRST", _threads(view, width)),
         ("ROUTES, SLOWEST FIRST", _endpoints(view, width)),
         ("EXCEPTIONS, MOST OFTEN FIRST", _exceptions(view, width)),
         ("QUEUES", _queues(view)),
@@ -91,7 +91,7 @@ def _processes(view: Snapshot, width: int) -> list[Line]:
                 str(p.threads),
                 str(p.descriptors),
                 duration(view.time_s - p.started_s) if p.started_s else "–",
-                safe(p.command),
+                safe(short_command(p.command)),
                 "text",
             )
         )
@@ -112,12 +112,14 @@ def _threads(view: Snapshot, width: int) -> list[Line]:
         return wrap("none: every thread that was asked has moved. `u` asks again.", width, "muted")
     out: list[Line] = []
     for thread in sorted(view.threads, key=_is_idle):
-        text = f"{thread.name}  stuck {duration(thread.stuck_s)}"
-        if thread.waits_for:
+        quiet = _is_idle(thread)
+        text = (
+            f"{thread.name}  idle" if quiet else f"{thread.name}  stuck {duration(thread.stuck_s)}"
+        )
+        if thread.waits_for and not quiet:
             text += f"  waits for {thread.waits_for}"
         if thread.held_by:
             text += f"  held by {thread.held_by}"
-        quiet = _is_idle(thread)
         sign = ("○ ", "faint") if quiet else ("● ", "bad" if thread.held_by else "warn")
         out.append(line(sign, (safe(text), "faint" if quiet else "text")))
         own = [frame for frame in thread.frames if frame.own] or list(thread.frames[-1:])

@@ -45,7 +45,7 @@ async def test_a_metric_that_costs_health_says_so_before_its_limits_are_known() 
     cause = HealthCause("failed requests", 61.0, "error_rate")
     sick = replace(fake_engine.learning(), health=HealthScore(39.0, (cause,)))
     async with running(sick) as session:
-        assert "error_rate ▼ −61 health" in session.text()
+        assert "error_rate ▼ −61" in session.text()
         assert session.app.screen.query_one("#panel-error_rate").has_class("-rising")
         assert "cpu_usage ▼" not in session.text()
 

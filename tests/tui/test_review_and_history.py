@@ -111,6 +111,21 @@ async def test_the_way_back_is_among_the_keys_however_narrow_the_terminal() -> N
             await session.sees(text)
 
 
+async def test_a_patch_edited_by_hand_says_so() -> None:
+    state = fake_engine.failing()
+    first, *others = state.incidents
+    assert first.proposal is not None
+    best, *rest = first.proposal.candidates
+    edited = replace(best, id="mine", origin="engine (edited)")
+    proposal = replace(first.proposal, candidates=(edited, best, *rest))
+    incidents = (replace(first, proposal=proposal), *others)
+    async with running(replace(state, incidents=incidents)) as session:
+        await session.do("dashboard.review")
+        for text in ("your edit of: answer 422", "Edited by you."):
+            await session.sees(text)
+        assert "Proposed by" not in session.text()
+
+
 async def test_a_frame_is_named_from_the_project_on() -> None:
     async with running() as session:
         await session.do("dashboard.review")

@@ -70,7 +70,9 @@ class AnomalyFeed(RowList):
 
     def show(self, snapshot: Snapshot) -> None:
         """Take the newest alerts; nothing is repainted when there is nothing new."""
-        empty = f"no alerts: {doing(snapshot)}" if not snapshot.feed else ""
+        empty = ""
+        if not snapshot.feed:
+            empty = f"no alerts: {doing(snapshot)}. What is unusual is told here, newest on top."
         if snapshot.feed == self.alerts and empty == self._empty:
             return
         self.alerts, self._empty = snapshot.feed, empty

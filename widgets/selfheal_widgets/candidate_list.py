@@ -14,11 +14,25 @@ if TYPE_CHECKING:
 
 ONE_LINE_CELLS = 70
 
+EDITED = " (edited)"
+"""Ends the origin of a patch that a person changed."""
+
 RISK_ROLES = {"low": "good", "medium": "warn", "high": "bad"}
 
 
 def verdict_of(proposal: Proposal, candidate: Candidate) -> Verdict | None:
     return next((v for v in proposal.verdicts if v.candidate == candidate.id), None)
+
+
+def title_of(candidate: Candidate) -> str:
+    """What the patch does; a person's own version says that it is one."""
+    title = safe(candidate.title or candidate.template)
+    return f"your edit of: {title}" if is_edited(candidate) else title
+
+
+def is_edited(candidate: Candidate) -> bool:
+    """Whether a person changed it by hand."""
+    return candidate.origin.endswith(EDITED)
 
 
 def safety_text(verdict: Verdict | None) -> tuple[str, str]:
@@ -68,7 +82,7 @@ class CandidateList(RowList):
         """A line where that is wide enough, else title and figures below each other."""
         assert self.proposal is not None
         mark = "▶" if chosen else " "
-        title = safe(candidate.title or candidate.template)
+        title = title_of(candidate)
         head = line((f"{mark}{number} ", "accent"), (candidate.strategy, "strong"))
         safety, safety_role = safety_text(verdict_of(self.proposal, candidate))
         sure = percent(candidate.confidence)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from selfheal_widgets.candidate_list import EDITED, is_edited
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import clock, duration, percent, plural, short_path
@@ -116,8 +117,11 @@ def _why(
         if candidate.functions:
             scope += f" ({', '.join(candidate.functions[:3])})"
         scope += f", {percent(candidate.impact)} of the requests pass through it."
-        if candidate.origin != "engine":
-            scope += f" Proposed by {safe(candidate.origin)}."
+        proposer = candidate.origin.removesuffix(EDITED)
+        if proposer != "engine":
+            scope += f" Proposed by {safe(proposer)}."
+        if is_edited(candidate):
+            scope += " Edited by you."
         out += [(), *wrap(scope, width, "muted")]
     if verdict is not None:
         if verdict.infrastructure:
@@ -129,7 +133,7 @@ def _why(
         types = ", ".join(f"{name} {percent(p)}" for name, p in diagnosis.ranked_types[:3])
         out += [(), *wrap(f"Kind of bug: {types}", width, "muted")]
     if diagnosis is not None:
-        for item in diagnosis.evidence[:6]:
+        for item in [text for text in diagnosis.evidence if text.strip()][:6]:
             out += wrap(f"· {safe(item)}", width, "muted")
         for suspect in diagnosis.suspects[:3]:
             place = f"{suspect.file}:{suspect.line} {suspect.function}"

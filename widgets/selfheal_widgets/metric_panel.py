@@ -16,7 +16,7 @@ from textual.events import Click
 from textual.message import Message
 from textual.widget import Widget
 
-from selfheal_widgets.lines import Line, Span, fit, line, pad, width_of
+from selfheal_widgets.lines import Line, Span, fit, line, pad, width_of, wrap_most
 from selfheal_widgets.quiet import QuietLines
 from selfheal_widgets.sparkline import bucketed, column_span, spark_rows
 from selfheal_widgets.words import amount, band, duration, time_to_limit, trend
@@ -106,21 +106,27 @@ class MetricFace(QuietLines):
         return self._panel(self.state, width, height)
 
     def _panel(self, state: MetricState, width: int, height: int) -> list[Line]:
-        value: Line = ((value_text(state), _value_role(state, self.cost)),)
-        if arrow(state):
-            value = (*value, (f" {arrow(state)}", "muted"))
-        head = (*value, ("  ", "text"))
-        room = width - width_of(head)
-        side = fit((note(state, self.interval_s),), room)
-        head = (*head, (" " * (room - width_of(side)), "text"), *side)
-        rows = height - 1
+        head = self._head(state, width)
+        rows = height - len(head)
         values = self._columns(state, width)
         chart = spark_rows(values, width, rows, state.limits, ascii_only=self.ascii_only)
         top = "spark"
         if state.limits is not None and rows >= 2:
             upper = state.limits.upper
             top = "bad" if any(v is not None and v > upper for v in values) else "faint"
-        return [head, line((chart[0], top)), *(line((text, "spark")) for text in chart[1:])]
+        return [*head, line((chart[0], top)), *(line((text, "spark")) for text in chart[1:])]
+
+    def _head(self, state: MetricState, width: int) -> list[Line]:
+        """Value and note in one line; why there is no value in up to two."""
+        if state.reading.value is None:
+            return wrap_most(note(state, self.interval_s)[0], width, 2, "muted")
+        value: Line = ((value_text(state), _value_role(state, self.cost)),)
+        if arrow(state):
+            value = (*value, (f" {arrow(state)}", "muted"))
+        head = (*value, ("  ", "text"))
+        room = width - width_of(head)
+        side = fit((note(state, self.interval_s),), room)
+        return [(*head, (" " * (room - width_of(side)), "text"), *side)]
 
     def _row(self, state: MetricState, width: int) -> Line:
         role = "bad" if state.beyond_limits else "warn" if self.cost >= COSTLY else "muted"
@@ -183,7 +189,7 @@ class MetricPanel(Widget, can_focus=True):
         mark = sign(state, cost)
         title = f"{self.metric} {mark}" if mark else self.metric
         if mark == "▼":
-            title += f" −{cost:.0f} health"
+            title += f" −{cost:.0f}"
         if self.border_title != title:
             self.border_title = title
         self.set_class(state.beyond_limits, "-beyond")
