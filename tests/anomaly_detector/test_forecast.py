@@ -78,6 +78,42 @@ def test_a_cache_that_fills_and_levels_off_is_not_announced(tau_s: float) -> Non
     assert forecasts == []
 
 
+def refill(seconds: float) -> float:
+    """A day at 350 MB, then a restart after which an hour and a half fills the cache again."""
+    since = seconds - 86_400
+    return 350 * MB if since < 0 else 200 * MB + 150 * MB * (1 - math.exp(-since / 5400))
+
+
+def test_growth_below_what_the_service_is_used_to_is_a_cache_that_refills() -> None:
+    _, leaking, _ = follow(refill, 36 * 60, interval_s=20, noise=MB)
+    assert leaking == []
+
+
+def test_a_leak_after_the_restart_is_announced_once_it_passes_the_usual() -> None:
+    def leaks(seconds: float) -> float:
+        return refill(seconds) + 60 * MB * max(0.0, seconds - 86_400) / 3600
+
+    _, leaking, _ = follow(leaks, 36 * 60, interval_s=20, noise=MB)
+    passed = next(s for s in range(86_400, 130_000, 60) if leaks(s) > 1.05 * 350 * MB)
+    assert leaking
+    assert passed - 900 < leaking[0] < passed + 2.5 * 3600
+
+
+def test_descriptors_that_follow_the_traffic_are_no_leak() -> None:
+    rng = np.random.default_rng(4)
+    forecaster, told = Forecaster(), []
+    for i in range(2000):
+        traffic = 1.0 + 4.0 * min(max(i - 800, 0) / 700, 1.0)
+        counters = {
+            "descriptors": 60.0 * traffic + float(rng.normal(0, 2)),
+            "descriptors_limit": 1024.0,
+            "requests": 100.0 * traffic,
+        }
+        _, leaks, _ = forecaster.ingest(Sample(1e9 + 5.0 * i, 5.0, {}, counters))
+        told += leaks
+    assert told == []
+
+
 def test_a_short_warm_up_is_not_even_suspected() -> None:
     suspected, _, _ = follow(
         lambda s: 100 * MB + 60 * MB * (1 - math.exp(-s / 12)), 10, interval_s=1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,15 @@ from selfheal_engine.anomaly_detector.records import (
 from selfheal_engine.anomaly_detector.tail import Tail, fit_pareto
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
+ANYTHING = st.one_of(
+    st.none(),
+    st.floats(),
+    st.sampled_from([0.0, 7.0, 1e308, -1e308, 5e-324, 10**400, True]),
+    st.integers(-3, 3),
+)
+"""What sources hand in sooner or later."""
+MOMENTS = st.sampled_from([5.0, 5.0, 5.0, 5.0, 0.0, -3600.0, 86_400.0, 1e12])
+"""Steps of a clock that is set forward and back."""
 
 
 # ---------------------------------------------------------------- records
@@ -95,6 +105,34 @@ def test_a_value_that_is_no_number_is_passed_over() -> None:
     assert detector.update(60.0 * 301, 500.0) > 0.5
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(MOMENTS, ANYTHING), min_size=1, max_size=300), st.integers(0, 250))
+def test_nothing_that_a_source_hands_in_breaks_the_stream(
+    steps: list[tuple[float, float | None]], ordinary: int
+) -> None:
+    detector, now_s = univariate(), 1.7e9
+    for i in range(ordinary):
+        detector.update(now_s + 5.0 * i, 40.0 + i % 7)
+    for step_s, value in steps:
+        now_s += step_s
+        score = detector.update(now_s, value)
+        assert 0.0 <= score <= 1.0
+
+
+@pytest.mark.parametrize("moment", [math.nan, math.inf, None, -1e300])
+def test_a_time_that_is_none_is_taken_for_the_last_one(moment: float) -> None:
+    detector = univariate()
+    for i in range(200):
+        assert 0.0 <= detector.update(moment if i % 9 == 4 else 60.0 * i, float(i % 5)) <= 1.0
+
+
+def test_a_mean_forgets_an_absurd_value_whole() -> None:
+    mean = MovingMean(36)
+    for i in range(200):
+        mean.update(1e100 if i == 50 else 50.0 + i % 2)
+    assert mean.update(50.0) == pytest.approx(50.5, abs=0.1)
+
+
 def test_a_spike_gets_votes_in_most_views_and_noise_in_few() -> None:
     rng = np.random.default_rng(2)
     detector = univariate()
@@ -156,6 +194,37 @@ def test_rows_of_anything_give_scores_between_zero_and_one(rows: np.ndarray) -> 
         for i, row in enumerate(rows):
             score = detector.update(60.0 * i, np.clip(row, -1e9, 1e9))
             assert 0.0 <= score <= 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([1, 2, 5, 40, 200]), st.integers(0, 10_000))
+def test_rows_of_any_width_with_gaps_and_absurd_values_are_survived(width: int, seed: int) -> None:
+    detector, rng = multivariate(width), random.Random(seed)
+    odd = (None, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324)
+    for i in range(150):
+        row: list[float | None] = [rng.gauss(3, 1) if rng.random() < 0.9 else 3.0] * width
+        if rng.random() < 0.3:
+            row[rng.randrange(width)] = rng.choice(odd)
+        when = rng.choice([5.0 * i, 0.0, math.nan])
+        assert 0.0 <= detector.update(when, row) <= 1.0
+
+
+def test_one_absurd_row_does_not_blind_the_detector() -> None:
+    rng = np.random.default_rng(11)
+    detector = multivariate(3)
+    scores = []
+    for i in range(3000):
+        row = rng.normal(10, 1, 3)
+        if i == 500:
+            row[1] = 1e300
+        scores.append(detector.update(60.0 * i, row))
+    strange = detector.update(60.0 * 3000, np.array([10.0, 60.0, 10.0]))
+    assert strange > max(scores[2000:])
+
+
+def test_a_row_of_the_wrong_width_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="a row of 3 values"):
+        multivariate(3).update(0.0, [1.0, 2.0])
 
 
 def test_a_metric_that_is_not_measured_counts_as_unchanged() -> None:

@@ -71,6 +71,12 @@ NEAR_S = 600.0
 """A limit nearer than this is announced whatever the horizon and however young the process."""
 DROP = 0.25
 """A level that falls by this share at once was given back by a restart."""
+SETTLED_BLOCKS, SETTLED_LEAST, SETTLED_SHARE = 288, 32, 0.9
+"""The level that the resource is used to: this quantile of its quarter-hour floors of three days,
+once there are eight hours of them. Growth still below it is a cache that refills, or morning."""
+ABOVE_SETTLED = 1.05
+BUSIER, WITH_LOAD = 1.5, 1.25
+"""Traffic that has risen by this factor explains a level that has risen by the same, and a bit."""
 
 
 class Forecaster:
@@ -94,7 +100,7 @@ class Forecaster:
             level = sample.value(key) if key in sample.readings else sample.counters.get(key)
             if level is None:
                 continue
-            track.ingest(sample.time_s, level)
+            track.ingest(sample.time_s, level, sample.counters.get("requests"))
             if track.resource.leak and track.suspicious():
                 suspected.append(key)
             limit, name = track.resource.limit, track.resource.default_name
@@ -131,11 +137,16 @@ class _Track:
         self._began_s: float | None = None
         self._highest = -math.inf
         """Highest level before the window of suspicion, since the restart."""
+        self._settled: deque[float] = deque(maxlen=SETTLED_BLOCKS)
+        self._used_to = -math.inf
+        self._load = 0.0
+        """Requests of a sample, smoothed."""
+        self._loads: deque[tuple[float, float]] = deque(maxlen=max(HORIZONS[1].windows))
 
     @property
     def grows_for_long(self) -> bool:
         """Steady growth that the slower horizons see; no limit is needed for that."""
-        return any(g is not None and g.steady for g in self._found[1:])
+        return any(g is not None and g.steady for g in self._found[1:]) and not self._usual
 
     def restart(self, now_s: float) -> None:
         self._began_s = now_s
@@ -146,8 +157,25 @@ class _Track:
         self._found = [None] * len(HORIZONS)
         self._highest = -math.inf
 
-    def ingest(self, now_s: float, level: float) -> None:
+    @property
+    def _usual(self) -> bool:
+        """Growth, but within what the resource is used to, or no more than the traffic's."""
+        height = self._recent[-1][1]
+        return (self.resource.leak and height <= self._used_to) or self._follows_load(height)
+
+    def _follows_load(self, height: float) -> bool:
+        floors = self._floors[0]
+        if len(floors) < 2 or not self._loads or self.resource.sinks:
+            return False
+        then = min(load for _, load in self._loads)
+        busier = self._load / max(then, 1.0)
+        return busier >= BUSIER and height <= WITH_LOAD * busier * max(floors[0][1], 1.0)
+
+    def ingest(self, now_s: float, level: float, requests: float | None = None) -> None:
+        """One reading; `requests` of the sample where they are counted."""
         height = -level if self.resource.sinks else level
+        if requests is not None:
+            self._load += 0.1 * (requests - self._load)
         if self._recent:
             last_s, last = self._recent[-1]
             if now_s <= last_s:
@@ -170,7 +198,17 @@ class _Track:
             if block >= 0 and now_s - self._began_s >= horizon.quiet_s + horizon.seconds:
                 self._floors[place].append(((block + 0.5) * horizon.seconds, floor))
                 self._found[place + 1] = self._growth(place + 1, self._floors[place], now_s)
+                if place == 0 and requests is not None:
+                    self._loads.append((now_s, self._load))
+                if place == 1 and not self.grows_for_long:
+                    self._settle(floor)
             self._blocks[place] = (here, height)
+
+    def _settle(self, floor: float) -> None:
+        self._settled.append(floor)
+        if len(self._settled) >= SETTLED_LEAST and not self.resource.sinks:
+            ordered = sorted(self._settled)
+            self._used_to = ABOVE_SETTLED * ordered[int(SETTLED_SHARE * (len(ordered) - 1))]
 
     def _growth(self, place: int, points: deque[Point], now_s: float) -> Growth | None:
         """The growth of the longest window that has one and is steady, else of any."""
@@ -236,6 +274,7 @@ class _Track:
         if left <= 0:
             return None
         best: Forecast | None = None
+        usual = self._usual
         for place, growth in enumerate(self._found):
             if growth is None:
                 continue
@@ -245,6 +284,8 @@ class _Track:
             if not growth.steady and growth.flattest <= 0:
                 continue
             if time_s > max(self.resource.warn_s, 12 * growth.span_s):
+                continue
+            if time_s > NEAR_S and usual:
                 continue
             if best is None or time_s < best.time_to_limit_s:
                 latest = left / growth.flattest if growth.flattest > 0 else math.inf

@@ -19,6 +19,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from selfheal_engine.anomaly_detector.tolerance import MOST
+
 Floats = npt.NDArray[np.float64]
 
 EXPLAINED = 0.3
@@ -31,10 +33,13 @@ MEMORY = 2000
 LEARN_CLIP, SIGMA_CLIP = 5.0, 20.0
 LEAST_SHARE = 0.01
 """Smallest spread of a metric, as a share of the range that it has shown."""
+STRETCH, FIRST_STRETCH = 10.0, 1000.0
+"""A row stretches a metric's range by so many ranges at most: one absurd value must not blind
+the detector to all that follow. A metric that stood still: by so many times its level."""
 
 
 class Multivariate:
-    """`update(timestamp_s, row) -> score in [0, 1]`; NaN in a row means not measured.
+    """`update(timestamp_s, row) -> score in [0, 1]`; NaN or None in a row: not measured.
 
     `strength` is the newest row's mean of the three views (1 is ordinary), `shares` how much
     each metric added to it.
@@ -53,14 +58,7 @@ class Multivariate:
 
     def update(self, timestamp_s: float, row: npt.ArrayLike) -> float:
         """0 is ordinary, 0.5 three times, 0.9 nineteen times as strange as an ordinary row."""
-        values = np.asarray(row, np.float64)
-        known = np.isfinite(values)
-        if not known.all():
-            last = self._previous[-1] if self._previous else np.zeros(self._number)
-            values = np.where(known, values, last)
-        if not self._previous:
-            self._previous = [values] * 3
-            self._low = self._high = values
+        values = self._whole(row)
         self._low = np.minimum(self._low, values)
         self._high = np.maximum(self._high, values)
         floor = LEAST_SHARE * (self._high - self._low) + 1e-9
@@ -77,6 +75,25 @@ class Multivariate:
         self._steps.learn(step, floor)
         self._previous = [*self._previous[1:], values]
         return max(0.0, 1.0 - 2.0 / (1.0 + self.strength))
+
+    def _whole(self, row: npt.ArrayLike) -> Floats:
+        """The row with its gaps filled by the one before, within reach of the range so far."""
+        values: Floats = np.asarray(row, np.float64)
+        if values.shape != (self._number,):
+            raise ValueError(f"a row of {self._number} values is wanted, not {values.shape}")
+        known = np.isfinite(values)
+        if not known.all():
+            last = self._previous[-1] if self._previous else np.zeros(self._number)
+            values = np.where(known, values, last)
+        if not self._previous:
+            values = np.minimum(np.maximum(values, -MOST), MOST)
+            self._previous = [values] * 3
+            self._low = self._high = values
+            return values
+        spread = self._high - self._low
+        still = FIRST_STRETCH * np.maximum(np.abs(self._high), 1.0)
+        reach = np.minimum(np.where(spread > 0, STRETCH * spread, still), MOST)
+        return np.minimum(np.maximum(values, self._low - reach), self._high + reach)
 
 
 class _Spread:

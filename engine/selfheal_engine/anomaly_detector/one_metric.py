@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 
 from selfheal_engine.anomaly_detector.records import MovingMean, RangeRecord, Rise, Season
+from selfheal_engine.anomaly_detector.tolerance import moment, number
 
 DAY_S, WEEK_S = 86_400.0, 604_800.0
 SHORT, LONG = 36, 100
@@ -52,14 +53,18 @@ class Univariate:
         self._last: tuple[float, float] | None = None
         self._last_log: float | None = None
         self._rise = Rise()
+        self._now_s = 0.0
         self.votes = 0.0
         """Strength of the newest value: votes of the views, before the burst rule."""
 
-    def update(self, timestamp_s: float, value: float) -> float:
-        if not math.isfinite(value):
+    def update(self, timestamp_s: float, value: float | None) -> float:
+        """0 is nothing new; None, NaN and infinities are passed over with 0."""
+        seen_value = number(value)
+        if math.isnan(seen_value):
             return 0.0
+        self._now_s = moment(timestamp_s, self._now_s)
         votes = 0.0
-        for record, seen in zip(self._records, self._look(timestamp_s, value), strict=True):
+        for record, seen in zip(self._records, self._look(self._now_s, seen_value), strict=True):
             if seen is not None:
                 excess = record.update(seen)
                 if excess > 0:

@@ -85,12 +85,13 @@ class MovingMean:
     wide at first, and a short history is slow to call anything a record.
     """
 
-    __slots__ = ("_size", "_sum", "_values")
+    __slots__ = ("_age", "_size", "_sum", "_values")
 
     def __init__(self, size: int) -> None:
         self._values: deque[float] = deque(maxlen=size)
         self._size = size
         self._sum = 0.0
+        self._age = 0
 
     def update(self, value: float) -> float:
         values = self._values
@@ -98,8 +99,10 @@ class MovingMean:
             self._sum -= values[0]
         values.append(value)
         self._sum += value
-        if abs(self._sum) < 1e-9 * abs(value):
+        self._age += 1
+        if self._age >= self._size or abs(self._sum) < 1e-9 * abs(value):
             self._sum = sum(values)  # what cancellation has left is rounding error
+            self._age = 0
         return self._sum / self._size
 
 

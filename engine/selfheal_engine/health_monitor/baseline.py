@@ -16,8 +16,8 @@ from selfheal_engine.health_monitor.transforms import MetricRule
 WARM_UP = 150
 """Samples before the limits are shown: the individuals chart wants more than 100 (Quesenberry
 1993: fewer leave the false alarm rate of 3 sigma limits more than a third off)."""
-MEMORY = 720
-"""Samples of the exponential memory: one hour at the 5 s interval."""
+MEMORY, MEMORY_S = 720, 3600.0
+"""Samples and time of the exponential memory, whichever is longer: one hour at 5 s and below."""
 REGIME_S = 3600.0
 """A level that has stood this long without harm is the new normal."""
 D2 = 1.128
@@ -30,6 +30,7 @@ class Baseline:
     __slots__ = (
         "_first",
         "_last",
+        "_memory",
         "_range",
         "_since_s",
         "_spread",
@@ -39,8 +40,9 @@ class Baseline:
         "samples",
     )
 
-    def __init__(self, rule: MetricRule) -> None:
+    def __init__(self, rule: MetricRule, interval_s: float = 5.0) -> None:
         self.rule = rule
+        self._memory = max(MEMORY, round(MEMORY_S / max(interval_s, 0.1)))
         self.relearn()
 
     def relearn(self) -> None:
@@ -48,7 +50,7 @@ class Baseline:
         self._first: list[float] = []
         self._last: float | None = None
         self._range = self._spread = 0.0
-        self._standing: deque[tuple[float, float]] = deque(maxlen=MEMORY)
+        self._standing: deque[tuple[float, float]] = deque(maxlen=self._memory)
         self._since_s = 0.0
         self.center = 0.0
         self.samples = 0
@@ -72,8 +74,8 @@ class Baseline:
         floor = max(self.rule.least_sigma, self.rule.relative_sigma * abs(self.center))
         return max(self._range / D2, self._spread, floor)
 
-    def learn(self, charted: float) -> None:
-        """Takes in one sample that is believed to be normal."""
+    def learn(self, charted: float, weight: float = 1.0) -> None:
+        """Takes in one sample that is believed to be normal; `weight` 0-1 is what it says."""
         self.samples += 1
         if self.samples <= WARM_UP:
             self._first.append(charted)
@@ -82,7 +84,8 @@ class Baseline:
                 self._first = []
             self._last = charted
             return
-        rate, reach = 1.0 / MEMORY, 3.0 * self.sigma
+        rate = weight / min(max(self.samples, MEMORY), self._memory)
+        reach = 3.0 * self.sigma
         deviation = min(max(charted - self.center, -reach), reach)
         self.center += rate * deviation
         # mean |x - centre| of a normal metric is sigma * sqrt(2 / pi)
@@ -114,6 +117,13 @@ class Baseline:
         self.center = ordered[len(ordered) // 2]
         deviations = sorted(abs(x - self.center) for x in values)
         self._spread = 1.4826 * deviations[len(deviations) // 2]
+        if self._spread == 0.0:
+            # more than half are alike (mostly zero errors): the median says nothing of the rest
+            bound = ordered[int(0.95 * len(ordered))]
+            kept = [min(x, bound) for x in values]
+            self.center = sum(kept) / len(kept)
+            mean_deviation = sum(abs(x - self.center) for x in kept) / len(kept)
+            self._spread = mean_deviation * math.sqrt(math.pi / 2)
         steps = sorted(abs(b - a) for a, b in itertools.pairwise(values))
         # the median range of two normal samples is 0.954 sigma; kept as a mean range here
         self._range = D2 * steps[len(steps) // 2] / 0.954 if steps else 0.0

@@ -48,6 +48,7 @@ class Vital:
     center: float | None = None
     upper: float | None = None
     beyond: bool = False
+    """It has risen so that it counts: lastingly, by more than its own noise or the load explain."""
 
 
 def damages(
@@ -59,8 +60,8 @@ def damages(
 ) -> dict[str, float]:
     """Damage in [0, 1] of each cause.
 
-    `failed_share` is failed over all requests of the last samples (None: not served by
-    requests), `memory_share` memory over its limit, `cores` what the service may use.
+    `failed_share` is the share of the last requests that failed beyond the usual (None: not
+    served by requests), `memory_share` memory over its limit, `cores` what the service may use.
     """
     out: dict[str, float] = {}
     errors = vitals["error_rate"]
@@ -76,7 +77,7 @@ def damages(
         edge = max(times.upper, times.center + 10.0, 1.0)
         top = max(6 * times.center, 2 * edge)
         out["slow answers"] = _ramp(math.log(times.value), math.log(edge), math.log(top))
-    elif times.value:
+    elif times.value and times.center is None:
         out["slow answers"] = _ramp(math.log(times.value), math.log(5e3), math.log(3e4))
     queue = vitals["queue_depth"]
     if queue.value and queue.upper is not None and queue.beyond:

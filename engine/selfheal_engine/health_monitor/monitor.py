@@ -8,6 +8,7 @@ callers feel, "info" for those that only say where to look.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,16 @@ from selfheal_engine.config import Settings
 from selfheal_engine.health_monitor import state_file
 from selfheal_engine.health_monitor.baseline import Baseline
 from selfheal_engine.health_monitor.control_chart import ChartPoint, ControlChart
+from selfheal_engine.health_monitor.failures import Failures
 from selfheal_engine.health_monitor.health_score import Recovery, Vital, damages
 from selfheal_engine.health_monitor.load import Load
 from selfheal_engine.health_monitor.profile import HourProfile
+from selfheal_engine.health_monitor.recurring import Recurring
 from selfheal_engine.health_monitor.rollups import Rollups, Table, Times
+from selfheal_engine.health_monitor.subgroups import ENOUGH_REQUESTS, Subgroup
 from selfheal_engine.health_monitor.transforms import RULES, from_chart, to_chart
-from selfheal_engine.health_monitor.wording import describe_value
+from selfheal_engine.health_monitor.usual_peaks import UsualPeaks
+from selfheal_engine.health_monitor.wording import describe_duration, describe_value
 from selfheal_engine.model import (
     METRICS,
     Alert,
@@ -41,23 +46,38 @@ if TYPE_CHECKING:
 HISTORY = 720
 """Samples of each metric in the snapshot: one hour at 5 s."""
 ALERT_EVERY_S = 60.0
-STANDING, STANDING_ALONE = 2.2, 2.8
-"""EWMA in sigmas that an alert wants beside the persistence rule, and without it. On independent
-normal samples 2.2 is 6.6 of the EWMA's own sigmas: once in 10^10."""
+ALONE = 0.3
+"""So much higher than the usual peaks must the level be where the persistence rule is silent."""
 TYPICAL = 5
 """Samples whose median is the value that has to matter: one outlier does not."""
 LEAST_FACTOR = 1.4
 """Smallest rise of latency or queue over its centre worth an alert, as a factor."""
-FAILED_SHARE, FAILED_LEAST = 0.05, 3.0
-"""Failing requests that are bad whatever the service is used to: share, and number in 30 s."""
+START_S, START_FACTOR = 60.0, 4.0
+"""A process younger than this is still importing and filling caches: answers may be so much
+slower."""
+HARD_SAMPLES = 2
+"""Samples in a row beyond a hard limit."""
+HARMFUL_SHARE = 0.01
+"""Share of failing requests from which a burst is no mere burst of work."""
 
 
 @dataclass(slots=True)
 class _Metric:
     baseline: Baseline
     chart: ControlChart
-    profile: HourProfile
+    profile: HourProfile = field(default_factory=HourProfile)
+    group: Subgroup = field(default_factory=Subgroup)
+    peaks: UsualPeaks = field(default_factory=UsualPeaks)
+    bursts: Recurring = field(default_factory=Recurring)
     point: ChartPoint | None = None
+    standing: bool = False
+    """It has risen lastingly, and by more than its own past and the load explain."""
+    period_s: float | None = None
+    """The schedule on which it has risen just now, if there is one."""
+    beyond_hard: int = 0
+    """Samples in a row beyond the hard limit."""
+    lowest: float = math.inf
+    """Lowest value since the start: what was never below a hard limit has not crossed it."""
     center: float = 0.0
     """Charted centre at this time of day."""
     told_s: float = float("-inf")
@@ -73,15 +93,15 @@ class HealthMonitor:
         self._profiles_file = None if state_dir is None else state_dir / "profiles.json"
         self._rollups = Rollups()
         self._metrics = {
-            name: _Metric(Baseline(rule), ControlChart(), HourProfile())
+            name: _Metric(Baseline(rule, settings.interval_s), ControlChart())
             for name, rule in RULES.items()
         }
         self._samples: deque[Sample] = deque(maxlen=HISTORY)
         self._forecasts: Mapping[str, Forecast] = {}
         self._load = Load()
+        self._failures = Failures()
         self._recovery = Recovery()
         self._health = HealthScore(100.0)
-        self._healed_s = float("-inf")
         self._deploy: float | None = None
         if self._file is not None and self._profiles_file is not None:
             self._rollups.load(self._file)
@@ -95,7 +115,8 @@ class HealthMonitor:
         self._rollups.append(sample.time_s, [sample.value(m) for m in METRICS])
         alerts = self._follow_deploys(sample)
         self._load.update(sample, learning=not in_incident)
-        harmed = self._chart(sample)
+        self._failures.update(sample, learning=not in_incident)
+        harmed = self._chart(sample, in_incident=in_incident)
         adopted = self._learn(sample, in_incident=in_incident, harmed=harmed)
         alerts += self._static_alerts(sample) + self._chart_alerts(sample) + adopted
         self._health = self._recovery.update(sample.time_s, self._damages(sample))
@@ -120,12 +141,16 @@ class HealthMonitor:
         for metric in self._metrics.values():
             metric.baseline.relearn()
             metric.chart.reset()
+            metric.group.clear()
             metric.point = None
+            metric.standing = False
         return Alert(now_s, "deploy", "info", f"learning what is normal again: {why}")
 
     def note_healed(self, now_s: float) -> None:
         """The cause is gone: what it cost stops counting, and only what is seen now counts."""
-        self._healed_s = now_s
+        self._failures.healed(now_s)
+        for metric in self._metrics.values():
+            metric.bursts.healed()
         self._recovery = Recovery()
         if self._samples:
             self._health = self._recovery.update(now_s, self._damages(self._samples[-1]))
@@ -169,20 +194,45 @@ class HealthMonitor:
             return []
         return [self.note_deploy(sample.time_s, "the service runs new code or new processes")]
 
-    def _chart(self, sample: Sample) -> bool:
-        """Brings every chart up to date; True when a metric that callers feel is beyond."""
+    def _chart(self, sample: Sample, *, in_incident: bool) -> bool:
+        """Brings every chart up to date; True when a metric that callers feel has risen."""
         harmed = False
+        failing = (self._failures.share(60.0) or 0.0) > HARMFUL_SHARE
         for name, metric in self._metrics.items():
             value = sample.value(name)
-            if value is None or not metric.baseline.ready:
+            if value is None:
+                continue
+            metric.lowest = min(metric.lowest, value)
+            if not metric.baseline.ready:
                 metric.point = None
                 continue
             metric.newest.append(value)
             charted = to_chart(metric.baseline.rule, value)
             metric.center = metric.baseline.center + metric.profile.offset(sample.time_s)
-            metric.point = metric.chart.update((charted - metric.center) / metric.baseline.sigma)
-            harmed |= metric.point.beyond and metric.baseline.rule.harms_users
+            z = (charted - metric.center) / metric.baseline.sigma
+            grouped = metric.group.add(z, sample.interval_s, self._worth(name, sample))
+            if grouped is not None:
+                metric.point = metric.chart.update(grouped)
+            point = metric.point
+            if point is None:
+                continue
+            metric.standing = self._stands(metric, point) and self._matters(name, sample)
+            metric.peaks.update(sample.time_s, point.level, calm=not in_incident)
+            metric.bursts.update(sample.time_s, charted, beyond=metric.standing, harmful=failing)
+            metric.period_s = metric.bursts.period_s() if metric.standing else None
+            rose = metric.standing and metric.period_s is None
+            harmed |= rose and metric.baseline.rule.harms_users
         return harmed
+
+    def _worth(self, name: str, sample: Sample) -> float | None:
+        """Requests behind a latency, None where they are not known or do not matter."""
+        if name != "response_time":
+            return None
+        return sample.counters.get("requests")
+
+    def _stands(self, metric: _Metric, point: ChartPoint) -> bool:
+        limit = metric.peaks.limit
+        return point.level >= (limit if point.beyond else limit + ALONE)
 
     def _learn(self, sample: Sample, *, in_incident: bool, harmed: bool) -> list[Alert]:
         if in_incident:
@@ -200,7 +250,9 @@ class HealthMonitor:
             point = metric.point
             if point is None or not (point.beyond or point.below):
                 metric.baseline.interrupt()
-                metric.baseline.learn(level)
+                requests = self._worth(name, sample)
+                weight = 1.0 if requests is None else min(requests / ENOUGH_REQUESTS, 1.0)
+                metric.baseline.learn(level, weight)
             elif harmed:
                 metric.baseline.interrupt()
             elif metric.baseline.stand(sample.time_s, level):
@@ -211,23 +263,24 @@ class HealthMonitor:
 
     def _chart_alerts(self, sample: Sample) -> list[Alert]:
         out = []
-        troubled = any(self._beyond(m) for m in ("error_rate", "queue_depth"))
+        troubled = any(self._metrics[m].standing for m in ("error_rate", "queue_depth"))
         for name, metric in self._metrics.items():
             value, point = sample.value(name), metric.point
             if value is None or point is None or name == "anomaly_score":
                 continue
-            standing = point.level >= (STANDING if point.beyond else STANDING_ALONE)
             down = point.below and troubled and name in ("cpu_usage", "response_time")
-            if not (standing and self._matters(name)) and not down:
+            if not metric.standing and not down:
                 continue
-            if sample.time_s - metric.told_s < ALERT_EVERY_S:
+            if 0.0 <= sample.time_s - metric.told_s < ALERT_EVERY_S:
                 continue
             metric.told_s = sample.time_s
-            harms = metric.baseline.rule.harms_users and not down
+            harms = metric.baseline.rule.harms_users and not down and metric.period_s is None
+            why = metric.chart.rule(point)
+            if metric.period_s is not None:
+                why += f", as every {describe_duration(metric.period_s)}"
             text = (
                 f"{name} {describe_value(name, value)}, usually "
-                f"{describe_value(name, from_chart(metric.baseline.rule, metric.center))} "
-                f"({metric.chart.rule(point)})"
+                f"{describe_value(name, from_chart(metric.baseline.rule, metric.center))} ({why})"
             )
             severity: Severity = "warning" if harms else "info"
             strength = min(1.0, abs(point.z) / 10)
@@ -239,28 +292,34 @@ class HealthMonitor:
         out = []
         for name, metric in self._metrics.items():
             value, limit = sample.value(name), metric.baseline.rule.hard_limit
-            if limit is None or value is None or value < limit:
+            if limit is None or value is None:
                 continue
-            if sample.time_s - metric.told_s >= ALERT_EVERY_S:
-                metric.told_s = sample.time_s
+            # what has always been there is how this service is: long polls take their minute
+            crossed = value >= limit > 2.0 * metric.lowest
+            usual = metric.point is not None and not metric.standing
+            metric.beyond_hard = metric.beyond_hard + 1 if crossed and not usual else 0
+            if metric.beyond_hard >= HARD_SAMPLES and self._due(metric, sample.time_s):
                 text = f"{name} {describe_value(name, value)}, beyond the hard limit"
                 out.append(Alert(sample.time_s, "hard_limit", "critical", text, (name,)))
-        failed, requests = self._failed_requests(30.0)
         errors = self._metrics["error_rate"]
         usual = errors.point is not None and not errors.point.nominated
-        many = failed >= FAILED_LEAST and failed >= FAILED_SHARE * requests
-        if many and not usual and sample.time_s - errors.told_s >= ALERT_EVERY_S:
-            errors.told_s = sample.time_s
-            text = f"{failed:.0f} of {requests:.0f} requests failed in the last 30 s"
+        text = "" if usual else self._failures.told()
+        if text and self._due(errors, sample.time_s):
             out.append(Alert(sample.time_s, "hard_limit", "warning", text, ("error_rate",)))
         return out
+
+    def _due(self, metric: _Metric, now_s: float) -> bool:
+        if 0.0 <= now_s - metric.told_s < ALERT_EVERY_S:
+            return False
+        metric.told_s = now_s
+        return True
 
     def _beyond(self, name: str) -> bool:
         point = self._metrics[name].point
         return point is not None and point.beyond
 
-    def _matters(self, name: str) -> bool:
-        """The rise over the centre is large enough, and more than the load explains.
+    def _matters(self, name: str, sample: Sample) -> bool:
+        """The rise over the centre is large enough, and more than load or youth explain.
 
         Under L times the usual requests, latency may rise L times and a queue L * L times: the
         busy end of any queueing model, and much more than a service with room does.
@@ -270,31 +329,23 @@ class HealthMonitor:
         value = sorted(metric.newest)[len(metric.newest) // 2]
         center = from_chart(rule, metric.center)
         ratio = self._load.ratio
-        if name == "response_time" and value < max(LEAST_FACTOR, ratio) * center:
-            return False
+        young = sample.counters.get("uptime_s", START_S) < START_S
+        if name == "response_time":
+            factor = max(LEAST_FACTOR, ratio, START_FACTOR if young else 1.0)
+            if value < factor * center:
+                return False
         if name == "queue_depth" and value < ratio * ratio * (center + 1.0):
             return False
         return value - center >= rule.least_effect
 
     # ------------------------------------------------------------ the score
-    def _failed_requests(self, window_s: float) -> tuple[float, float]:
-        failed = requests = 0.0
-        since = max(self._samples[-1].time_s - window_s, self._healed_s)
-        for sample in reversed(self._samples):
-            if sample.time_s < since:
-                break
-            failed += sample.counters.get("errors", 0.0)
-            requests += sample.counters.get("requests", 0.0)
-        return failed, requests
-
     def _damages(self, sample: Sample) -> dict[str, float]:
-        failed, requests = self._failed_requests(max(15.0, 2 * sample.interval_s))
         limit = sample.counters.get("memory_limit_bytes")
         memory = sample.value("memory_usage")
         vitals = {name: self._vital(name, sample) for name in METRICS}
         return damages(
             vitals,
-            failed_share=failed / requests if requests > 0 else None,
+            failed_share=self._failures.share(15.0),
             memory_share=memory / limit if memory is not None and limit else None,
             cores=sample.counters.get("cores", 1.0),
         )
@@ -311,7 +362,7 @@ class HealthMonitor:
             value,
             from_chart(metric.baseline.rule, metric.center),
             from_chart(metric.baseline.rule, upper),
-            metric.point.beyond,
+            metric.standing and metric.period_s is None,
         )
 
     # ------------------------------------------------------------ panels

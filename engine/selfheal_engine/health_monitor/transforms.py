@@ -36,7 +36,7 @@ RULES: dict[str, MetricRule] = {
     "cpu_usage": MetricRule(least_sigma=1.0, relative_sigma=0.05, least_effect=20.0),
     "memory_usage": MetricRule(least_sigma=2**20, relative_sigma=0.01, least_effect=32 * 2**20),
     "error_rate": MetricRule(
-        log=True, unit=6.0, least_sigma=0.12, harms_users=True, least_effect=3.0
+        log=True, unit=6.0, least_sigma=0.3, harms_users=True, least_effect=3.0
     ),
     "response_time": MetricRule(
         log=True,
