@@ -65,6 +65,7 @@ class EngineLoop:
         self._next_sweep_s = 0.0
         self._next_save_s = 0.0
         self._next_retention_s = time.time() + RETENTION_S
+        self._turn_s = 0.0
         self._failures = 0
         self._failing_since_s = 0.0
         self._told_problem = ""
@@ -127,6 +128,7 @@ class EngineLoop:
         wait_s = min(self._next_sample_s - time.time(), 0.5)
         occurrences = self._parts.source.poll(max(0.0, wait_s))
         now_s = time.time()
+        self._follow_clock(now_s)
         problems: list[Exception] = []
         steps: tuple[Callable[[], None], ...] = (
             lambda: self._take_occurrences(occurrences, now_s),
@@ -149,6 +151,16 @@ class EngineLoop:
         if self.ledger.dirty:
             self.ledger.dirty = False
             self.overview.publish(now_s)
+
+    def _follow_clock(self, now_s: float) -> None:
+        """When the clock is set back, what is due does not wait until it has caught up."""
+        back_s = self._turn_s - now_s
+        if back_s > 0.0:
+            self._next_sample_s -= back_s
+            self._next_sweep_s -= back_s
+            self._next_save_s -= back_s
+            self._next_retention_s -= back_s
+        self._turn_s = now_s
 
     def _run_inbox(self) -> None:
         while True:

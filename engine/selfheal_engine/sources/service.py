@@ -27,6 +27,7 @@ from selfheal_engine.model import (
     WaitingThread,
 )
 from selfheal_engine.sources import launching, locating
+from selfheal_engine.sources.deploys import Deploys
 from selfheal_engine.sources.leaks import LeakReport
 from selfheal_engine.sources.occurrences import OccurrenceStore
 from selfheal_engine.sources.outside import WAYS, Outside
@@ -83,12 +84,13 @@ class ServiceSource:
         self._leak: LeakReport | None = None
         self._alive = True
         self._before = _Totals()
-        self._last_s = time.time()
+        self._last = time.monotonic()
         self._stats: dict[int, dict[str, Any]] = {}
         self._recent: deque[tuple[float, dict[str, tuple[int, int, Counter[int]]]]] = deque()
         self._probes.scan()
         self.project = locating.project_of(found, settings, self._probes)
         self._outside = Outside(settings, self.project, found.pid, found.unit)
+        self._deploys = Deploys(self.project.root)
 
     # ------------------------------------------------------------ what happened
     def poll(self, timeout_s: float) -> list[Occurrence]:
@@ -163,8 +165,9 @@ class ServiceSource:
     # ------------------------------------------------------------ measurements
     def sample(self, now_s: float) -> Sample:
         """Readings since the last call; anomaly_score is filled in by the detector."""
-        interval = max(1e-3, now_s - self._last_s)
-        self._last_s = now_s
+        clock = time.monotonic()  # rates must not follow a clock that is set
+        interval = max(1e-3, clock - self._last)
+        self._last = clock
         tree = self._tree.read()
         self._stats = self._probes.refresh_stats(STATS_S)
         page = self._outside.measure()
@@ -197,6 +200,7 @@ class ServiceSource:
             "errors": float(errors),
             "exceptions": float(now.exceptions - before.exceptions),
             "restarts": float(now.restarts - before.restarts),
+            "deploy": float(self._deploys.update(self._tree.pids())),
             **self._probe_counters(),
         }
         for name, level in (*page.levels.items(), *page.totals.items()):
