@@ -18,7 +18,8 @@ EPILOG = """\b
 Examples:
   selfheal-tui repair --project . --tests "python -m pytest -q"
   selfheal-tui repair --project . --tests "pytest tests" --fail test_cart.py::test_empty --json
-  selfheal-tui repair --project . --tests pytest --apply
+  selfheal-tui repair --project . --tests "PYTHONPATH=src python -m unittest discover tests"
+  selfheal-tui repair --project . --tests "python manage.py test" --apply
 \b
 Exit code: 0 a patch was found that passes all tests, 1 none was, 2 the tests cannot be used.
 """

@@ -13,7 +13,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.errors import PatchConflictError, SelfhealError
 from selfheal_engine.repair.losses import losses
 from selfheal_engine.repair.repairing import apply_first, project_of, repair_project
-from selfheal_engine.repair.trials import runner_of
+from selfheal_engine.repair.trials import command_words, runner_of
 from selfheal_tui.commands.repair import repair
 
 pytestmark = pytest.mark.e2e
@@ -128,3 +128,74 @@ def test_an_edit_that_leaves_a_name_without_use_loses_something() -> None:
     assert losses(recursive, "def f(n):\n    return n and (n - 1)\n") == [
         "`f` no longer calls itself"
     ]
+
+
+def test_a_module_that_does_not_parse_is_repaired_and_its_tests_run(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def total(amounts)\n    return sum(amounts)\n")
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
+    assert report.failing == ("test_shop.py",)
+    assert "+def total(amounts):" in report.candidates[0].diff
+
+
+def test_a_conftest_that_cannot_import_the_project_counts_as_a_failing_test(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("import shop\n")
+    (tmp_path / "shop.py").write_text("from collections import defaultdct\n\nX = defaultdct(int)\n")
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import X\n\n\ndef test_x():\n    assert X['a'] == 0\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
+    assert report.failing == ("conftest.py",)
+    assert "defaultdict" in report.candidates[0].diff
+
+
+def test_a_unittest_command_finds_its_tests_as_unittest_does(checkout: Path) -> None:
+    (checkout / "test_shop.py").unlink()
+    (checkout / "checks").mkdir()
+    (checkout / "checks" / "total_check.py").write_text(
+        "import unittest\n\nfrom shop import total\n\n\nclass Total(unittest.TestCase):\n"
+        "    @classmethod\n    def setUpClass(cls):\n        cls.amounts = [1, 2]\n\n"
+        "    def test_none(self):\n        self.assertEqual(total([]), 0)\n\n"
+        "    def test_two(self):\n        self.assertEqual(total(self.amounts), 3)\n"
+    )
+    command = (
+        sys.executable,
+        "-m",
+        "unittest",
+        "discover",
+        "-v",
+        "-s",
+        "checks",
+        "-p",
+        "*_check.py",
+    )
+    report = repair_project(checkout, command, (), Settings(search_s=20), quiet)
+    assert report.failing == ("total_check.Total.test_two",)
+    assert report.passing == 1
+    assert "+            found += amount" in report.candidates[0].diff
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "words"),
+    [
+        (("pytest", "-q"), {}, ["pytest", "-q"]),
+        (("env", "A=1", "B=x=y", "pytest"), {"A": "1", "B": "x=y"}, ["pytest"]),
+        (("PYTHONPATH=src pytest -q",), {"PYTHONPATH": "src"}, ["pytest", "-q"]),
+        (("sh", "-c", "cd . && A=1 pytest t"), {"A": "1"}, ["pytest", "t"]),
+    ],
+)
+def test_what_a_command_sets_first_is_its_environment(
+    command: tuple[str, ...], environment: dict[str, str], words: list[str]
+) -> None:
+    assert command_words(command) == (environment, words)
+
+
+def test_the_import_path_that_the_command_sets_is_used(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "shop.py").write_text(MODULE)
+    (tmp_path / "test_shop.py").write_text(TESTS)
+    command = ("env", "PYTHONPATH=src", *COMMAND)
+    report = repair_project(tmp_path, command, (), Settings(search_s=20), quiet)
+    assert dict(report.candidates[0].files)["src/shop.py"].decode() == MODULE.replace("-=", "+=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from selfheal_engine.patch_generator.writing import write_candidate
 from selfheal_engine.project import Project, sha256
 from selfheal_engine.repair.losses import losses
 from selfheal_engine.repair.quick_text import region_of, spliced
-from selfheal_engine.repair.trials import Runner, TestResult, Trial, runner_of
+from selfheal_engine.repair.trials import Runner, TestResult, Trial, command_words, runner_of
 
 Say = Callable[[str], None]
 MOST_MUTANTS = 24_000
@@ -80,9 +80,7 @@ def project_of(root: Path, tests: Sequence[str]) -> Project:
 
 
 def _python_of(root: Path, tests: Sequence[str]) -> str:
-    words = [word for word in tests if "=" not in word or "/" in word]
-    if words[:1] == ["env"]:
-        words = words[1:]
+    _, words = command_words(tests)
     first = words[0] if words else ""
     name = first.rpartition("/")[2]
     if name.startswith(("python", "pypy")):
@@ -134,19 +132,34 @@ def _localized(runner: Runner, results: list[TestResult], wanted: Sequence[str])
     failing = [t for t in results if t.failed]
     passing = [t for t in results if t.outcome == "passed"]
     if wanted:
-        named = [t for t in failing if any(_names(w, t.id) for w in wanted)]
+        named = [t for t in failing if any(_names(w, t) for w in wanted)]
         if not named:
             raise SelfhealError(f"{', '.join(wanted)} does not fail: check the test's id")
         failing = named
     if not failing:
         raise SelfhealError("no test fails: there is nothing to repair")
-    spectra = [TestSpectrum(t.id, t.failed, t.lines) for t in [*failing, *passing]]
+    spectra = [TestSpectrum(t.id, t.failed, _reached(t, runner)) for t in [*failing, *passing]]
     scores = {file: lines for file, lines in suspicion(spectra).items() if not is_test(file)}
     return _Search(runner, Sources(runner.project), results, failing, passing, scores)
 
 
-def _names(wanted: str, test: str) -> bool:
-    return wanted == test or test.endswith((f"/{wanted}", f"::{wanted}"))
+def _reached(test: TestResult, runner: Runner) -> Mapping[str, frozenset[int]]:
+    """The lines that the test reached; of an import that failed, those on its way."""
+    if test.imported or test.occurrence is None:
+        return test.lines
+    found: dict[str, set[int]] = {}
+    for frame in test.occurrence.frames:
+        path = runner.project.relative(frame.file)
+        if path is not None:
+            found.setdefault(path, set()).add(frame.line)
+    return {path: frozenset(lines) for path, lines in found.items()}
+
+
+def _names(wanted: str, test: TestResult) -> bool:
+    """Whether the id asked for is this test's, or lies in this module that cannot be imported."""
+    if not test.imported and wanted.startswith((f"{test.id}::", f"{test.id}.")):
+        return True
+    return wanted == test.id or test.id.endswith((f"/{wanted}", f"::{wanted}", f".{wanted}"))
 
 
 def _suspects(search: _Search) -> tuple[Suspect, ...]:

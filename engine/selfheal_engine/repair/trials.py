@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ from selfheal_engine.sandbox_validator import Limits, level, run_walled
 
 MOST_TESTS = 2000
 MIB = 1 << 20
+SHELLS = ("sh", "bash", "dash", "zsh")
+DROPPED_BY_UNITTEST = ("-v", "--verbose", "-q", "--quiet", "-f", "--failfast", "-b", "--buffer")
 DROPPED = ("-x", "--exitfirst", "-v", "-vv", "--lf", "--ff", "--failed-first", "-s")
 DROPPED_WITH_VALUE = ("-n", "--numprocesses", "--cov", "--cov-report", "--junitxml", "--maxfail")
 
@@ -38,6 +42,8 @@ class TestResult:
     text: str = ""
     occurrence: Occurrence | None = None
     """The failing test's exception as an occurrence, where it raised one."""
+    imported: bool = True
+    """False for a test module that cannot be imported: its tests are not even known."""
 
     @property
     def failed(self) -> bool:
@@ -63,7 +69,10 @@ class Runner:
     project: Project
     settings: Settings
     runner: str = "pytest"
+    """pytest, unittest or django."""
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What the test command sets before it runs."""
     cpu_s: float = field(default=0.0)
     """Processor seconds that the sandboxes used so far."""
 
@@ -87,6 +96,12 @@ class Runner:
         if not any(message["what"] == "collected" and message["tests"] for message in messages):
             why = next((m["text"] for m in messages if m["what"] == "broken"), "")
             last = why.strip().splitlines()[-1] if why.strip() else "no test was found"
+            missing = re.search(r"No module named '(pytest|django)'", last)
+            if missing:
+                raise SelfhealError(
+                    f"{self.project.python} has no {missing.group(1)}: name the interpreter of "
+                    "the project's own environment in --tests"
+                )
             raise SelfhealError(
                 f"the tests cannot be collected ({last}): run {' '.join(self.project.tests)!r} "
                 "by hand and check --tests"
@@ -141,7 +156,12 @@ class Runner:
             [self.project.python, "-B", str(inside)],
             project=self.project.root,
             stdin=json.dumps(job).encode(),
-            env={"PYTHONPATH": str(agent), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                **self.environment,
+                "PYTHONPATH": os.pathsep.join([str(agent), *self._import_folders()]),
+                "PYTHONHASHSEED": "0",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             limits=Limits(
                 wall_s=wall_s,
                 memory_bytes=self.settings.sandbox_memory_mb * MIB,
@@ -157,6 +177,10 @@ class Runner:
             said = run.infrastructure or run.stderr.decode(errors="replace").strip()[-300:]
             raise SelfhealError(f"the tests could not be run in the sandbox: {said or 'no answer'}")
         return messages
+
+    def _import_folders(self) -> list[str]:
+        given = self.environment.get("PYTHONPATH", "").split(os.pathsep)
+        return [os.path.join(self.root, folder) for folder in given if folder]
 
 
 def _messages(output: bytes) -> Iterable[dict[str, Any]]:
@@ -183,11 +207,12 @@ def _result(message: dict[str, Any], root: str) -> TestResult:
         message.get("cpu_s", 0.0),
         lines,
         message.get("text", ""),
-        _occurrence(message["id"], error) if error else None,
+        _occurrence(message["id"], error, message.get("imported", True)) if error else None,
+        message.get("imported", True),
     )
 
 
-def _occurrence(test: str, error: dict[str, Any]) -> Occurrence:
+def _occurrence(test: str, error: dict[str, Any], imported: bool) -> Occurrence:
     frames = []
     for raw in error["frames"]:
         values = tuple((n, from_plain(Value, v)) for n, v in raw.pop("locals", ()))
@@ -195,7 +220,7 @@ def _occurrence(test: str, error: dict[str, Any]) -> Occurrence:
         frames.append(Frame(**{**_fields(frame), "locals": values}))
     return Occurrence(
         id=test,
-        kind="exception",
+        kind="exception" if imported else "syntax",
         time_s=0.0,
         pid=0,
         exception=error["exception"],
@@ -209,22 +234,44 @@ def _fields(frame: Frame) -> dict[str, Any]:
     return {name: getattr(frame, name) for name in Frame.__slots__}
 
 
-def runner_of(project: Project, settings: Settings) -> Runner:
-    """How the project's test command is run test by test. Raises SelfhealError for others."""
-    words = list(project.tests)
+def command_words(tests: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """(what the command sets in the environment, its words without that).
+
+    Understands `NAME=value ...`, `env NAME=value ...` and one `sh -c "..."` around it all.
+    """
+    words = list(tests)
     if len(words) == 1 and " " in words[0]:
         words = shlex.split(words[0])
+    if len(words) > 2 and os.path.basename(words[0]) in SHELLS and words[1] in ("-c", "-ec", "-lc"):
+        words = shlex.split(words[2].replace("&&", " ; ").rpartition(" ; ")[2])
+    if words[:1] == ["env"]:
+        words = words[1:]
+    environment: dict[str, str] = {}
+    while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0], re.DOTALL):
+        name, _, value = words.pop(0).partition("=")
+        environment[name] = value
+    return environment, words
+
+
+def runner_of(project: Project, settings: Settings) -> Runner:
+    """How the project's test command is run test by test. Raises SelfhealError for others."""
+    environment, words = command_words(project.tests)
     for name in ("pytest", "py.test"):
-        at = next((i for i, word in enumerate(words) if word.rpartition("/")[2] == name), None)
+        at = next((i for i, word in enumerate(words) if os.path.basename(word) == name), None)
         if at is not None:
-            return Runner(project, settings, "pytest", _kept(words[at + 1 :]))
+            return Runner(project, settings, "pytest", _kept(words[at + 1 :]), environment)
     if "unittest" in words:
-        rest = [w for w in words[words.index("unittest") + 1 :] if not w.startswith("-")]
-        return Runner(project, settings, "pytest", tuple(r for r in rest if "/" in r or r == "."))
+        rest = [w for w in words[words.index("unittest") + 1 :] if w not in DROPPED_BY_UNITTEST]
+        return Runner(project, settings, "unittest", tuple(rest), environment)
+    manage = next((i for i, word in enumerate(words) if os.path.basename(word) == "manage.py"), -1)
+    if manage >= 0 and words[manage + 1 : manage + 2] == ["test"]:
+        labels = [word for word in words[manage + 2 :] if not word.startswith("-")]
+        return Runner(project, settings, "django", (words[manage], *labels), environment)
     if not words:
-        return Runner(project, settings, "pytest", ())
+        return Runner(project, settings, "pytest", (), environment)
     raise SelfhealError(
-        f"{' '.join(words)!r} runs no tests one by one: repair needs a pytest or unittest command"
+        f"{shlex.join(words)!r} runs no tests one by one: repair needs a pytest, unittest or "
+        "`manage.py test` command"
     )
 
 

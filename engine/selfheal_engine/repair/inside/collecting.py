@@ -1,4 +1,7 @@
-"""The project's tests as items that can be run one at a time, with pytest or unittest.
+"""The project's tests as items that can be run one at a time: pytest, unittest or Django.
+
+A test module that cannot be imported is an item too: it fails with the import's exception, and
+it passes once the module's tests are there and pass.
 
 Runs inside the sandbox: standard library only, Python 3.9 and later.
 """
@@ -7,6 +10,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
+import re
+import sys
 import traceback
 import types
 import unittest
@@ -16,18 +22,31 @@ from typing import Any
 Job = dict[str, Any]
 Failure = tuple[str, Any, str]
 """(failed or skipped, the exception where known, text)."""
+CONFTEST = "conftest.py"
 
 
 class PytestItems:
-    """The collected items of a pytest session."""
+    """The collected items of a pytest session, and the exceptions of what was not collected."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, broken: dict[str, BaseException]) -> None:
         self.items = {item.nodeid: item for item in session.items}
+        self.broken = broken
+
+    def inside(self, name: str) -> list[str]:
+        """The tests that stand for a module that could not be imported before."""
+        if name in self.items:
+            return [name]
+        # without its conftest, nothing of a folder can be collected
+        folder, _, file = name.rpartition("/")
+        prefix = (f"{folder}/" if folder else "") if file == CONFTEST else f"{name}::"
+        return [item for item in self.items if item.startswith(prefix)]
 
     def run(self, name: str) -> Failure | None:
         """None when the test passes, else (kind of failure, exception or None, text)."""
         from _pytest.runner import runtestprotocol
 
+        if name in self.broken:
+            return _broken(self.broken[name])
         item = self.items[name]
         caught: list[BaseException] = []
         original = item.runtest
@@ -96,30 +115,48 @@ class PytestItems:
         return lambda: function(**{n: copy.deepcopy(params[n]) for n in names})
 
 
-class UnittestItems:
-    """Tests that the standard loader finds, where pytest is not installed."""
+class _Program(unittest.TestProgram):
+    """Finds the tests as `python -m unittest ARGUMENTS` does and runs none."""
 
-    def __init__(self, start: str) -> None:
+    def runTests(self) -> None:  # noqa: N802 - unittest's name
+        return
+
+
+class UnittestItems:
+    """The tests that `python -m unittest` with these arguments finds."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        program: Any = _Program(None, argv=["unittest", *arguments], exit=False)
+        self._take(program.test)
+
+    def _take(self, suite: Any) -> None:
         self.items: dict[str, Any] = {}
-        pending: list[Any] = [unittest.defaultTestLoader.discover(start)]
+        self.broken: dict[str, BaseException] = {}
+        pending: list[Any] = [suite]
         while pending:
             test = pending.pop(0)
             if isinstance(test, unittest.TestSuite):
                 pending.extend(test)
+            elif type(test).__name__ == "_FailedTest":
+                # the loader's stand-in for a module that it could not import
+                name = test.id().rpartition("_FailedTest.")[2]
+                self.broken[name] = _import_error(name) or _loading_error(test)
             else:
                 self.items[test.id()] = test
 
+    def inside(self, name: str) -> list[str]:
+        if name in self.items:
+            return [name]
+        return [item for item in self.items if item.startswith(f"{name}.")]
+
     def run(self, name: str) -> Failure | None:
+        if name in self.broken:
+            return _broken(self.broken[name])
         result = _Result()
-        self.items[name].run(result)
+        # a suite of one brings the fixtures of its class and module along
+        unittest.TestSuite([self.items[name]]).run(result)
         if result.caught is not None:
-            return (
-                "failed",
-                result.caught,
-                "".join(
-                    traceback.format_exception(None, result.caught, result.caught.__traceback__)
-                )[-2000:],
-            )
+            return "failed", result.caught, _text_of(result.caught)
         return ("skipped", None, "") if result.skipped else None
 
     def fails(self, name: str) -> bool:
@@ -130,6 +167,25 @@ class UnittestItems:
         return None
 
 
+class DjangoItems(UnittestItems):
+    """The tests that `manage.py test` finds, on a test database made once before the forks."""
+
+    def __init__(self, manage: str, labels: list[str]) -> None:
+        with open(manage, encoding="utf-8") as file:
+            named = re.search(r"DJANGO_SETTINGS_MODULE\W+([\w.]+)", file.read())
+        if named:
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", named.group(1))
+        django: Any = __import__("django")
+        django.setup()
+        utils: Any = __import__("django.test.utils", fromlist=["get_runner"])
+        settings: Any = __import__("django.conf", fromlist=["settings"]).settings
+        runner = utils.get_runner(settings)(verbosity=0, interactive=False)
+        runner.setup_test_environment()
+        suite = runner.build_suite(labels)
+        runner.setup_databases()
+        self._take(suite)
+
+
 class _Result(unittest.TestResult):
     caught: Any = None
 
@@ -138,19 +194,89 @@ class _Result(unittest.TestResult):
 
     addFailure = addError  # noqa: N815
 
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
+        if err is not None:
+            self.caught = err[1]
+
+
+def _broken(error: BaseException) -> Failure:
+    return "failed", error, _text_of(error)
+
+
+def _text_of(error: BaseException) -> str:
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return "".join(lines)[-2000:]
+
+
+def _import_error(name: str) -> BaseException | None:
+    """What importing the module raises: the loader keeps only its text."""
+    try:
+        __import__(name)
+    except Exception as error:  # noqa: BLE001 - handed on as the module's failure
+        return error
+    return None
+
+
+def _loading_error(test: Any) -> BaseException:
+    result = _Result()
+    test.run(result)
+    return result.caught or ImportError(test.id())
+
 
 def with_items(job: Job, work: Callable[[Any], None]) -> None:
     """Collect the tests as the job says, then call `work(items)` in the warm process."""
     if job.get("runner") == "unittest":
-        work(UnittestItems(job.get("start", ".")))
-        return
+        work(UnittestItems(job["arguments"]))
+    elif job.get("runner") == "django":
+        work(DjangoItems(job["arguments"][0], job["arguments"][1:]))
+    else:
+        _with_pytest(job, work)
+
+
+def _with_pytest(job: Job, work: Callable[[Any], None]) -> None:
     import pytest
+
+    broken: dict[str, BaseException] = {}
+    sessions: list[Any] = []
 
     class Plugin:
         @staticmethod
+        def pytest_exception_interact(node: Any, call: Any) -> None:
+            if isinstance(node, pytest.Collector):
+                error = call.excinfo.value
+                # pytest's own error only wraps what the import raised
+                broken[node.nodeid] = error.__cause__ or error
+
+        @staticmethod
         def pytest_runtestloop(session: Any) -> bool:
-            work(PytestItems(session))
+            sessions.append(session)
+            work(PytestItems(session, broken))
             return True
 
     # `-x`, `-n` and reports of the command are no concern of single runs
-    pytest.main(["-q", "-p", "no:cacheprovider", *job["arguments"]], plugins=[Plugin()])
+    arguments = ["-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    pytest.main([*arguments, *job["arguments"]], plugins=[Plugin()])
+    if not sessions:
+        found = _broken_conftests(job["root"])
+        if found:
+            work(PytestItems(types.SimpleNamespace(items=[]), found))
+
+
+def _broken_conftests(root: str) -> dict[str, BaseException]:
+    """The conftest files that cannot be imported: pytest ends before it collects anything."""
+    found: dict[str, BaseException] = {}
+    for folder, inner, files in os.walk(root):
+        inner[:] = [name for name in inner if not name.startswith(".") and "env" not in name]
+        if CONFTEST not in files:
+            continue
+        path = os.path.join(folder, CONFTEST)
+        sys.path.insert(0, folder)
+        try:
+            with open(path, "rb") as file:
+                code = compile(file.read(), path, "exec", dont_inherit=True)
+            exec(code, {"__name__": "conftest", "__file__": path})
+        except Exception as error:  # noqa: BLE001 - handed on as the file's failure
+            found[os.path.relpath(path, root).replace(os.sep, "/")] = error
+        finally:
+            sys.path.remove(folder)
+    return found

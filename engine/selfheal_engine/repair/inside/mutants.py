@@ -204,12 +204,12 @@ class WholeFileRun:
 
     def _work(self, items: Any) -> None:
         done = 0
-        tests = self.mutant.get("tests") or self.job["tests"]
-        for name in tests:
-            if name not in items.items or items.fails(name):
+        for name in self.mutant.get("tests") or self.job["tests"]:
+            inside = items.inside(name)
+            if not inside or any(items.fails(test) for test in inside):
                 self.answer = {"outcome": "failed", "passed": done, "test": name}
                 return
-            done += 1
+            done += len(inside)
         self.answer = {"outcome": "passed", "passed": done}
 
     def partial(self) -> Answer:

@@ -37,6 +37,8 @@ class TracedTest:
         finally:
             self._stop(tool)
         answer = {"cpu_s": time.process_time() - started, "lines": self._covered()}
+        if self.name in self.items.broken:
+            answer["imported"] = False
         if failure is None:
             return dict(answer, outcome="passed")
         kind, error, text = failure
@@ -115,11 +117,25 @@ def describe(error: BaseException, root: str) -> dict[str, Any]:
             frame["locals"] = pictures(step.tb_frame.f_locals)
         frames.append(frame)
         step = step.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append(place_of(error, root))
     try:
         message = str(error)[:2000]
     except Exception:  # noqa: BLE001 - the error's own __str__ is broken
         message = ""
     return {"exception": name, "message": message, "frames": frames[-40:]}
+
+
+def place_of(error: SyntaxError, root: str) -> dict[str, Any]:
+    """The place that the parser names, as the innermost frame: the file itself never ran."""
+    return {
+        "file": error.filename,
+        "line": error.lineno or 1,
+        "function": "<module>",
+        "own": str(error.filename).startswith(root),
+        "column": max(0, (error.offset or 1) - 1),
+        "source_line": (error.text or "").strip()[:400],
+    }
 
 
 def qualified(code: types.CodeType, frame: types.FrameType) -> str:
@@ -142,7 +158,8 @@ def pictures(variables: Any) -> list[Any]:
 
 def first_run(job: Job, items: Any, channel: Channel) -> None:
     root = job["root"].rstrip("/") + "/"
-    names = [n for n in items.items if not job.get("only") or n in job["only"]]
+    found = [*items.items, *items.broken]
+    names = [n for n in found if not job.get("only") or n in job["only"]]
     channel.say(what="collected", tests=names)
     for name in names[: job["most_tests"]]:
         work = TracedTest(items, name, root)

@@ -39,7 +39,7 @@ def main() -> None:
         if job["what"] == "tests":
             with_items(job, lambda items: first_run(job, items, channel))
         else:
-            if job.get("runner") != "unittest":
+            if job.get("runner") == "pytest":
                 __import__("pytest")
             run_whole_files(job, channel)
             if job["mutants"]:
