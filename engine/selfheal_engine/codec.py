@@ -11,7 +11,7 @@ import base64
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -40,48 +40,80 @@ def to_plain(value: object) -> Any:
 
 def from_plain(cls: type[T], plain: Any) -> T:
     """An instance of `cls` from what `to_plain` made. Raises ValueError or TypeError."""
-    return typing.cast(T, _build(cls, plain))
+    hint: Any = cls
+    build = _builder(hint)
+    return typing.cast(T, plain if build is None else build(plain))
+
+
+# Builders are made once for each type hint: a history of 100,000 episodes is read at every start.
+_Build = Callable[[Any], Any]
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _build(hint: Any, plain: Any) -> Any:
-    origin = typing.get_origin(hint)
-    if origin is typing.Literal or hint is Any or hint is object:
-        return plain
+def _builder(hint: Any) -> _Build | None:
+    """What makes a value of the hint's type from a plain one; None where it is the same."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _build_union(typing.get_args(hint), plain)
+        return _builder_of_union(arguments)
     if origin is tuple:
-        return _build_tuple(typing.get_args(hint), plain)
+        return _builder_of_tuple(arguments)
     if origin in (dict, Mapping):
-        value_hint = typing.get_args(hint)[1]
-        return {key: _build(value_hint, item) for key, item in plain.items()}
+        return _builder_of_dict(arguments[1])
     if not isinstance(hint, type):
-        return plain
-    if dataclasses.is_dataclass(hint):
-        hints = _hints(hint)
-        known = {key: _build(hints[key], item) for key, item in plain.items() if key in hints}
-        return hint(**known)
-    if issubclass(hint, Enum):
-        return hint(plain)
-    if hint is bytes:
-        return base64.b64decode(plain["b64"])
-    if hint is float and isinstance(plain, int):
-        return float(plain)
-    return plain
-
-
-def _build_union(options: tuple[Any, ...], plain: Any) -> Any:
-    if plain is None:
         return None
+    if dataclasses.is_dataclass(hint):
+        return _builder_of_dataclass(hint)
+    if issubclass(hint, Enum):
+        return hint
+    if hint is bytes:
+        return lambda plain: base64.b64decode(plain["b64"])
+    if hint is float:
+        return lambda plain: float(plain) if isinstance(plain, int) else plain
+    return None
+
+
+def _builder_of_dataclass(cls: type) -> _Build:
+    fields: dict[str, _Build | None] = {}
+
+    def build(plain: Any) -> Any:
+        if not fields:  # only now: a type may hold itself
+            fields.update(
+                (name, _builder(hint)) for name, hint in typing.get_type_hints(cls).items()
+            )
+        known = {}
+        for name, item in plain.items():
+            if name in fields:
+                make = fields[name]
+                known[name] = item if make is None else make(item)
+        return cls(**known)
+
+    return build
+
+
+def _builder_of_union(options: tuple[Any, ...]) -> _Build | None:
     real = [option for option in options if option is not type(None)]
-    return _build(real[0], plain) if len(real) == 1 else plain
+    make = _builder(real[0]) if len(real) == 1 else None
+    if make is None:
+        return None
+    return lambda plain: None if plain is None else make(plain)
 
 
-def _build_tuple(args: tuple[Any, ...], plain: Any) -> tuple[Any, ...]:
-    if len(args) == 2 and args[1] is Ellipsis:
-        return tuple(_build(args[0], item) for item in plain)
-    return tuple(_build(hint, item) for hint, item in zip(args, plain, strict=True))
+def _builder_of_tuple(arguments: tuple[Any, ...]) -> _Build:
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        make = _builder(arguments[0])
+        return tuple if make is None else lambda plain: tuple(map(make, plain))
+    makers = tuple(_builder(argument) for argument in arguments)
+
+    def build(plain: Any) -> tuple[Any, ...]:
+        return tuple(
+            item if make is None else make(item) for make, item in zip(makers, plain, strict=True)
+        )
+
+    return build
+
+
+def _builder_of_dict(value: Any) -> _Build:
+    make = _builder(value)
+    if make is None:
+        return dict
+    return lambda plain: {key: make(item) for key, item in plain.items()}

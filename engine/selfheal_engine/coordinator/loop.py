@@ -52,7 +52,8 @@ class EngineLoop:
             parts,
             self.ledger,
             ApprovalPolicy(
-                parts.settings, parts.memory.episodes(service=parts.source.service().name)
+                parts.settings,
+                parts.memory.precedents(parts.source.service().name, time.time()),
             ),
             self.investigations.edit,
             self.investigations.cancel,

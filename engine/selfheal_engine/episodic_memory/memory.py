@@ -23,6 +23,7 @@ from selfheal_engine.episodic_memory import priors as learned
 from selfheal_engine.episodic_memory.same_patch import patch_key
 from selfheal_engine.episodic_memory.similarity import most_similar
 from selfheal_engine.episodic_memory.statistics import healing_stats
+from selfheal_engine.episodic_memory.storage import collector_paused
 from selfheal_engine.episodic_memory.table import History, open_history
 from selfheal_engine.errors import HistoryError
 from selfheal_engine.healer.applied import Applied
@@ -88,11 +89,12 @@ class EpisodicMemory:
             documents = journal.documents("episodes") or {}
             if self._read_at != journal.generation:
                 before, self._parsed = self._parsed, {}
-                for key, document in documents.items():
-                    known = before.get(key)
-                    if known is None or known[0] is not document:
-                        known = (document, from_plain(Episode, document))
-                    self._parsed[key] = known
+                with collector_paused():
+                    for key, document in documents.items():
+                        known = before.get(key)
+                        if known is None or known[0] is not document:
+                            known = (document, from_plain(Episode, document))
+                        self._parsed[key] = known
                 self._read = [episode for _, episode in self._parsed.values()]
                 self._read.sort(key=lambda story: (story.ended_s, story.number), reverse=True)
                 self._read_at = journal.generation
@@ -127,6 +129,24 @@ class EpisodicMemory:
         fields_ = {"state": "rolled_back", "reason": reason, "mttr_s": None}
         self._episodes.update(fields_, Query().id == episode_id)
 
+    def precedents(self, service: str, now_s: float) -> list[Episode]:
+        """What policy needs of a service's past: every roll-back with the healings of the same
+        bug, and whatever ended within a day.
+        """
+        with self._history.journal.reading():
+            every = (self._history.journal.documents("episodes") or {}).values()
+            mine = [document for document in every if document["service"] == service]
+        taken_back = {d["fingerprint"] for d in mine if d["state"] == "rolled_back"}
+        return [
+            from_plain(Episode, document)
+            for document in mine
+            if document["state"] in ("healed", "rolled_back")
+            and (
+                document["fingerprint"] in taken_back
+                or document.get("ended_s", 0.0) > now_s - 86400
+            )
+        ]
+
     def similar(
         self, fingerprint: str, bug_type: str = "", exception: str = "", *, limit: int = 5
     ) -> list[Episode]:
@@ -142,12 +162,15 @@ class EpisodicMemory:
 
         What they taught stays in the learned counts. Returns how many were forgotten.
         """
-        every = self.episodes()
         limit_s = -1.0 if older_than_s is None else time.time() - older_than_s
+        with self._history.journal.reading():
+            documents = list((self._history.journal.documents("episodes") or {}).values())
+        if keep is not None:
+            documents.sort(key=lambda d: (d.get("ended_s", 0.0), d["number"]), reverse=True)
         gone = [
-            episode
-            for position, episode in enumerate(every)
-            if episode.ended_s < limit_s or (keep is not None and position >= keep)
+            from_plain(Episode, document)
+            for position, document in enumerate(documents)
+            if document.get("ended_s", 0.0) < limit_s or (keep is not None and position >= keep)
         ]
         if not gone:
             return 0
@@ -241,7 +264,9 @@ class EpisodicMemory:
 
     def next_number(self) -> int:
         """The number for the next incident: one more than any that is remembered."""
-        numbers = [episode.number for episode in self._newest_first()]
+        with self._history.journal.reading():
+            documents = self._history.journal.documents("episodes") or {}
+            numbers = [int(document["number"]) for document in documents.values()]
         numbers += [int(document["incident"]["number"]) for document in self._states()]
         return max(numbers, default=0) + 1
 

@@ -222,14 +222,9 @@ class JournalStorage(Storage):
         stretch = journal.scan(content)
         check_header(stretch.payloads[:1], self.path)
         self._identity = _identity(self._descriptor)
-        collecting = gc.isenabled()
-        gc.disable()  # nothing of what is built here is garbage: the collector would only cost
-        try:
+        with collector_paused():
             for start in range(1, len(stretch.payloads), _CHUNK_LINES):
                 self._take_in_lines(stretch.payloads[start : start + _CHUNK_LINES])
-        finally:
-            if collecting:
-                gc.enable()
         self._live += len(HEADER) + 32
         self._settle_tail(stretch, content, 0)
         if expected is not None and expected != self._checksum:
@@ -349,6 +344,18 @@ class JournalStorage(Storage):
         self._highest.pop(name, None)
         for key in _keys(self._tables.get(name)):
             self._live -= self._sizes.pop((name, key), 0)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """While much is built of which nothing is garbage: the collector would only cost."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def fresh(value: Any) -> Any:
