@@ -12,13 +12,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from selfheal_engine.config import Settings
-from selfheal_engine.errors import SelfhealError
+from selfheal_engine.errors import SelfhealError, TargetError
 from selfheal_engine.model import Target
 
 if TYPE_CHECKING:
@@ -65,9 +65,12 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
         from selfheal_tui.app import SelfhealApp
         from selfheal_tui.opening import OpeningEngine
 
+        offers = ExitStack()
+
         def opened() -> SelfHealingCoordinator | RemoteEngine:
             engine = nearest_engine(settings, target)
             engine.start()
+            offers.enter_context(offered(engine, settings, may_end=False))
             return engine
 
         # while the app runs, standard error is no file that a child could be given
@@ -80,6 +83,7 @@ def watch_on_screen(settings: Settings, target: Target) -> int:
     finally:
         gc.enable()
         engine.stop(stop_service=app.stop_service if owns_service else False)
+        offers.close()
     if engine.problem is not None:
         raise engine.problem
     return exit_code(engine)
@@ -106,14 +110,42 @@ def watch_headless(settings: Settings, target: Target, subscriber: Subscriber | 
         engine.subscribe(subscriber)
     with ending_on_signals() as ended:
         engine.start()
-        watchdog = Watchdog()
-        engine.subscribe(watchdog)
-        watchdog.ready()
-        while not ended.is_set() and not engine.wait(0.5):
-            continue
-        watchdog.stopping()
-        engine.stop()
+        with offered(engine, settings) as asked_to_end:
+            watchdog = Watchdog()
+            engine.subscribe(watchdog)
+            watchdog.ready()
+            while not (ended.is_set() or asked_to_end.is_set() or engine.wait(0.5)):
+                continue
+            watchdog.stopping()
+            engine.stop()
     return exit_code(engine)
+
+
+@contextmanager
+def offered(
+    engine: SelfHealingCoordinator | RemoteEngine, settings: Settings, *, may_end: bool = True
+) -> Iterator[threading.Event]:
+    """While an engine of ours runs, other sessions attach to it instead of starting another.
+
+    The event is set when one of them asks it to end, which it may unless it has a screen.
+    """
+    from selfheal_engine.coordinator.remote import RemoteEngine
+    from selfheal_engine.coordinator.server import offer
+
+    if isinstance(engine, RemoteEngine) or engine.snapshot().read_only:
+        yield threading.Event()
+        return
+    try:
+        server = offer(engine, settings, may_end=may_end)
+    except TargetError as why:
+        if may_end:  # a screen is no place for it
+            echo(f"selfheal-tui: other sessions cannot attach: {why}")
+        yield threading.Event()
+        return
+    try:
+        yield server.asked_to_end
+    finally:
+        server.close()
 
 
 def watch_plain(settings: Settings, target: Target) -> int:
@@ -121,7 +153,7 @@ def watch_plain(settings: Settings, target: Target) -> int:
     from selfheal_tui.plain import run_plain
 
     engine = nearest_engine(settings, target)
-    with engine:
+    with engine, offered(engine, settings, may_end=False):
         run_plain(engine, settings, sys.stdout)
     return exit_code(engine)
 

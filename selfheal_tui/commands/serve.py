@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,10 @@ from selfheal_engine.errors import SelfhealError, TargetError
 from selfheal_engine.model import Target
 from selfheal_tui.options import common_options
 
+if TYPE_CHECKING:
+    from selfheal_engine.coordinator.remote import RemoteEngine
+
+ANSWER_S = 10.0
 START_S = 30.0
 """A service that loads slowly still answers within this time."""
 
@@ -26,11 +31,16 @@ Examples:
   selfheal-tui serve --list                       the engines that run
   selfheal-tui attach shop                        look at one, from any session
   selfheal-tui serve --stop shop                  end one; the service it started ends too
+  selfheal-tui serve --hold shop                  maintenance: apply nothing until --resume shop
 """
 )
 @click.option("--foreground", is_flag=True, help="Stay in this terminal: for unit files.")
 @click.option("--list", "list_", is_flag=True, help="List the engines that serve.")
 @click.option("--stop", "stop", metavar="NAME", help="End the engine that serves NAME.")
+@click.option(
+    "--hold", metavar="NAME", help="Maintenance: NAME's engine applies nothing, even when asked."
+)
+@click.option("--resume", metavar="NAME", help="Maintenance is over.")
 @click.argument("what", nargs=-1, type=click.UNPROCESSED, metavar="[PLACE | -- CMD...]")
 @common_options
 @click.pass_context
@@ -41,6 +51,8 @@ def serve(
     foreground: bool,
     list_: bool,
     stop: str | None,
+    hold: str | None,
+    resume: str | None,
 ) -> None:
     """Keep the engine when the session ends; the app attaches to it.
 
@@ -51,6 +63,9 @@ def serve(
         _list(settings)
     elif stop is not None:
         _stop(settings, stop)
+    elif hold is not None or resume is not None:
+        with _serving(settings, str(hold or resume)) as engine:
+            click.echo(engine.maintenance(hold is not None).result(ANSWER_S))
     elif not what:
         raise SelfhealError("serve what? a running service's name or pid, or -- and a command")
     elif foreground:
@@ -70,8 +85,7 @@ def _target(what: tuple[str, ...]) -> Target:
 def _serve_here(settings: Settings, target: Target) -> int:
     """Until a signal, a viewer or the service ends it; the exit code."""
     from selfheal_engine.coordinator import SelfHealingCoordinator
-    from selfheal_engine.coordinator.server import EngineServer
-    from selfheal_engine.coordinator.wire import sockets_folder
+    from selfheal_engine.coordinator.server import offer
     from selfheal_engine.notify import Watchdog
     from selfheal_tui.plain import PlainPrinter
     from selfheal_tui.session import ending_on_signals, exit_code
@@ -81,8 +95,10 @@ def _serve_here(settings: Settings, target: Target) -> int:
     with ending_on_signals(hang_up=False) as ended:
         engine.start()
         try:
-            name = engine.snapshot().service.name
-            server = EngineServer(engine, sockets_folder(settings) / f"{name}.sock")
+            name, read_only = engine.snapshot().service.name, engine.snapshot().read_only
+            if read_only:
+                raise TargetError(f"{read_only}: selfheal-tui attach {name}")
+            server = offer(engine, settings)
             watchdog = Watchdog()
             engine.subscribe(watchdog)
             watchdog.ready()
@@ -146,13 +162,18 @@ def _list(settings: Settings) -> None:
 
 
 def _stop(settings: Settings, name: str) -> None:
+    with _serving(settings, name) as remote:
+        remote.end().result(ANSWER_S)
+        if not remote.wait(START_S):
+            raise SelfhealError(f"the engine of {name} has not ended yet: it may be applying")
+    click.echo(f"the engine of {name} has ended")
+
+
+def _serving(settings: Settings, name: str) -> RemoteEngine:
+    """A view of the engine that serves the service; not attached yet. Raises SelfhealError."""
     from selfheal_engine.coordinator.remote import RemoteEngine, serving_engines
 
     engine = next((e for e in serving_engines(settings) if e.service == name), None)
     if engine is None:
         raise SelfhealError(f"no engine serves {name}: selfheal-tui serve --list shows them")
-    with RemoteEngine(engine.path) as remote:
-        remote.end().result(10.0)
-        if not remote.wait(START_S):
-            raise SelfhealError(f"the engine {engine.pid} has not ended yet: it may be applying")
-    click.echo(f"the engine of {name} has ended")
+    return RemoteEngine(engine.path)

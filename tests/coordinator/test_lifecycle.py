@@ -142,6 +142,24 @@ def test_maintenance_refuses_with_a_sentence(tmp_path: Path) -> None:
     assert bench.file.read_bytes() == BROKEN
 
 
+def test_the_maintenance_switch_outlasts_the_engine(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    first.parts.switch_maintenance(True)
+    first.loop.close()
+    first.parts.close(stop_service=False)
+    again = Bench(tmp_path, approve="low")
+    incident = again.open()
+    again.loop.healings.proposed(again.loop.ledger.incident(incident.id))
+    assert again.loop.ledger.incident(incident.id).activity.startswith("maintenance")
+    with pytest.raises(SelfhealError, match="maintenance"):
+        again.approve(incident)
+    again.parts.switch_maintenance(False)
+    again.loop.healings.reconsider()
+    assert again.state(incident) is IncidentState.APPROVED
+    again.loop.close()
+    again.parts.close(stop_service=False)
+
+
 def test_what_waits_for_nobody_cannot_be_approved_twice(bench: Bench) -> None:
     incident = bench.open()
     bench.approve(incident)

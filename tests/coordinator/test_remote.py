@@ -15,7 +15,7 @@ import pytest
 from selfheal_engine.config import Settings
 from selfheal_engine.coordinator import wire
 from selfheal_engine.coordinator.remote import RemoteEngine, find_engine, serving_engines
-from selfheal_engine.coordinator.server import EngineServer
+from selfheal_engine.coordinator.server import EngineServer, offer
 from selfheal_engine.errors import PatchConflictError, SelfhealError, TargetError
 from selfheal_engine.model import (
     Episode,
@@ -269,3 +269,22 @@ def test_no_thread_stays_when_all_have_left(engine: Engine, path: Path) -> None:
         pass
     server.close()
     eventually(lambda: threading.active_count() <= before)
+
+
+def test_an_engine_with_a_screen_is_not_ended_by_who_attached(
+    engine: Engine, settings: Settings
+) -> None:
+    server = offer(engine, settings, may_end=False)
+    (found,) = serving_engines(settings)
+    with RemoteEngine(found.path) as remote, pytest.raises(SelfhealError, match="quit it there"):
+        remote.end().result(10)
+    assert not server.asked_to_end.is_set()
+    server.close()
+
+
+def test_namesakes_are_served_beside_each_other(settings: Settings) -> None:
+    servers = [offer(Engine(), settings) for _ in range(3)]
+    assert [engine.service for engine in serving_engines(settings)] == ["shop"] * 3
+    for server in servers:
+        server.close()
+    assert serving_engines(settings) == []

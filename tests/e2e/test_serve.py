@@ -54,8 +54,11 @@ class Place:
 
     def words(self, *words: str) -> list[str]:
         state = ["--state", str(self.folder / "state"), "--project", str(self.script.parent)]
-        serve = [sys.executable, "-m", "selfheal_tui.cli", "serve"]
-        return [*serve, *state, "--interval", "0.5", *words]
+        return [*self.command("serve"), *state, "--interval", "0.5", *words]
+
+    @staticmethod
+    def command(name: str) -> list[str]:
+        return [sys.executable, "-m", "selfheal_tui.cli", name]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -116,3 +119,30 @@ def test_what_cannot_be_served_is_one_sentence(place: Place) -> None:
         assert "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "no engine serves here" in place.run("--list").stdout
+
+
+def test_a_headless_engine_is_looked_at_and_held_by_others(place: Place) -> None:
+    words = [
+        *place.command("run"),
+        "--headless",
+        *place.words()[4:],
+        *("--", sys.executable, str(place.script)),
+    ]
+    headless = subprocess.Popen(words, env=place.environ, stdout=subprocess.DEVNULL)
+    try:
+        eventually(lambda: serving_engines(place.settings))
+        engine = place.engine()
+        assert engine.pid == headless.pid
+        held = place.run("--hold", engine.service)
+        assert "nothing is applied" in held.stdout, held.stderr
+        assert place.run("--resume", engine.service).stdout == "maintenance is over\n"
+        with RemoteEngine(engine.path) as view:
+            eventually(lambda: view.snapshot().incidents)
+        # a second engine of the same service would finish the first one's work once more
+        second = place.run("--foreground", str(engine.pids[0]))
+        assert second.returncode == 2
+        assert "only looks" in second.stderr
+    finally:
+        headless.terminate()
+        assert headless.wait(30) == 0
+    assert serving_engines(place.settings) == []

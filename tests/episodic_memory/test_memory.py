@@ -106,6 +106,20 @@ def test_success_rate_mttr_and_false_alarms(memory: EpisodicMemory, episode) -> 
     assert stats.by_strategy == {"null_check": (4, 3)}
 
 
+def test_each_strategy_has_the_same_figures(memory: EpisodicMemory, episode) -> None:
+    memory.add(episode(1, mttr_s=10.0))
+    memory.add(episode(2, mttr_s=30.0, strategy="timeout_guard"))
+    memory.add(episode(3, state="rejected", mttr_s=None, strategy="timeout_guard"))
+    stats = memory.stats()
+    guard = stats.strategies["timeout_guard"]
+    assert (guard.incidents, guard.healed, guard.false_alarms) == (2, 1, 1)
+    assert (guard.mttr_median_s, guard.patch_success_rate) == (30.0, 1.0)
+    assert stats.downtime_avoided_s == sum(
+        own.downtime_avoided_s for own in stats.strategies.values()
+    )
+    assert stats.strategies.keys() == {"null_check", "timeout_guard"}
+
+
 def test_downtime_avoided_is_against_what_unhealed_incidents_took(
     memory: EpisodicMemory, episode
 ) -> None:

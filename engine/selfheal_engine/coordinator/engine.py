@@ -193,6 +193,15 @@ class SelfHealingCoordinator:
         where = folder or Path.cwd()
         return self._post(lambda _, loop: loop.decisions.export(incident, candidate, where))
 
+    def maintenance(self, on: bool) -> Future[str]:
+        """Apply nothing, even when asked, until switched off; also after a restart."""
+
+        def switch(parts: Parts, loop: EngineLoop) -> str:
+            parts.switch_maintenance(on)
+            return "maintenance: nothing is applied" if on else "maintenance is over"
+
+        return self._post(switch)
+
     def refresh_threads(self) -> Future[str]:
         """Ask the processes for their stacks; they are in a snapshot soon after."""
 

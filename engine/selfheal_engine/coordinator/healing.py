@@ -96,7 +96,7 @@ class Healings:
         if self._watched is not None:
             self._look(self._watched, now_s)
             self._decide(self._watched, now_s)
-        if self._watched is None:
+        if self._watched is None and not self._parts.in_maintenance():
             for incident, case in self._ledger.open_cases():
                 if incident.state is IncidentState.APPROVED and case.chosen is not None:
                     self._apply(incident, case, case.chosen, now_s)
@@ -141,6 +141,8 @@ class Healings:
             return
         now_s = time.time()
         refusal = self._policy.refusal(incident, incident.proposal, now_s)
+        if self._parts.in_maintenance():
+            refusal = "maintenance: nothing is applied"
         if refusal:
             if refusal != incident.activity:
                 self._ledger.change(incident.id, activity=refusal)
@@ -173,7 +175,7 @@ class Healings:
     def approve(self, incident_id: str, candidate_id: str, answer: Future[str]) -> None:
         """Approve one candidate; `answer` is given when it is in force or could not be applied."""
         incident = self._ledger.incident(incident_id)
-        if self._parts.settings.maintenance:
+        if self._parts.in_maintenance():
             raise SelfhealError("maintenance is on: nothing is applied until it is switched off")
         if self._parts.read_only():
             raise SelfhealError(self._parts.read_only())

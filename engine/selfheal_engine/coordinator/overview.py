@@ -77,6 +77,7 @@ class Overview:
 
     def _activity(self, metrics: tuple[MetricState, ...], now_s: float) -> tuple[str, float]:
         """(what the engine does now, since when); since 0 when there is no beginning to tell."""
+        parts = self._parts
         running = self._investigations.running()
         if running is not None:
             incident = self._parts.tracker.get(running[0])
@@ -95,6 +96,8 @@ class Overview:
             return f"{numbers} waiting for you", 0.0
         if self._note:
             return self._note, 0.0
+        if parts.in_maintenance():
+            return "maintenance: watching only", 0.0
         left = max((metric.learning_left for metric in metrics), default=0)
         if left:
             seconds = left * self._parts.settings.interval_s

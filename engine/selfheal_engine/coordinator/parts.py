@@ -11,7 +11,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.coordinator.holding import Holding, hold
 from selfheal_engine.coordinator.publishing import Publisher
 from selfheal_engine.episodic_memory import EpisodicMemory
-from selfheal_engine.errors import HistoryError
+from selfheal_engine.errors import HistoryError, SelfhealError
 from selfheal_engine.healer.vault import forget_old
 from selfheal_engine.health_monitor import HealthMonitor
 from selfheal_engine.model import Target
@@ -36,6 +36,29 @@ class Parts:
         """Why this engine may only look; "" when it holds the service."""
         held_by = self.holding.held_by if self.holding is not None else ""
         return held_by or self.source.read_only()
+
+    def in_maintenance(self) -> bool:
+        """Whether nothing may be applied: by the settings, or by the switch."""
+        return self.settings.maintenance or self._maintenance_file().exists()
+
+    def switch_maintenance(self, on: bool) -> None:
+        """Raises SelfhealError: where the settings say so, there is nothing to switch off."""
+        if not on and self.settings.maintenance:
+            raise SelfhealError("maintenance is on by the settings: change it there")
+        file = self._maintenance_file()
+        try:
+            if on:
+                file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                file.touch(mode=0o600)
+            else:
+                file.unlink(missing_ok=True)
+        except OSError as why:
+            raise SelfhealError(f"cannot switch at {file}: {why.strerror}") from None
+
+    def _maintenance_file(self) -> Path:
+        """The switch is a file, so that it outlasts the engine."""
+        folder = self.settings.state_path() / "services" / self.source.service().name
+        return (self.holding.folder if self.holding is not None else folder) / "maintenance"
 
     @property
     def project(self) -> Project:

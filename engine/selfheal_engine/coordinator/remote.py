@@ -147,6 +147,9 @@ class RemoteEngine:
     def refresh_threads(self) -> Future[str]:
         return self._call("refresh_threads")
 
+    def maintenance(self, on: bool) -> Future[str]:
+        return self._call("maintenance", on)
+
     # ------------------------------------------------------------ the channel
     def _call(self, name: str, *arguments: object) -> Future[Any]:
         answer: Future[Any] = Future()

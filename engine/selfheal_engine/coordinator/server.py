@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from selfheal_engine.codec import from_plain, to_plain
+from selfheal_engine.config import Settings
 from selfheal_engine.coordinator import wire
 from selfheal_engine.errors import SelfhealError, TargetError
 from selfheal_engine.model import Episode, Event, HealingStats, Snapshot
 
 BACKLOG = 5000
 """Events and answers that wait for one viewer at most; then it is let go."""
+
+NAMESAKES = 9
+"""So many services of one name can be offered at once."""
 
 COMMANDS = (
     "approve",
@@ -35,6 +39,7 @@ COMMANDS = (
     "write_test",
     "export",
     "refresh_threads",
+    "maintenance",
 )
 
 
@@ -50,9 +55,12 @@ class Engine(Protocol):
 class EngineServer:
     """Listens until closed. `asked_to_end` is set when a viewer asks the engine to end."""
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        """Raises TargetError when another engine serves there."""
+    def __init__(self, engine: Engine, path: Path, *, may_end: bool = True) -> None:
+        """`may_end`: viewers may ask the engine to end. Raises TargetError when another engine
+        serves there.
+        """
         self._engine = engine
+        self._may_end = may_end
         self._path = path
         self._viewers: set[Viewer] = set()
         self._lock = threading.Lock()
@@ -85,7 +93,8 @@ class EngineServer:
             if not wire.same_user(channel):
                 channel.close()
                 continue
-            viewer = Viewer(channel, self._engine, self._gone, self.asked_to_end)
+            asked_to_end = self.asked_to_end if self._may_end else None
+            viewer = Viewer(channel, self._engine, self._gone, asked_to_end)
             with self._lock:
                 self._viewers.add(viewer)
             viewer.start()
@@ -109,7 +118,7 @@ class Viewer:
         channel: socket.socket,
         engine: Engine,
         gone: Callable[[Viewer], None],
-        asked_to_end: threading.Event,
+        asked_to_end: threading.Event | None,
     ) -> None:
         self._channel = channel
         self._engine = engine
@@ -222,6 +231,10 @@ class Viewer:
         if name == "healing_stats":
             return self._engine.healing_stats()
         if name == "end":
+            if self._asked_to_end is None:
+                raise SelfhealError(
+                    f"this engine belongs to the screen of process {os.getpid()}: quit it there"
+                )
             self._asked_to_end.set()
             return "the engine ends"
         if name not in COMMANDS:
@@ -232,6 +245,20 @@ class Viewer:
             arguments = [*arguments[:2], Path(arguments[2])]
         command: Callable[..., Future[str]] = getattr(self._engine, name)
         return command(*arguments)
+
+
+def offer(engine: Engine, settings: Settings, *, may_end: bool = True) -> EngineServer:
+    """Serve the engine under its service's name, or the first free one of its namesakes.
+
+    Raises TargetError when no socket can be made.
+    """
+    name = engine.snapshot().service.name
+    folder = wire.sockets_folder(settings)
+    for number in range(1, NAMESAKES + 1):
+        path = folder / (f"{name}.sock" if number == 1 else f"{name}-{number}.sock")
+        if not _answers(path):
+            return EngineServer(engine, path, may_end=may_end)
+    raise TargetError(f"{NAMESAKES} engines serve services named {name} already")
 
 
 def _listen(path: Path) -> socket.socket:

@@ -9,12 +9,15 @@
   run. It would have run on as long as unhealed incidents did: the mean length of the
   episodes that ended without a patch in force (rolled back, rejected, dismissed), at least one
   hour when there are fewer than three of these, and never less than the healing itself took.
+- by strategy: all of these again over the episodes whose (applied, rejected) patch was of the
+  strategy; what an unhealed incident would have cost is taken from all strategies together.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import median
 
 from selfheal_engine.model import Episode, HealingStats
@@ -25,8 +28,18 @@ ENOUGH_UNHEALED = 3
 
 
 def healing_stats(episodes: Iterable[Episode]) -> HealingStats:
-    """The figures over `episodes`."""
+    """The figures over `episodes`, and over each strategy's alone."""
     every = list(episodes)
+    unhealed_s = _unhealed_s(every)
+    of_strategy: dict[str, list[Episode]] = {}
+    for episode in every:
+        if episode.strategy:
+            of_strategy.setdefault(episode.strategy, []).append(episode)
+    strategies = {name: _figures(own, unhealed_s) for name, own in sorted(of_strategy.items())}
+    return replace(_figures(every, unhealed_s), strategies=strategies)
+
+
+def _figures(every: list[Episode], unhealed_s: float) -> HealingStats:
     healed = [episode for episode in every if episode.state == "healed"]
     rolled_back = [episode for episode in every if episode.state == "rolled_back"]
     rejected = [episode for episode in every if episode.state == "rejected"]
@@ -49,7 +62,7 @@ def healing_stats(episodes: Iterable[Episode]) -> HealingStats:
         patch_success_rate=len(healed) / applied if applied else None,
         mttr_median_s=median(mttr) if mttr else None,
         mttr_p90_s=nearest_rank(mttr, 0.9) if mttr else None,
-        downtime_avoided_s=_downtime_avoided(mttr, [*rolled_back, *rejected, *dismissed]),
+        downtime_avoided_s=sum(max(0.0, unhealed_s - taken) for taken in mttr),
         by_strategy=by_strategy,
     )
 
@@ -59,9 +72,8 @@ def nearest_rank(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def _downtime_avoided(mttr: Sequence[float], unhealed: Sequence[Episode]) -> float:
-    lengths = [episode.ended_s - episode.first_seen_s for episode in unhealed]
+def _unhealed_s(episodes: Iterable[Episode]) -> float:
+    """How long an incident runs on that is not healed."""
+    lengths = [e.ended_s - e.first_seen_s for e in episodes if e.state != "healed"]
     lengths = [length for length in lengths if length > 0]
-    enough = len(lengths) >= ENOUGH_UNHEALED
-    expected = sum(lengths) / len(lengths) if enough else UNHEALED_S
-    return sum(max(0.0, expected - taken) for taken in mttr)
+    return sum(lengths) / len(lengths) if len(lengths) >= ENOUGH_UNHEALED else UNHEALED_S

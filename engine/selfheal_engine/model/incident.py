@@ -99,3 +99,5 @@ class HealingStats:
     downtime_avoided_s: float = 0.0
     by_strategy: dict[str, tuple[int, int]] = field(default_factory=dict)
     """strategy -> (applied, healed)."""
+    strategies: dict[str, HealingStats] = field(default_factory=dict)
+    """The same figures for each strategy's episodes alone; empty inside of these."""
