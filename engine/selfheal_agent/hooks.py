@@ -17,15 +17,29 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
     Integration = Callable[[ModuleType], None]
 
 _waiting: dict[str, list[Integration]] = {}
+_half: list[tuple[Integration, ModuleType]] = []
 
 
 def after_import(module: str, integration: Integration) -> None:
     """Call `integration(module)` once the module is loaded; now, when it already is."""
     loaded = sys.modules.get(module)
-    if loaded is not None:
-        _run(integration, loaded)
-    else:
+    if loaded is None:
         _waiting.setdefault(module, []).append(integration)
+    elif _half_loaded(loaded):
+        _half.append((integration, loaded))
+    else:
+        _run(integration, loaded)
+
+
+def retry() -> None:
+    """Integrate what was in the middle of its import when we came; called each second."""
+    for item in [item for item in _half if not _half_loaded(item[1])]:
+        _half.remove(item)
+        _run(*item)
+
+
+def _half_loaded(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def install() -> None:

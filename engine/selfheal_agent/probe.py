@@ -23,8 +23,8 @@ VERSION = 1
 _state: _Probe | None = None
 
 
-def install(environ: Mapping[str, str]) -> None:
-    """Start watching this process. Called once, by our sitecustomize or when attached."""
+def install(environ: Mapping[str, str], late: bool = False) -> None:
+    """Start watching this process. Called once, by our sitecustomize, or `late` when attached."""
     global _state
     if _state is not None or not environ.get("SELFHEAL_RUN_DIR"):
         return
@@ -35,6 +35,10 @@ def install(environ: Mapping[str, str]) -> None:
         environ.get("SELFHEAL_PROJECT", "") or os.getcwd(),
     )
     _state.start()
+    if late:
+        from selfheal_agent import entering
+
+        entering.catch_up(_state.capture)
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
     )
@@ -189,6 +193,7 @@ class _Probe:
         from selfheal_agent.stalls import StallWatch
         from selfheal_agent.tasks import TaskWatch
 
+        hooks.retry()
         self.totals.collect()
         if self._stalls is None:
             self._stalls = StallWatch(self.capture, self.totals)

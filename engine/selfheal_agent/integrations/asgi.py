@@ -72,15 +72,20 @@ def patch_uvicorn(module: Any, capture: Capture) -> None:
 
     def load(self: Any) -> Any:
         result = original(self)
-        spec = getattr(self, "app", None)
-        if type(spec) is str:
-            requests.server_app = spec
-        loaded = self.loaded_app
-        if getattr(self, "interface", "").startswith("asgi3") or _takes_three(loaded):
-            self.loaded_app = wrap_asgi(loaded, _innermost(loaded), capture, starlette_route)
+        count_uvicorn(self, capture)
         return result
 
     module.Config.load = load
+
+
+def count_uvicorn(config: Any, capture: Capture) -> None:
+    """Put the counter around the application that a loaded configuration holds."""
+    spec = getattr(config, "app", None)
+    if type(spec) is str:
+        requests.server_app = spec
+    loaded = config.loaded_app
+    if getattr(config, "interface", "").startswith("asgi3") or _takes_three(loaded):
+        config.loaded_app = wrap_asgi(loaded, _innermost(loaded), capture, starlette_route)
 
 
 def _takes_three(app: Any) -> bool:

@@ -57,14 +57,18 @@ def patch_gunicorn(module: ModuleType, capture: Capture) -> None:
     original = module.BaseApplication.wsgi
 
     def wsgi(self: Any) -> Any:
-        app = original(self)
-        if getattr(app, "__selfheal__", False) or _takes_scope(app):
-            return app  # an ASGI worker's own configuration sees to its application
-        wrapped = requests.wrap_wsgi(app, app, None, _reporter(capture))
-        wrapped.__selfheal__ = True  # type: ignore[attr-defined]
-        return wrapped
+        return counted(original(self), capture)
 
     module.BaseApplication.wsgi = wsgi
+
+
+def counted(app: Any, capture: Capture) -> Any:
+    """The WSGI callable of a gunicorn worker, counting; any other callable as it is."""
+    if getattr(app, "__selfheal__", False) or _takes_scope(app):
+        return app  # an ASGI worker's own configuration sees to its application
+    wrapped = requests.wrap_wsgi(app, app, None, _reporter(capture))
+    wrapped.__selfheal__ = True  # type: ignore[attr-defined]
+    return wrapped
 
 
 def _takes_scope(app: Any) -> bool:

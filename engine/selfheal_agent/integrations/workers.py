@@ -123,11 +123,11 @@ def patch_rq(module: Any, capture: Capture) -> None:
     worker = getattr(module, "BaseWorker", None) or module.Worker
     perform, fail = module.Worker.perform_job, worker.handle_exception
 
-    def perform_job(self: Any, job: Any, queue: Any) -> Any:
+    def perform_job(self: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
         request = _begin("task", f"job {getattr(job, 'func_name', '')}")
         failed = True
         try:
-            result = perform(self, job, queue)
+            result = perform(self, job, *args, **kwargs)
             failed = not result
             return result
         finally:

@@ -26,7 +26,7 @@ from selfheal_engine.model import (
     Target,
     WaitingThread,
 )
-from selfheal_engine.sources import launching, locating
+from selfheal_engine.sources import launching, locating, remote_attach
 from selfheal_engine.sources.deploys import Deploys
 from selfheal_engine.sources.leaks import LeakReport
 from selfheal_engine.sources.occurrences import OccurrenceStore
@@ -43,7 +43,9 @@ RECENT_S = 60.0
 def open_source(target: Target, settings: Settings, *, log: Path | None = None) -> ServiceSource:
     """Start the target's command, or attach to what runs. Raises TargetError."""
     if not target.command:
-        return ServiceSource(settings, locating.locate(target, settings))
+        source = ServiceSource(settings, locating.locate(target, settings))
+        source.enter()
+        return source
     program = launching.find_program(target.command)
     project = settings.project or os.getcwd()
     name = launching.service_name(target.command, project)
@@ -83,6 +85,7 @@ class ServiceSource:
         self._threads_asked: dict[Any, int] = {}
         self._leak: LeakReport | None = None
         self._alive = True
+        self._note = ""
         self._before = _Totals()
         self._last = time.monotonic()
         self._stats: dict[int, dict[str, Any]] = {}
@@ -91,6 +94,17 @@ class ServiceSource:
         self.project = locating.project_of(found, settings, self._probes)
         self._outside = Outside(settings, self.project, found.pid, found.unit)
         self._deploys = Deploys(self.project.root)
+
+    def enter(self) -> None:
+        """Put the probe into a service that runs without it, where its Python allows that."""
+        if self._probes.connections or self._process is not None:
+            return
+        found = self._found
+        self._note = remote_attach.enter(
+            found.pid, found.name, self._settings.run_path(), str(self.project.root)
+        )
+        self._probes.scan()
+        self.project = locating.project_of(found, self._settings, self._probes)
 
     # ------------------------------------------------------------ what happened
     def poll(self, timeout_s: float) -> list[Occurrence]:
@@ -315,7 +329,8 @@ class ServiceSource:
 
     def notes(self) -> tuple[str, ...]:
         """What the probes and other sources could not do, in their words."""
-        return (*self._probes.notes, *self._outside.notes)
+        late = (self._note,) if self._note and not self._probes.connections else ()
+        return (*late, *self._probes.notes, *self._outside.notes)
 
     def read_only(self) -> str:
         """Why this app may only look; "" when it holds the service."""
