@@ -26,8 +26,11 @@ CHECK_SIGNS = {
 SHORT_NAMES = {"performance": "speed"}
 """Names of checks on their tab, where the check's own is long."""
 
-GATES = ("parses", "imports", "lint", "hardening")
-"""Checks that every patch must pass; shown with the reproducer."""
+BESIDE = {
+    "reproducer": ("parses", "imports", "lint", "judge", "shape", "neighbours"),
+    "tests": ("coverage", "hardening"),
+}
+"""Checks that are read with another one, on its page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,18 @@ def pages(
     named = ("reproducer", "tests", "good_calls", "performance", "memory")
     for name in named:
         check = checks.get(name)
+        extra = [checks[other] for other in BESIDE.get(name, ()) if other in checks]
         sign, role = CHECK_SIGNS[check.status] if check else ("", "muted")
+        if sign == "✓" and any(other.status == "failed" for other in extra):
+            sign, role = "!", "warn"
         title = SHORT_NAMES.get(name, name.replace("_", " ")).upper()
         if check and check.n and name in ("tests", "good_calls"):
             title = f"{title} {check.n}"
-        extra = [checks[g] for g in GATES if g in checks] if name == "reproducer" else []
         out.append(
             Page(title, sign, role, lambda width, c=check, e=extra: _check(c, e, width))  # type: ignore[misc]
         )
-    others = [c for c in checks.values() if c.name not in (*named, *GATES)]
+    shown = {*named, *(other for beside in BESIDE.values() for other in beside)}
+    others = [c for c in checks.values() if c.name not in shown]
     for check in others:
         sign, role = CHECK_SIGNS[check.status]
         out.append(

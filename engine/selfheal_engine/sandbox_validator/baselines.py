@@ -56,6 +56,8 @@ class Baseline:
     """All of them, since what one writes the next may read."""
     batch: Outcome = field(default_factory=dict)
     """How the batch of good calls ended, and how long it took."""
+    neighbours: Outcome = field(default_factory=dict)
+    """How inputs close to the recorded one end."""
     cost: Outcome = field(default_factory=dict)
     """What the good calls cost: bytecodes, CPU time, growth."""
     caught: frozenset[str] = frozenset()

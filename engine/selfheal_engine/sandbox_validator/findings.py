@@ -85,6 +85,44 @@ def reproduced(report: Report, base: Baseline, project: Project) -> Check | None
     return Check("reproducer", "passed", text, len(decisive), details=tuple(details))
 
 
+def neighbours(report: Report, base: Baseline, project: Project) -> Check | None:
+    """Whether inputs close to the recorded one show a second crash.
+
+    Only what the patch is answerable for counts: an input that went well before, or one on
+    which the very same bug is still there.
+    """
+    before, after = base.neighbours.get("each", {}), report.outcome("neighbours").get("each", {})
+    found: list[str] = []
+    count = 0
+    reproducer = next((r for _, r, _ in base.reproducers if r.kind in ("call", "request")), None)
+    if reproducer is None:
+        return None
+    for name, was in before.items():
+        now = after.get(name, {"ended": "unknown"})
+        fault, fault_before = replays.fault(reproducer, now), replays.fault(reproducer, was)
+        if not (fault.known and fault_before.known):
+            continue
+        count += 1
+        if not fault.present or refusals.is_refusal(reproducer, now, base.caught, project):
+            continue
+        if not fault_before.present:
+            found.append(f"where {name}, it went well before and now ends in {fault.text}")
+        elif replays.same_fault(reproducer, was) and _same_bug(reproducer, was, now):
+            found.append(f"where {name}, the bug is still there: {fault.text}")
+    if not count:
+        return None
+    if found:
+        return Check("neighbours", "failed", found[0], count, details=tuple(found))
+    text = f"{count} inputs close to the recorded one show no second crash"
+    return Check("neighbours", "passed", text, count)
+
+
+def _same_bug(reproducer: Reproducer, was: Outcome, now: Outcome) -> bool:
+    """The fault and what it speaks of: a value of another wrong type is another matter."""
+    of_none = ["NoneType" in str(outcome.get("message", "")) for outcome in (was, now)]
+    return of_none[0] == of_none[1] and replays.same_fault(reproducer, now)
+
+
 def ended(outcome: Outcome) -> str:
     if outcome.get("gave_up"):
         return f"gives up in time ({outcome['gave_up']})"

@@ -113,6 +113,17 @@ def limits_of(kind: str, before: Outcome | None) -> dict[str, float]:
     return {"timeout_s": cpu, "wall_s": cpu * (2 + 3 * waiting)}
 
 
+def neighbours_step(
+    steps: Sequence[dict[str, Any]], before: Outcome | None = None
+) -> list[dict[str, Any]]:
+    """Runs inputs close to the first recorded call or request; [] when there is none."""
+    for step in steps:
+        call = step["kind"] == "call" and step["arguments"]
+        if call or step["kind"] == "request":
+            return [{**step, "id": "neighbours", "kind": "neighbours", **limits_of("", before)}]
+    return []
+
+
 _UPSTREAM_ANSWERS = (502, 503, 504)
 """Proper answers of a service whose peer failed, when it gives them on purpose."""
 _NETWORK_FAULTS = (

@@ -24,6 +24,7 @@ from selfheal_engine.reflection_engine import review
 from selfheal_engine.sandbox_validator import (
     baselines,
     findings,
+    hardening,
     refusals,
     replays,
     scoring,
@@ -41,6 +42,10 @@ from selfheal_engine.sandbox_validator.warm import WarmServer
 RETRIES = 6
 """How often a test that newly fails is run again: with 10 % random failures, six in a row are
 one in a million, so a flaky test never rejects a good patch."""
+HARDENING_S = 1.5
+"""Seconds after which no further mutant of a patch is begun: somebody waits for the verdict."""
+QUICK_TESTS_S = 0.8
+"""Tests that take longer are not run for every mutant."""
 ROUNDS = 3
 """Most times that a run is begun again because moody tests ended it early."""
 
@@ -145,7 +150,7 @@ class SandboxValidator:
             if goods
             else None
         )
-        measured = [*steps, *replays.cost_step(goods)]
+        measured = [*steps, *replays.neighbours_step(steps), *replays.cost_step(goods)]
         report = self._workshop.replay(self._job(goods, measured, ()), {})
         again = twin.result() if twin else None
         imported = report.outcome("imports")
@@ -168,6 +173,7 @@ class SandboxValidator:
                 found.reproducer_note = found.reproducer_note or note
         found.reproducers = tuple(shown)
         found.batch = report.outcome("goods")
+        found.neighbours = report.outcome("neighbours")
         found.cost = report.outcome("cost")
         for name in (str(step["id"]) for step in goods):
             outcome = report.outcome(name)
@@ -243,6 +249,7 @@ class SandboxValidator:
         yield from self._own_tests(candidate, wanted, ran)
         yield findings.coverage(wanted, ran, self._baseline)
         yield from self._measured(candidate)
+        yield from self._hardened(candidate, occurrence, wanted)
 
     def _replays(
         self, candidate: Candidate, occurrence: Occurrence, wanted: Lines, ran: list[Lines]
@@ -254,6 +261,8 @@ class SandboxValidator:
             if reproducer.kind != "test"
         ]
         changed = list(static_checks.python_files(candidate))
+        if base.neighbours.get("ended") == "returned":
+            steps += replays.neighbours_step(steps, base.neighbours)
         job = self._job(base.good_steps, steps, changed, wanted)
         report = self._workshop.replay(job, dict(candidate.files))
         if report.infrastructure:
@@ -271,6 +280,9 @@ class SandboxValidator:
         shape = findings.shape(report, base, occurrence)
         if shape is not None:
             yield shape
+        near = findings.neighbours(report, base, self.project)
+        if near is not None:
+            yield near
 
     def _measured(self, candidate: Candidate) -> Iterator[Check]:
         """What good calls cost with the patch; only survivors get so far."""
@@ -278,6 +290,35 @@ class SandboxValidator:
         if self._baseline.cost.get("ended") == "returned" and steps:
             report = self._workshop.replay(self._job([], steps, ()), dict(candidate.files))
             yield from findings.cost(report, self._baseline)
+
+    def _hardened(
+        self, candidate: Candidate, occurrence: Occurrence, wanted: Lines
+    ) -> Iterator[Check]:
+        """Whether small mutants of the changed lines would be noticed, as time allows."""
+        if any(r.kind not in ("call", "request") for _, r, _ in self._baseline.reproducers):
+            return  # what is measured over seconds is too slow to be measured for each mutant
+        started = time.monotonic()
+        noticed, survivors = 0, []
+        for mutant in hardening.mutants(candidate, wanted):
+            if time.monotonic() - started > HARDENING_S or self._stop.is_set():
+                break
+            if self._is_noticed(replace(candidate, files=tuple(mutant.files.items())), occurrence):
+                noticed += 1
+            else:
+                survivors.append(mutant.text)
+        check = hardening.check(noticed, survivors)
+        if check is not None:
+            yield replace(check, seconds=time.monotonic() - started)
+
+    def _is_noticed(self, mutant: Candidate, occurrence: Occurrence) -> bool:
+        """By the replays, or by the tests where these are quick."""
+        if any(check.status == "failed" for check in self._replays(mutant, occurrence, {}, [])):
+            return True
+        base = self._baseline
+        if base.command is None or not base.tests.passing or base.tests.seconds > QUICK_TESTS_S:
+            return False
+        run = self._run_tests(base.command, files=dict(mutant.files), expected=base.tests.passing)
+        return bool(run.fault or base.tests.passing - run.with_outcome("passed"))
 
     def _job(
         self,

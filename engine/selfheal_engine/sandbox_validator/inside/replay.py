@@ -30,6 +30,8 @@ Outcome = dict[str, Any]
 Job = dict[str, Any]
 Step = dict[str, Any]
 
+KINDS = ("request", "statement", "growth", "stall", "interleaving", "cost", "neighbours")
+"""Steps that a module of the same name beside this one replays."""
 MESSAGE_AT_MOST = 300
 ITEMS_AT_MOST = 1000
 
@@ -117,7 +119,7 @@ def run_kind(step: Step, job: Job) -> Outcome:
         return {"ended": "returned", "each": {one["id"]: apart(one, job) for one in step["calls"]}}
     if kind == "call":
         return call(step, job)
-    if kind not in ("request", "statement", "growth", "stall", "interleaving", "cost"):
+    if kind not in KINDS:
         return {"ended": "unknown", "why": f"no way to replay a {kind}"}
     outcome: Outcome = import_here(kind).replay(step, job)
     return outcome

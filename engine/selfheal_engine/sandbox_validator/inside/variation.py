@@ -1,18 +1,22 @@
-"""Variants of a recorded input, so that what grows with new keys is made to grow.
+"""Variants of a recorded input: many that keep its kind, or a few that stand close to it.
 
-A leaf is a text or whole number somewhere in a value of built-in containers, named by its
+What grows with new keys is made to grow by the first, a second crash is found by the others. A
+leaf is a text or whole number somewhere in a value of built-in containers, named by its
 path. A variant changes some leaves in a way that keeps their kind: "visitor" becomes
 "visitor~17", 40 becomes 57.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 Path = tuple[Any, ...]
 DEPTH_AT_MOST = 4
 LEAVES_AT_MOST = 24
+NEIGHBOURS_AT_MOST = 16
+_GONE = object()
+"""Stands for a key that is taken away."""
 
 
 def leaves(value: Any, path: Path = ()) -> list[Path]:
@@ -43,3 +47,68 @@ def varied(value: Any, paths: Collection[Path], number: int, path: Path = ()) ->
         items = [varied(item, paths, number, (*path, n)) for n, item in enumerate(value)]
         return type(value)(items)
     return value
+
+
+def changes(value: Any) -> list[tuple[Path, Any]]:
+    """(path, new leaf) of the neighbours, those nearest to the top first, bounded.
+
+    One leaf is another in each, in ways that real traffic knows: a value is missing, empty, zero
+    or of the other sign, a key is gone, a list has nothing in it.
+    """
+    found = sorted(_changes(value, ()), key=lambda change: len(change[0]))
+    return found[:NEIGHBOURS_AT_MOST]
+
+
+def _changes(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    if len(path) > 1:  # the argument list itself stays as it is
+        yield from ((path, new) for new in _instead_of(value))
+    if len(path) >= DEPTH_AT_MOST:
+        return
+    if type(value) is dict:
+        for key in list(value):
+            if len(path) > 1 or path == ("body",):
+                yield (*path, key), _GONE
+            yield from _changes(value[key], (*path, key))
+    elif type(value) in (list, tuple):
+        for position, item in enumerate(value):
+            yield from _changes(item, (*path, position))
+
+
+def _instead_of(value: Any) -> tuple[Any, ...]:
+    kind = type(value)
+    if value is None:
+        return ("",)
+    if kind is str:
+        return (None, "") if value else (None, "x")
+    if kind is int or kind is float:
+        return (None, kind(0)) if value else (None, kind(-1))
+    if kind in (list, dict, tuple):
+        return (None, kind()) if value else (None,)
+    return ()
+
+
+def changed(value: Any, path: Path, new: Any) -> Any:
+    """A copy with another leaf at `path`; what lies beside it is shared."""
+    if not path:
+        return new
+    if type(value) is dict:
+        copy = dict(value)
+        if len(path) == 1 and new is _GONE:
+            del copy[path[0]]
+        else:
+            copy[path[0]] = changed(value[path[0]], path[1:], new)
+        return copy
+    items = list(value)
+    items[path[0]] = changed(items[path[0]], path[1:], new)
+    return type(value)(items)
+
+
+def named(path: Path, new: Any) -> str:
+    """In words: "argument 1['address'] is None"."""
+    rest = path[1:]
+    place = str(path[0])
+    if path[0] in (0, 1):  # of a call: positional arguments, then those by keyword
+        place = f"argument {rest[0] + 1 if path[0] == 0 else rest[0]}"
+        rest = rest[1:]
+    place += "".join(f"[{part!r}]" for part in rest)
+    return f"{place} is missing" if new is _GONE else f"{place} is {new!r}"
