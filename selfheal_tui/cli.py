@@ -43,6 +43,23 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, 1)
+            if near:
+                hint = f"did you mean `{near[0]}`?"
+            else:
+                hint = f"`selfheal-tui attach {name}` watches a service."
+            raise click.UsageError(
+                f"there is no command {name!r}: {hint} The commands are {', '.join(COMMANDS)}.", ctx
+            )
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -60,7 +77,7 @@ Examples:
   selfheal-tui demo                              see a healing in two minutes
   selfheal-tui run --headless --approve low --events e.jsonl -- gunicorn app:app
 \b
-Shell completion:
+Shell completion (bash; zsh_source and fish_source for the others):
   eval "$(_SELFHEAL_TUI_COMPLETE=bash_source selfheal-tui)"
 """,
 )

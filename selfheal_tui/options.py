@@ -94,6 +94,18 @@ def common_options(command: Command) -> Command:
     return with_settings
 
 
+def explain_only(*names: str) -> Callable[[Command], Command]:
+    """Keep the shared options that matter to a command in its help; the others work unseen."""
+
+    def hide(command: Command) -> Command:
+        for parameter in getattr(command, "params", ()):
+            if parameter.name in SHARED and parameter.name not in names:
+                parameter.hidden = True
+        return command
+
+    return hide
+
+
 SHARED = (
     "project",
     "tests",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from selfheal_engine.config import Settings
-from selfheal_tui.options import common_options
+from selfheal_tui.options import common_options, explain_only
 
 SIGNS = {"ok": "✓", "warn": "▲", "bad": "✗"}
 
@@ -25,6 +25,7 @@ class Row:
     fix: str = ""
 
 
+@explain_only("state_dir", "run_dir", "config")
 @click.command(
     epilog="""\b
 Examples:

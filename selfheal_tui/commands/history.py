@@ -18,12 +18,13 @@ from selfheal_engine.episodic_memory.salvage import salvage_history
 from selfheal_engine.errors import ConfigError, HistoryError, SelfhealError
 from selfheal_engine.healer import write_new_file
 from selfheal_engine.model import Episode, HealingStats
-from selfheal_tui.options import common_options
+from selfheal_tui.options import common_options, explain_only
 
 _AGE = re.compile(r"(\d+)([hdwy])")
 _UNIT_S = {"h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 
 
+@explain_only("state_dir", "config")
 @click.command(
     epilog="""\b
 Examples:

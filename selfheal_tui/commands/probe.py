@@ -10,9 +10,10 @@ import click
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import TargetError
-from selfheal_tui.options import common_options
+from selfheal_tui.options import common_options, explain_only
 
 
+@explain_only("project", "run_dir", "config")
 @click.command(
     epilog="""\b
 Examples:

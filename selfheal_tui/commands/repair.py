@@ -12,7 +12,7 @@ import click
 from selfheal_engine.codec import to_plain
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import ConfigError
-from selfheal_tui.options import common_options
+from selfheal_tui.options import common_options, explain_only
 
 EPILOG = """\b
 Examples:
@@ -25,6 +25,7 @@ Exit code: 0 a patch was found that passes all tests, 1 none was, 2 the tests ca
 """
 
 
+@explain_only("project", "tests", "executor", "state_dir", "config")
 @click.command(epilog=EPILOG)
 @click.option(
     "--fail",

@@ -13,13 +13,14 @@ import click
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import SandboxUnavailableError, SelfhealError
-from selfheal_tui.options import common_options
+from selfheal_tui.options import common_options, explain_only
 
 OUTPUT_AT_MOST = 16 << 20
 """Bytes passed on of each stream; the rest is dropped, and that is said."""
 KILLED = 137
 
 
+@explain_only("project", "config")
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog="""\b

@@ -33,7 +33,8 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> 
 
 
 def test_an_unknown_command_is_named(tmp_path: Path) -> None:
-    assert_one_sentence(selfheal("heal", cwd=tmp_path), "No such command", "heal")
+    assert_one_sentence(selfheal("heal", cwd=tmp_path), "no command 'heal'", "attach heal")
+    assert_one_sentence(selfheal("atach", cwd=tmp_path), "no command 'atach'", "mean `attach`")
 
 
 def test_a_service_that_dies_at_start_is_quoted(tmp_path: Path) -> None:
