@@ -56,26 +56,30 @@ class CellMemory:
             return update
         cells, cursor = read
         out: list[str] = []
+        style = ""
         for y in sorted(cells):
-            out.extend(self._row(y, cells[y]))
+            for first, last in self._changed(y, cells[y]):
+                style = _draw(out, y, first, last, cells[y], style)
+        if style:
+            out.append("\x1b[0m")
         if cursor is not None and (out or cursor != self._cursor):
             out.append(f"\x1b[{cursor[0]};{cursor[1]}H")
         self._cursor = cursor or (0, 0)
         reduced = "".join(out)
         return reduced if len(reduced) < len(update) else update
 
-    def _row(self, y: int, new: dict[int, Cell]) -> list[str]:
-        """The parts of one row that differ; the memory is brought up to date."""
+    def _changed(self, y: int, new: dict[int, Cell]) -> list[tuple[int, int]]:
+        """First and last column of the parts that differ; the memory is brought up to date."""
         row = self._rows.setdefault(y, {})
         changed = [x for x in sorted(new) if row.get(x) != new[x]]
         row.update(new)
-        out: list[str] = []
+        out: list[tuple[int, int]] = []
         start = 0
         while start < len(changed):
             end = start
             while end + 1 < len(changed) and self._joins(changed[end], changed[end + 1], new):
                 end += 1
-            out.append(_run(y, changed[start], changed[end], new))
+            out.append((changed[start], changed[end]))
             start = end + 1
         return out
 
@@ -117,20 +121,67 @@ def _read(update: str) -> tuple[dict[int, dict[int, Cell]], tuple[int, int] | No
     return cells, cursor
 
 
-def _run(y: int, first: int, last: int, cells: dict[int, Cell]) -> str:
-    """Cursor movement and text of neighbouring cells, one SGR for each change of style."""
-    out = [f"\x1b[{y};{first}H"]
-    style = ""
+def _draw(out: list[str], y: int, first: int, last: int, cells: dict[int, Cell], style: str) -> str:
+    """Add movement and text of neighbouring cells to `out`, with as little of SGR as does.
+
+    `style` is what is in force before; what is in force afterwards is given back.
+    """
+    out.append(f"\x1b[{y};{first}H")
     for x in range(first, last + 1):
         ch, wanted = cells[x]
         if wanted != style and not (ch == " " and _shown_by_a_space(style) == wanted):
-            lead = "0;" if style and wanted else ""
-            out.append(f"\x1b[{lead}{wanted or '0'}m")
+            out.append(f"\x1b[{_change(style, wanted)}m")
             style = wanted
         out.append(ch)
-    if style:
-        out.append("\x1b[0m")
-    return "".join(out)
+    return style
+
+
+OFF = {"1": "22", "2": "22", "3": "23", "4": "24", "5": "25", "7": "27", "9": "29"}
+"""SGR attributes and what ends them."""
+
+
+@cache
+def _change(before: str, after: str) -> str:
+    """The shortest SGR parameters that lead from one style to another (ECMA-48, 8.3.117)."""
+    whole = f"0;{after}" if before and after else after or "0"
+    old, new = _parts(before), _parts(after)
+    if not (old.keys() | new.keys()) <= {*OFF, "front", "back"}:
+        return whole
+    codes: list[str] = []
+    gone = [key for key in old if key not in new]
+    codes += dict.fromkeys(OFF[key] for key in gone if key in OFF)
+    ended = {key for key, off in OFF.items() if off in codes}
+    codes += ["39"] * ("front" in gone) + ["49"] * ("back" in gone)
+    codes += [code for key, code in new.items() if old.get(key) != code or key in ended]
+    return min(";".join(codes), whole, key=len)
+
+
+def _parts(sgr: str) -> dict[str, str]:
+    """Attributes and colours of a style, each by what it sets."""
+    out: dict[str, str] = {}
+    for part in _split(sgr):
+        first = int(part.partition(";")[0])
+        if first == 38 or 30 <= first <= 37 or 90 <= first <= 97:
+            out["front"] = part
+        elif first == 48 or 40 <= first <= 47 or 100 <= first <= 107:
+            out["back"] = part
+        else:
+            out[part] = part
+    return out
+
+
+def _split(sgr: str) -> list[str]:
+    """The parameters of a style, those of one colour together."""
+    codes = sgr.split(";") if sgr else []
+    out: list[str] = []
+    at = 0
+    while at < len(codes):
+        length = 1
+        if codes[at] in ("38", "48", "58") and at + 1 < len(codes):
+            length = 5 if codes[at + 1] == "2" else 3
+        out.append(";".join(codes[at : at + length]))
+        at += length
+    return out
 
 
 @cache
@@ -144,18 +195,11 @@ def _after(before: str, parameters: str) -> str:
 @cache
 def _shown_by_a_space(sgr: str) -> str:
     """The part of a style that a space shows: background, underline, strike; all if reversed."""
-    codes = sgr.split(";") if sgr else []
     kept: list[str] = []
-    at = 0
-    while at < len(codes):
-        code = codes[at]
-        length = 1
-        if code in ("38", "48", "58") and at + 1 < len(codes):
-            length = 5 if codes[at + 1] == "2" else 3
-        part = codes[at : at + length]
+    for part in _split(sgr):
+        code = part.partition(";")[0]
         if code == "7":
             return sgr
         if code in ("4", "9", "21", "53") or (len(code) > 1 and code.startswith(("4", "10"))):
-            kept += part
-        at += length
+            kept.append(part)
     return ";".join(kept)

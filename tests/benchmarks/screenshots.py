@@ -17,18 +17,24 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 from rich.cells import cell_len
 from rich.color import Color
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
+from textual.app import App
 from textual.strip import Strip
 
 from selfheal_engine.config import Settings
-from selfheal_engine.model import Snapshot
+from selfheal_engine.model import HealthCause, HealthScore, Snapshot
+from selfheal_engine.sources.discovery import DiscoveredService
+from selfheal_engine.sources.glance import Glance
 from selfheal_tui.app import SelfhealApp
+from selfheal_tui.screens.picker import Picker, ServiceList
 from tests.tui import fake_engine
 
 CELL_W, CELL_H, MARGIN = 8.4, 18.0, 14.0
@@ -48,6 +54,7 @@ BOX = {
     "╭": "M4.2 18V12Q4.2 9 8.4 9", "╮": "M0 9Q4.2 9 4.2 12V18",
     "╰": "M4.2 0V6Q4.2 9 8.4 9", "╯": "M0 9Q4.2 9 4.2 6V0",
     "├": "M4.2 0V18M4.2 9H8.4", "└": "M4.2 0V9H8.4", "┤": "M4.2 0V18M0 9H4.2",
+    "┬": "M0 9H8.4M4.2 9V14", "━": "M0 8.2H8.4M0 9H8.4M0 9.8H8.4",
 }  # fmt: skip
 """Line-drawing characters as paths in a cell of 8.4 x 18."""
 
@@ -64,6 +71,8 @@ class Picture:
     size: tuple[int, int] = (120, 40)
     settings: Settings = Settings()
     environ: tuple[tuple[str, str], ...] = (("COLORTERM", "truecolor"),)
+    extra: bool = False
+    """A variant that is looked at with --all and not kept in the documentation."""
 
 
 def pictures() -> list[Picture]:
@@ -71,26 +80,30 @@ def pictures() -> list[Picture]:
     failing, small = fake_engine.failing(), (80, 24)
     plain = Settings(ascii=True)
     return [
+        Picture("picker", failing, size=(100, 16)),
         Picture("dashboard", failing),
-        Picture("dashboard-searching", fake_engine.searching()),
+        Picture("dashboard-calm", fake_engine.calm(), extra=True),
+        Picture("dashboard-learning", fake_engine.learning(), size=small, extra=True),
+        Picture("dashboard-searching", fake_engine.searching(), extra=True),
         Picture("dashboard-80x24", failing, size=small),
-        Picture("dashboard-200x60", failing, size=(200, 60)),
+        Picture("dashboard-200x60", failing, size=(200, 60), extra=True),
         Picture("dashboard-no-color", failing, environ=(("NO_COLOR", "1"),)),
-        Picture("dashboard-ascii", failing, settings=plain),
+        Picture("dashboard-ascii", failing, settings=plain, extra=True),
+        Picture("dashboard-16", failing, environ=(("TERM", "xterm"),), extra=True),
         Picture("dashboard-light", failing, settings=Settings(theme="selfheal-light")),
         Picture("review", failing, ("enter",)),
-        Picture("review-split", failing, ("enter", "n", "s"), (160, 40)),
-        Picture("review-traceback", failing, ("enter", "w")),
-        Picture("review-80x24", failing, ("enter",), small),
+        Picture("review-split", failing, ("enter", "n", "s")),
+        Picture("review-traceback", failing, ("enter", "w"), extra=True),
+        Picture("review-80x24", failing, ("enter",), small, extra=True),
         Picture("approve", failing, ("a",)),
         Picture("zoom", failing, ("z",)),
         Picture("history", failing, ("2",)),
         Picture("service", fake_engine.stuck(), ("3",)),
         Picture("settings", failing, ("4",)),
         Picture("help", failing, ("question_mark",)),
-        Picture("jump", failing, ("f",)),
+        Picture("jump", failing, ("f",), extra=True),
         Picture("palette", failing, ("colon",)),
-        Picture("tiny-40x10", failing, (), (40, 10)),
+        Picture("tiny-40x10", failing, (), (40, 10), extra=True),
     ]
 
 
@@ -101,8 +114,7 @@ async def draw(picture: Picture) -> str:
         os.environ.pop(key, None)
     os.environ.update(picture.environ)
     try:
-        engine = fake_engine.FakeEngine(picture.snapshot)
-        app = SelfhealApp(engine, picture.settings, owns_service=True)
+        app = app_of(picture)
         async with app.run_test(size=picture.size) as pilot:
             await pilot.pause()
             await pilot.press(*picture.keys)
@@ -116,7 +128,36 @@ async def draw(picture: Picture) -> str:
                 os.environ[key] = value
 
 
-def screen_strips(app: SelfhealApp) -> list[Strip]:
+def app_of(picture: Picture) -> App[Any]:
+    if picture.name.startswith("picker"):
+        return ScriptedPicker(picture.settings)
+    engine = fake_engine.FakeEngine(picture.snapshot)
+    return SelfhealApp(engine, picture.settings, owns_service=True)
+
+
+class ScriptedPicker(Picker):
+    """The picker over three services that are not there."""
+
+    def action_look(self) -> None:  # type: ignore[override]
+        now = time.time()
+        ill = HealthScore(39.0, (HealthCause("failed requests", 61.0, "error_rate"),))
+        self.query_one(ServiceList).show(
+            [
+                Glance(_found("shop", 4211, now - 7300, 3), ill, 241, 41, 41, 60.0),
+                Glance(_found("mail", 905, now - 90_000, 1), HealthScore(100.0), 12, 0, 0, 60.0),
+                Glance(_found("billing", 977, now - 640, 5), HealthScore(94.0), 1830, 3, 3, 60.0),
+            ]
+        )
+
+
+def _found(name: str, pid: int, started_s: float, processes: int) -> DiscoveredService:
+    command = f"/opt/venv/bin/python /opt/venv/bin/gunicorn -w 2 {name}:app"
+    return DiscoveredService(
+        name, pid, command, f"/srv/{name}", started_s, "", 77 * (name == "mail"), processes
+    )
+
+
+def screen_strips(app: App[Any]) -> list[Strip]:
     """What the terminal shows, the screens below a window included."""
     return app.screen._compositor.render_strips()
 
@@ -148,19 +189,23 @@ def _place(
     left, top = MARGIN + x * CELL_W, MARGIN + y * CELL_H
     if back != ground:
         shapes.append(_rect(left, top, len(text) * CELL_W, CELL_H, back))
-    run = ""
-    for at, ch in enumerate(text):
+    run, at = "", 0
+    for ch, same in groupby(text):
+        length = len(list(same))
+        cell = left + at * CELL_W
         if ch in EIGHTHS or ch == "░":
             high = CELL_H * EIGHTHS.get(ch, 8) / 8
             opacity = ' fill-opacity="0.25"' if ch == "░" else ""
-            cell = left + at * CELL_W
-            shapes.append(_rect(cell, top + CELL_H - high, CELL_W, high, front, opacity))
-            ch = " "  # noqa: PLW2901
+            shapes.append(_rect(cell, top + CELL_H - high, CELL_W * length, high, front, opacity))
         elif ch in BOX:
-            place = f"translate({left + at * CELL_W:.1f} {top:.1f})"
-            texts.append(f'<path d="{BOX[ch]}" transform="{place}" stroke="{front}" fill="none"/>')
-            ch = " "  # noqa: PLW2901
-        run += ch
+            lines = BOX[ch].replace("H8.4", f"H{CELL_W * length:.1f}") if ch in "─━" else BOX[ch]
+            for copy in range(1 if ch in "─━" else length):
+                place = f"translate({cell + copy * CELL_W:.1f} {top:.1f})"
+                texts.append(
+                    f'<path d="{lines}" transform="{place}" stroke="{front}" fill="none"/>'
+                )
+        run += (" " if ch in EIGHTHS or ch == "░" or ch in BOX else ch) * length
+        at += length
     start = 0
     while start < len(run):
         if run[start] == " ":
@@ -213,6 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Draw every screen of the app.")
     parser.add_argument("folder", type=Path, nargs="?", default=Path("docs/images"))
     parser.add_argument("--only", default="", help="names that begin so")
+    parser.add_argument("--all", action="store_true", help="the variants too, to look at")
     parser.add_argument("--png", action="store_true", help="PNG as well (needs rsvg-convert)")
     args = parser.parse_args(arguments)
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -220,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
     time.tzset()
     convert = shutil.which("rsvg-convert") if args.png else None
     for picture in pictures():
-        if not picture.name.startswith(args.only):
+        if not picture.name.startswith(args.only) or (picture.extra and not args.all):
             continue
         place = args.folder / f"{picture.name}.svg"
         place.write_text(asyncio.run(draw(picture)), encoding="utf-8")

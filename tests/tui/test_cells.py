@@ -10,16 +10,24 @@ from hypothesis import strategies as st
 from selfheal_tui.cells import CellMemory
 
 WIDTH, HEIGHT = 24, 4
-STYLES = ("", "1;38;2;1;2;3;48;2;9;9;9", "38;2;4;5;6;48;2;9;9;9", "48;2;7;7;7", "7;39;49", "4;31")
+STYLES = (
+    "", "1;38;2;1;2;3;48;2;9;9;9", "38;2;4;5;6;48;2;9;9;9", "48;2;7;7;7", "7;39;49", "4;31",
+    "1;2;31", "2;31;44", "1;4;9;32",
+)  # fmt: skip
 
 
 class Emulator:
     """A terminal of a few cells that understands what Textual's frames are made of."""
 
     def __init__(self) -> None:
-        self.cells = {(y, x): (" ", "") for y in range(1, HEIGHT + 1) for x in range(1, WIDTH + 1)}
+        self.cells: dict[tuple[int, int], object] = {
+            (y, x): (" ", (frozenset(), "", ""))
+            for y in range(1, HEIGHT + 1)
+            for x in range(1, WIDTH + 1)
+        }
         self.cursor = (1, 1)
-        self.sgr: list[str] = []
+        self.attributes: set[int] = set()
+        self.front = self.back = ""
 
     def feed(self, data: str) -> None:
         for move_y, move_x, sgr, text in re.findall(
@@ -33,19 +41,33 @@ class Emulator:
                     self.cells[y, x] = (ch, self._look(ch))
                     self.cursor = (y, x + 1)
             elif sgr:
-                codes = sgr.split(";")
-                if codes[0] == "0":
-                    self.sgr, codes = [], codes[1:]
-                self.sgr += codes
+                self._style([int(code) for code in sgr.split(";")])
 
-    def _look(self, ch: str) -> str:
+    def _style(self, codes: list[int]) -> None:
+        """SGR as ECMA-48 and xterm have it."""
+        while codes:
+            code = codes.pop(0)
+            if code == 0:
+                self.attributes, self.front, self.back = set(), "", ""
+            elif code < 10:
+                self.attributes.add(code)
+            elif 22 <= code <= 29:
+                self.attributes -= {1, 2} if code == 22 else {code - 20}
+            elif code in (38, 48):
+                colour = ";".join(map(str, codes[:4]))
+                del codes[:4]
+                self.front, self.back = (colour, self.back) if code == 38 else (self.front, colour)
+            elif 30 <= code <= 39:
+                self.front = "" if code == 39 else str(code)
+            else:
+                assert 40 <= code <= 49
+                self.back = "" if code == 49 else str(code)
+
+    def _look(self, ch: str) -> tuple[frozenset[int], str, str]:
         """What can be seen of the style; of a space only its ground and its lines."""
-        sgr = ";".join(self.sgr)
-        if ch != " " or "7" in self.sgr:
-            return sgr
-        ground = re.search(r"48;2;\d+;\d+;\d+", sgr)
-        lines = ";4" if "4" in sgr.split(";")[:1] else ""
-        return (ground[0] if ground else "") + lines
+        if ch != " " or 7 in self.attributes:
+            return frozenset(self.attributes), self.front, self.back
+        return frozenset(self.attributes & {4, 9}), "", self.back
 
 
 @st.composite
@@ -83,6 +105,15 @@ def test_what_is_on_the_screen_is_not_sent_again() -> None:
     assert memory.reduce(frame)
     assert memory.reduce(frame) == ""
     assert memory.reduce(frame.replace("61", "62")) == "\x1b[1;9H\x1b[31m2\x1b[0m\x1b[1;1H"
+
+
+def test_a_change_of_colour_sends_that_colour_alone() -> None:
+    ground = "48;2;9;9;9"
+    frame = f"\x1b[1;1H\x1b[1;31;{ground}mbad\x1b[0m\x1b[32;{ground}mgood\x1b[0m\n\x1b[1;1H"
+    assert (
+        CellMemory().reduce(frame)
+        == f"\x1b[1;1H\x1b[1;31;{ground}mbad\x1b[22;32mgood\x1b[0m\x1b[1;1H"
+    )
 
 
 def test_after_a_resize_everything_is_sent_again() -> None:
