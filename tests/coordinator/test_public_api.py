@@ -11,8 +11,9 @@ import pytest
 
 from selfheal_engine import SelfHealingCoordinator
 from selfheal_engine.config import Settings
+from selfheal_engine.episodic_memory import EpisodicMemory
 from selfheal_engine.errors import SelfhealError, TargetError
-from selfheal_engine.model import METRICS, Event, Snapshot, Target
+from selfheal_engine.model import METRICS, Episode, Event, Snapshot, Target
 
 pytestmark = pytest.mark.e2e
 
@@ -154,3 +155,15 @@ def test_a_second_start_is_refused(service: tuple[Settings, Target]) -> None:
         pytest.raises(SelfhealError, match="started already"),
     ):
         engine.start()
+
+
+def test_what_was_healed_can_be_asked_before_the_start_and_after_the_end(
+    service: tuple[Settings, Target],
+) -> None:
+    engine = SelfHealingCoordinator(*service)
+    assert engine.healing_stats().incidents == 0
+    memory = EpisodicMemory(service[0].state_path())
+    memory.add(Episode("e1", "shop", 1, "t", "f", "unknown", "healed", mttr_s=3.0))
+    memory.close()
+    assert engine.healing_stats().mttr_median_s == 3.0
+    assert [episode.id for episode in engine.history()] == ["e1"]

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from selfheal_engine.codec import to_plain
 from selfheal_engine.errors import PatchConflictError, SelfhealError
-from selfheal_engine.healer import apply_patch, revert_patch
+from selfheal_engine.healer import apply_patch, recover, revert_patch
 
 from .conftest import BROKEN, MENDED
 
@@ -81,3 +82,52 @@ def test_outside_a_repository_it_is_one_sentence(apply, candidate, root) -> None
     with pytest.raises(SelfhealError, match="no git repository"):
         apply(candidate())
     assert (root / "shop.py").read_bytes() == BROKEN
+
+
+# ---------------------------------------------------------------- after a kill
+@pytest.fixture
+def recovered(project, service, settings, vault, incident):
+    def run(candidate, branch: str = ""):
+        changed = replace(settings, apply_mode="git", git_branch=branch)
+        note = {"candidate": to_plain(candidate)}
+        return recover(incident, note, project, service, changed, vault)
+
+    return run
+
+
+def test_written_but_not_committed_is_committed_by_the_next_start(
+    project, service, settings, vault, recovered, candidate, git
+) -> None:
+    apply_patch(candidate(), project, service, settings, vault)  # as far as the engine came
+    found = recovered(candidate())
+    assert (found.kind, found.applied.way) == ("in_force", "git")
+    assert git("rev-parse", "HEAD") == found.applied.commit
+    assert git("status", "--porcelain") == ""
+
+
+def test_committed_but_not_journalled_is_not_committed_twice(
+    apply, recovered, candidate, git
+) -> None:
+    applied = apply(candidate())
+    found = recovered(candidate())
+    assert found.applied.commit == applied.commit
+    assert git("rev-list", "--count", "HEAD") == "2"
+
+
+def test_a_commit_on_a_named_branch_is_found_again(apply, recovered, candidate, git) -> None:
+    assert recovered(candidate(), "heal/city").kind == "untouched"
+    applied = apply(candidate(), branch="heal/city")
+    found = recovered(candidate(), "heal/city")
+    assert (found.kind, found.applied.commit) == ("in_force", applied.commit)
+    assert apply(candidate(), branch="heal/city").commit == applied.commit, "a second commit"
+
+
+def test_a_roll_back_that_was_killed_is_finished_in_the_repository_too(
+    apply, candidate, git, root, project, service, settings, vault
+) -> None:
+    applied = apply(candidate())
+    (root / "shop.py").write_bytes(BROKEN)  # restored, and then the engine died
+    for _ in range(2):  # the second time it had committed, but not journalled that
+        assert revert_patch(applied, project, service, settings, vault).ok
+        assert git("show", "HEAD:shop.py") == BROKEN.decode().strip()
+        assert git("rev-list", "--count", "HEAD") == "3"

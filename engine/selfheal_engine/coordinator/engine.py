@@ -15,6 +15,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.coordinator.loop import EngineLoop
 from selfheal_engine.coordinator.parts import Parts, open_parts
 from selfheal_engine.coordinator.publishing import Publisher, Subscriber
+from selfheal_engine.episodic_memory import EpisodicMemory
 from selfheal_engine.errors import ConfigError, SelfhealError, TargetError
 from selfheal_engine.model import (
     ControlLimits,
@@ -153,12 +154,15 @@ class SelfHealingCoordinator:
         return report_of(self.snapshot())
 
     def healing_stats(self) -> HealingStats:
-        """Figures over the whole history: detections, success rate, MTTR, downtime avoided."""
-        return self._ask(lambda parts, loop: parts.memory.stats())
+        """Figures over the whole history: detections, success rate, MTTR, downtime avoided.
+
+        Like `history`, also before `start` and after `stop`.
+        """
+        return self._ask_memory(lambda memory: memory.stats())
 
     def history(self) -> list[Episode]:
         """Every remembered episode, newest first."""
-        return self._ask(lambda parts, loop: parts.memory.episodes())
+        return self._ask_memory(lambda memory: memory.episodes())
 
     # ------------------------------------------------------------ commands
     def approve(self, incident: str, candidate: str) -> Future[str]:
@@ -257,10 +261,17 @@ class SelfHealingCoordinator:
         loop.post(run)
         return answer
 
-    def _ask(self, call: Callable[[Parts, EngineLoop], T]) -> T:
-        if self._thread is threading.current_thread() and self._parts and self._loop:
-            return call(self._parts, self._loop)
-        return self._post(call).result(ANSWER_S)
+    def _ask_memory(self, call: Callable[[EpisodicMemory], T]) -> T:
+        parts, thread = self._parts, self._thread
+        if parts is not None and thread is threading.current_thread():
+            return call(parts.memory)
+        if parts is not None and thread is not None and thread.is_alive():
+            return self._post(lambda parts, _: call(parts.memory)).result(ANSWER_S)
+        memory = EpisodicMemory(self.settings.state_path())
+        try:
+            return call(memory)
+        finally:
+            memory.close()
 
     def _unsubscribe_early(self, subscriber: Subscriber) -> None:
         if subscriber in self._early:

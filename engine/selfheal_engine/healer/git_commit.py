@@ -24,6 +24,13 @@ _IDENTITY = {
     "GIT_COMMITTER_EMAIL": "selfheal-tui@localhost",
 }
 
+_ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+}
+"""Ours, without what a hook that started us would have it think the repository is."""
+
 Change = tuple[str, bytes, bytes]
 """(path relative to the project, content before, content after); no content: no file."""
 
@@ -59,6 +66,7 @@ def current_branch(root: Path) -> str:
 def commit(root: Path, changes: Sequence[Change], text: str, branch: str) -> str:
     """Commit the changes on `branch` (made from HEAD when it is new); the commit's hash.
 
+    Where the branch holds them already, as after a crash, that is the branch's last commit.
     Raises PatchConflictError when the branch's version of a file differs where the change is.
     """
     reference = f"refs/heads/{branch}"
@@ -76,6 +84,8 @@ def commit(root: Path, changes: Sequence[Change], text: str, branch: str) -> str
         for path, mode, _, blob in entries:
             _stage(root, prefix + path, mode, blob, index)
         tree = _git(root, ["write-tree"], env=index).stdout.decode().strip()
+    if exists and tree == _line(root, ["rev-parse", f"{parent}^{{tree}}"]):
+        return parent
     identity = {} if _line(root, ["config", "user.email"], check=False) else _IDENTITY
     made = _git(
         root, ["commit-tree", tree, "-p", parent, "-F", "-"], env=identity, stdin=text.encode()
@@ -88,6 +98,13 @@ def commit(root: Path, changes: Sequence[Change], text: str, branch: str) -> str
             if (staged.split()[1] if staged else "") == old:
                 _stage(root, prefix + path, mode, new, {})
     return sha
+
+
+def find_commit(root: Path, branch: str, candidate: str) -> str:
+    """Hash of the newest commit of `branch` that applied the candidate, "" for none."""
+    trailer = f"^Selfheal-Candidate: {candidate}$"
+    words = ["log", "-n", "1", "--format=%H", f"--grep={trailer}", f"refs/heads/{branch}", "--"]
+    return _line(root, words, check=False)
 
 
 def _entry(root: Path, commit_id: str, path: str) -> tuple[str, str]:
@@ -140,7 +157,7 @@ def _git(
             ["git", "-C", str(root), *words],
             input=stdin,
             capture_output=True,
-            env={**os.environ, **(env or {})},
+            env={**_ENVIRONMENT, **(env or {})},
             timeout=60,
             check=False,
         )

@@ -53,6 +53,8 @@ def revert_patch(
         except SelfhealError as why:
             problems.append(str(why))
             continue
+        if before == after and original and patched:  # restored before an engine died over it
+            before = originals.fetch(vault, patched)
         changes.append((path, before, after))
         swap = forward.get(str(project.root / path))
         if swap is not None:
@@ -107,6 +109,9 @@ def recover(
         return Recovery("in_force", applied, applied.note)
     for path, _ in candidate.files:
         sweep(place(project, path).parent)
+    committed = _committed(candidate, project, settings) if applied is None else None
+    if committed is not None and committed.way == "git":
+        return Recovery("in_force", committed, committed.note)
     applied = applied or _as_applied(candidate, project, vault)
     if applied is None:
         return Recovery("untouched", None, "nothing of the patch had been written")
@@ -119,7 +124,8 @@ def recover(
         text = f"{changed[0]} was changed while the engine was away: look at it yourself"
         return Recovery("conflict", applied, text)
     if all(now == patched for _, now, _, patched in found):
-        return _bring_again(applied, project, source, settings)
+        again = _bring_again(applied, project, source, settings)
+        return _with_commit(again, candidate, incident, project, settings, vault)
     if all(now == original for _, now, original, _ in found):
         for swap in swaps_of(applied, project, back=True):
             source.swap(swap)  # the code may be there all the same
@@ -178,6 +184,49 @@ def _as_applied(candidate: Candidate, project: Project, vault: Path) -> Applied 
         functions=candidate.functions,
         applied_s=time.time(),
     )
+
+
+def _committed(candidate: Candidate, project: Project, settings: Settings) -> Applied | None:
+    """What had been committed to a branch that is not checked out; None: nothing, or not so."""
+    branch = settings.git_branch if settings.apply_mode == "git" else ""
+    if not branch or branch == git_commit.current_branch(project.root):
+        return None
+    commit = git_commit.find_commit(project.root, branch, candidate.id)
+    if not commit:
+        return None
+    files = tuple(path for path, _ in candidate.files)
+    note = f"committed to {branch} as {commit[:10]}; in force when you deploy it"
+    return Applied(candidate.id, files, "git", note=note, commit=commit, branch=branch)
+
+
+def _with_commit(
+    found: Recovery,
+    candidate: Candidate,
+    incident: Incident,
+    project: Project,
+    settings: Settings,
+    vault: Path,
+) -> Recovery:
+    """With --apply-mode git the patch in force is also committed, if it was not yet."""
+    applied = found.applied
+    if settings.apply_mode != "git" or applied is None or applied.commit:
+        return found
+    originals_of = dict(applied.originals)
+    changes = [
+        (
+            path,
+            originals.fetch(vault, originals_of[path]) if originals_of[path] else b"",
+            place(project, path).read_bytes(),
+        )
+        for path, _ in applied.patched
+    ]
+    branch = git_commit.current_branch(project.root)
+    text = git_commit.message(candidate, incident)
+    try:
+        commit = git_commit.commit(project.root, changes, text, branch)
+    except PatchConflictError as why:
+        return replace(found, text=f"{found.text}; not committed: {why}")
+    return replace(found, applied=replace(applied, way="git", commit=commit, branch=branch))
 
 
 def _bring_again(
