@@ -199,3 +199,25 @@ def test_the_import_path_that_the_command_sets_is_used(tmp_path: Path) -> None:
     command = ("env", "PYTHONPATH=src", *COMMAND)
     report = repair_project(tmp_path, command, (), Settings(search_s=20), quiet)
     assert dict(report.candidates[0].files)["src/shop.py"].decode() == MODULE.replace("-=", "+=")
+
+
+def test_unittest_classes_under_pytest_reject_what_does_not_repair(checkout: Path) -> None:
+    (checkout / "test_shop.py").write_text(
+        "import unittest\n\nfrom shop import total\n\n\nclass Total(unittest.TestCase):\n"
+        "    def test_none(self):\n        self.assertEqual(total([]), 0)\n\n"
+        "    def test_two(self):\n        self.assertEqual(total([1, 2]), 3)\n"
+    )
+    report = repair_project(checkout, COMMAND, (), Settings(search_s=20), quiet)
+    assert report.plausible < report.tried / 5
+    assert dict(report.candidates[0].files)["shop.py"].decode() == MODULE.replace("-=", "+=")
+
+
+def test_a_test_that_passes_by_what_an_earlier_run_left_proves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def name():\n    return 'shop'\n")
+    (tmp_path / "test_shop.py").write_text(
+        "from pathlib import Path\n\nfrom shop import name\n\n\ndef test_name():\n"
+        "    mark = Path('left_behind')\n    was_there = mark.exists()\n    mark.touch()\n"
+        "    assert name() and was_there\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=5), quiet)
+    assert report.candidates == ()

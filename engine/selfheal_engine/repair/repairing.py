@@ -159,7 +159,12 @@ def _names(wanted: str, test: TestResult) -> bool:
     """Whether the id asked for is this test's, or lies in this module that cannot be imported."""
     if not test.imported and wanted.startswith((f"{test.id}::", f"{test.id}.")):
         return True
-    return wanted == test.id or test.id.endswith((f"/{wanted}", f"::{wanted}", f".{wanted}"))
+    # a function names all that it is parametrized with, as it does for pytest
+    plain = test.id.partition("[")[0]
+    return any(
+        known == wanted or known.endswith((f"/{wanted}", f"::{wanted}", f".{wanted}"))
+        for known in (test.id, plain)
+    )
 
 
 def _suspects(search: _Search) -> tuple[Suspect, ...]:
@@ -319,12 +324,17 @@ def _confirmed(
     lets the time of this run run out, that stands.
     """
     accepted = ("passed", "timeout") if tried else ("passed",)
+    # latin-1 carries any bytes through JSON unchanged
     jobs = [
-        {"id": number, "files": {path: content.decode() for path, content in c.files}}
+        {"id": number, "files": {path: content.decode("latin-1") for path, content in c.files}}
         for number, c in enumerate(candidates)
     ]
     trials = (
-        search.runner.try_mutants([], [], search.tests, _limits(search), 30.0, jobs) if jobs else []
+        search.runner.try_mutants(
+            [], [t.id for t in search.failing], search.tests, _limits(search), 30.0, jobs
+        )
+        if jobs
+        else []
     )
     return {
         candidates[trial.id].id: _verdict(search, candidates[trial.id], trial)

@@ -56,7 +56,7 @@ class Trial:
 
     id: int
     outcome: str
-    """passed, failed, timeout, died or unplaced."""
+    """passed, failed, timeout, died, unplaced or unproven (the tests pass without it, too)."""
     passed: int
     test: str
     seconds: float
@@ -180,7 +180,7 @@ class Runner:
 
     def _import_folders(self) -> list[str]:
         given = self.environment.get("PYTHONPATH", "").split(os.pathsep)
-        return [os.path.join(self.root, folder) for folder in given if folder]
+        return [os.path.normpath(os.path.join(self.root, folder)) for folder in given if folder]
 
 
 def _messages(output: bytes) -> Iterable[dict[str, Any]]:

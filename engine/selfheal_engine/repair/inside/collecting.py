@@ -57,6 +57,7 @@ class PytestItems:
             except BaseException as error:
                 caught.append(error)
                 raise
+            caught.extend(_noted(item))
 
         item.runtest = remembering
         try:
@@ -82,13 +83,14 @@ class PytestItems:
         try:
             item.ihook.pytest_runtest_setup(item=item)
             item.ihook.pytest_runtest_call(item=item)
+            noted = _noted(item)
+            return bool(noted) and not isinstance(noted[0], Skipped)
         except Skipped:
             return False
         except Exception:  # noqa: BLE001 - whatever it is, the test has failed
             return True
         finally:
             item.session._setupstate.teardown_exact(None)
-        return False
 
     def repeatable(self, name: str) -> Callable[[], Any] | None:
         """A function that runs the test again and again in one process, None where that may lie.
@@ -197,6 +199,11 @@ class _Result(unittest.TestResult):
     def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
         if err is not None:
             self.caught = err[1]
+
+
+def _noted(item: Any) -> list[BaseException]:
+    """How a unittest.TestCase failed: pytest's item notes its errors down, it does not raise."""
+    return [info.value for info in getattr(item, "_excinfo", None) or ()]
 
 
 def _broken(error: BaseException) -> Failure:

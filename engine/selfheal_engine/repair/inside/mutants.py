@@ -1,4 +1,4 @@
-"""Mutants against tests: screened together, then each in a fork; whole files in an import hook.
+"""Mutants against tests: screened together, then each in a fork; whole files written.
 
 Runs inside the sandbox: standard library only, Python 3.9 and later.
 """
@@ -6,10 +6,8 @@ Runs inside the sandbox: standard library only, Python 3.9 and later.
 from __future__ import annotations
 
 import gc
-import importlib.abc
 import os
 import signal
-import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -33,17 +31,22 @@ SCREENED_TOGETHER = 100
 
 
 class MutantRun:
-    """Puts one mutant in place and runs the tests until one fails."""
+    """Puts one mutant in place (None: nothing) and runs the tests until one fails."""
 
     def __init__(
-        self, items: Any, mutant: Mutant, tests: list[str], job: Job, running: Running
+        self,
+        items: Any,
+        mutant: Mutant | None,
+        tests: list[str],
+        job: Job,
+        running: Running,
     ) -> None:
         self.items, self.mutant, self.tests, self.root = items, mutant, tests, job["root"]
         self.limits, self.limit_s, self.running = job["limits"], job["test_limit_s"], running
         self.done = 0
 
     def __call__(self) -> Answer:
-        if not place(self.mutant, self.root, self.running):
+        if self.mutant is not None and not place(self.mutant, self.root, self.running):
             return {"outcome": "unplaced", "passed": 0}
         signal.signal(signal.SIGVTALRM, signal.getsignal(signal.SIGUSR1))
         for name in self.tests:
@@ -156,49 +159,56 @@ def run_mutants(job: Job, items: Any, channel: Channel) -> None:
                 work = MutantRun(items, mutant, some, job, running)
                 answer, took = in_fork(work, min(job["limit_s"], limit), job["memory_bytes"])
                 seconds += took
+        if answer["outcome"] == "passed":
+            # what an earlier run left on disk may let the failing tests pass without any patch
+            work = MutantRun(items, None, [t for t in tests if t in job["failing"]], job, running)
+            control, took = in_fork(work, min(job["limit_s"], limit), job["memory_bytes"])
+            if control["outcome"] == "passed":
+                answer = {"outcome": "unproven", "passed": 0}
         channel.say(what="mutant", id=mutant["id"], seconds=seconds, **answer)
 
 
-class Overlay(importlib.abc.MetaPathFinder):
-    """Imports project modules from texts instead of the files."""
+class Written:
+    """Whole files as a mutant has them, for as long as the block runs; the sandbox's copy only.
 
-    def __init__(self, texts: dict[str, str]) -> None:
-        self.texts = texts
+    On disk, not in an import hook: the project's tests may start processes of their own, and
+    pytest's own hook reads from disk the files whose assertions it rewrites.
+    """
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, "find_spec"):
+    def __init__(self, root: str, files: dict[str, str]) -> None:
+        # each character is a byte of the file, whatever its encoding
+        self.texts = {os.path.join(root, file): text for file, text in files.items()}
+        self.before: dict[str, tuple[bytes, os.stat_result] | None] = {}
+
+    def __enter__(self) -> None:
+        for path, text in self.texts.items():
+            if os.path.exists(path):
+                with open(path, "rb") as old:
+                    self.before[path] = (old.read(), os.stat(path))
+            else:
+                self.before[path] = None
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as new:
+                new.write(text.encode("latin-1"))
+
+    def __exit__(self, *error: object) -> None:
+        for path, kept in self.before.items():
+            if kept is None:
+                os.unlink(path)
                 continue
-            spec = finder.find_spec(name, path, target)
-            if spec is None:
-                continue
-            if spec.origin in self.texts and hasattr(spec.loader, "get_code"):
-                spec.loader = Loader(spec.loader, self.texts[spec.origin])
-            return spec
-        return None
-
-
-class Loader(importlib.abc.Loader):
-    def __init__(self, inner: Any, text: str) -> None:
-        self.inner, self.text = inner, text
-
-    def create_module(self, spec: Any) -> None:
-        return None
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        exec(compile(self.text, self.inner.path, "exec", dont_inherit=True), module.__dict__)
+            with open(path, "wb") as old:
+                old.write(kept[0])
+            os.utime(path, ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))
 
 
 class WholeFileRun:
-    """Collects anew with a mutant's whole files in place, for changes outside of functions."""
+    """Collects anew, for changes outside of functions; the mutant's files are in place."""
 
     def __init__(self, job: Job, mutant: Mutant) -> None:
         self.job, self.mutant = job, mutant
         self.answer: Answer = {"outcome": "died", "passed": 0}
 
     def __call__(self) -> Answer:
-        texts = {os.path.join(self.job["root"], f): t for f, t in self.mutant["files"].items()}
-        sys.meta_path.insert(0, Overlay(texts))
         with_items(self.job, self._work)
         return self.answer
 
@@ -217,6 +227,18 @@ class WholeFileRun:
 
 
 def run_whole_files(job: Job, channel: Channel) -> None:
+    if not job["whole_files"]:
+        return
+    answers = []
     for mutant in job["whole_files"]:
-        answer, seconds = in_fork(WholeFileRun(job, mutant), job["limit_s"], job["memory_bytes"])
+        run = WholeFileRun(job, mutant)
+        with Written(job["root"], mutant["files"]):
+            answers.append((mutant, *in_fork(run, job["limit_s"], job["memory_bytes"])))
+    if any(answer["outcome"] == "passed" for _, answer, _ in answers):
+        # without any patch, after all that may be left behind: if that passes, nothing is proven
+        bare = {"files": {}, "tests": job["failing"] or job["tests"]}
+        control, _ = in_fork(WholeFileRun(job, bare), job["limit_s"], job["memory_bytes"])
+        if control["outcome"] == "passed":
+            answers = [(m, dict(a, outcome="unproven"), s) for m, a, s in answers]
+    for mutant, answer, seconds in answers:
         channel.say(what="mutant", id=mutant["id"], seconds=seconds, **answer)
