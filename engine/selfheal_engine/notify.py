@@ -90,6 +90,8 @@ class Notifier:
         elif event.kind == "incident":
             kept = ("id", "number", "title", "bug_type", "severity", "count", "place")
             self._incidents[str(body["id"])] = {name: body.get(name) for name in kept}
+            if body.get("state") in ("dismissed", "rejected"):  # nobody is told of these ends
+                del self._incidents[str(body["id"])]
         elif event.kind == "candidate":
             kept = ("title", "strategy", "template", "confidence", "risk", "diff", "impact")
             self._candidates[str(body["id"])] = {name: body.get(name) for name in kept}

@@ -133,6 +133,16 @@ def test_no_captured_value_is_sent(hook: Hook) -> None:
     notifier.close()
 
 
+def test_what_nobody_is_told_of_is_not_kept(hook: Hook) -> None:
+    notifier = Notifier((hook.url,))
+    for number in range(50):
+        for state in ("open", "dismissed"):
+            body = {"id": f"i{number}", "number": number, "state": state, "title": "t"}
+            notifier(Event(1.0, "incident", body))
+    assert notifier._incidents == {}
+    notifier.close()
+
+
 def test_a_busy_webhook_is_tried_again(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notify, "FIRST_PAUSE_S", 0.01)
     hook.codes = [503, 429]

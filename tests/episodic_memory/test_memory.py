@@ -150,6 +150,27 @@ def test_a_rejected_patch_counts_against_its_template(memory: EpisodicMemory) ->
     assert memory.priors()["null_check"] == (1, 2)
 
 
+def test_bug_type_framework_and_project_move_what_is_expected(
+    memory: EpisodicMemory, episode
+) -> None:
+    for number in range(1, 9):
+        memory.add(episode(number, framework="flask"))
+        memory.add(episode(20 + number, framework="celery", state="rolled_back", mttr_s=None))
+    for name in range(3):
+        memory.reject(f"f{name}", f"+{name}", "no", strategy="null_check", framework="celery")
+
+    def expected(framework: str, key: str = "null_check/guard") -> float:
+        alpha, beta = memory.priors_for("", framework, "")[key]
+        return alpha / (alpha + beta)
+
+    usual = memory.priors()["null_check/guard"]
+    assert expected("celery") < usual[0] / sum(usual) < expected("flask")
+    assert expected("django") == pytest.approx(usual[0] / sum(usual)), "never seen: no opinion"
+    assert sum(memory.priors_for("", "flask", "")["null_check"]) == pytest.approx(
+        sum(memory.priors()["null_check"])
+    ), "what was learned elsewhere adds no trials"
+
+
 def test_a_rejected_patch_is_known_although_lines_moved(memory: EpisodicMemory) -> None:
     memory.reject("f1", DIFF, "no")
     memory.reject("f1", DIFF, "still no")

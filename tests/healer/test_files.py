@@ -57,6 +57,14 @@ def test_a_same_size_patch_in_the_same_second_leaves_no_stale_bytecode(tmp_path:
     assert done.stdout == b"2\n"
 
 
+def test_of_hard_links_only_the_patched_name_changes(tmp_path: Path) -> None:
+    file, release = tmp_path / ("a" * 252 + ".py"), tmp_path / "release.py"
+    file.write_bytes(b"x = 1\n")
+    os.link(file, release)
+    atomic_write(file, b"x = 2\n", expected=sha256(b"x = 1\n"))
+    assert (file.read_bytes(), release.read_bytes()) == (b"x = 2\n", b"x = 1\n")
+
+
 def test_a_symlink_stays_one(tmp_path: Path) -> None:
     (tmp_path / "real.py").write_bytes(b"old")
     (tmp_path / "link.py").symlink_to("real.py")

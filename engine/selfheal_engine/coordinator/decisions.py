@@ -33,6 +33,7 @@ class Decisions:
         rejected = [c for c in proposal.candidates if candidate_id in ("", c.id)]
         if not rejected:
             raise SelfhealError(f"#{incident.number} has no patch {candidate_id}")
+        service = self._parts.source.service()
         for candidate in rejected:
             self._parts.memory.reject(
                 incident.fingerprint,
@@ -40,6 +41,9 @@ class Decisions:
                 reason,
                 strategy=candidate.strategy,
                 template=candidate.template,
+                bug_type=incident.bug_type,
+                framework=service.framework,
+                service=service.name,
             )
         self._tell(incident, "reject", reason, candidate_id)
         kept = [

@@ -155,9 +155,10 @@ class Investigations:
         if edited is None:
             case.attempts += 1
             case.tried_record = _record_id(incident.occurrence)
+        service = parts.source.service()
         job = Job(
             incident=incident,
-            priors=parts.memory.priors(),
+            priors=parts.memory.priors_for(incident.bug_type, service.framework, service.name),
             rejected=parts.memory.unwanted(incident.fingerprint),
             traffic_share=_share(incident.occurrence, parts.source.route_counts()),
             edited=edited,

@@ -185,7 +185,16 @@ class EpisodicMemory:
 
     # ------------------------------------------------------------ decisions and learning
     def reject(
-        self, fingerprint: str, diff: str, reason: str, *, strategy: str = "", template: str = ""
+        self,
+        fingerprint: str,
+        diff: str,
+        reason: str,
+        *,
+        strategy: str = "",
+        template: str = "",
+        bug_type: str = "",
+        framework: str = "",
+        service: str = "",
     ) -> None:
         """A person does not want this patch for this bug: it is never shown again."""
         document = {
@@ -195,6 +204,9 @@ class EpisodicMemory:
             "reason": reason,
             "strategy": strategy,
             "template": template,
+            "bug_type": bug_type,
+            "framework": framework,
+            "service": service,
             "time_s": time.time(),
         }
         rejection = Query()
@@ -214,6 +226,12 @@ class EpisodicMemory:
             return self.rejected(fingerprint)
         taken_back = self.episodes(fingerprint=fingerprint, state="rolled_back")
         return (*self.rejected(fingerprint), *(e.diff for e in taken_back if e.diff))
+
+    def priors_for(
+        self, bug_type: str, framework: str, service: str
+    ) -> dict[str, tuple[float, float]]:
+        """`priors` as they stand for an incident like this; see `priors.in_context`."""
+        return learned.in_context(self.priors(), bug_type, framework, service)
 
     def priors(self) -> dict[str, tuple[float, float]]:
         """Beta posteriors (alpha, beta) by "strategy", "strategy/template", "bug_type:strategy",
@@ -287,7 +305,14 @@ class EpisodicMemory:
                 yield outcome
         for document in self._rejections:
             if document.get("strategy"):
-                yield learned.Outcome(False, document["strategy"], document["template"])
+                yield learned.Outcome(
+                    False,
+                    document["strategy"],
+                    document["template"],
+                    document.get("bug_type", ""),
+                    document.get("framework", ""),
+                    document.get("service", ""),
+                )
 
     def _all_counts(self) -> learned.Tally:
         start = self._counts("pruned")

@@ -11,6 +11,12 @@ two trials, Beta(2 m, 2 (1 - m)) (the hierarchical idea of the same book, chapte
 fixed weight): a template never tried is as good as its strategy, and two or three results of
 its own outweigh that.
 
+For one incident, what is known of its bug type, framework and project moves the odds of every
+strategy and template: each is multiplied by the ratio of the finer odds to the strategy's, as if
+the three were independent given the outcome (naive Bayes; Domingos and Pazzani, "On the
+Optimality of the Simple Bayesian Classifier", 1997), within a factor of four. Where nothing was
+tried the finer mean is the strategy's, and the ratio one.
+
 A success is an episode that ended healed; a failure one that was rolled back, and a patch
 that a person rejected. Dismissed incidents say nothing about patches.
 """
@@ -25,6 +31,8 @@ from selfheal_engine.model import Episode
 
 INHERITED_TRIALS = 2.0
 """How many trials the strategy's mean counts for, where something finer has none."""
+MOST_CONTEXT = 4.0
+"""Bug type, framework and project together move the odds by this factor at most."""
 
 Tally = dict[str, tuple[float, float]]
 """key -> (successes, failures), without any prior."""
@@ -102,6 +110,33 @@ def posteriors(counts: Mapping[str, tuple[float, float]]) -> Tally:
             INHERITED_TRIALS * (1 - mean) + failures,
         )
     return found
+
+
+def in_context(
+    found: Mapping[str, tuple[float, float]], bug_type: str, framework: str, project: str
+) -> Tally:
+    """The posteriors as they stand for an incident of this bug type, framework and project.
+
+    Strategies and templates keep their weight (alpha + beta); the finer keys stay as they are.
+    """
+    about = (f"{bug_type}:", f"framework {framework}:", f"project {project}:")
+    factors: dict[str, float] = {}
+    for strategy in {strategy_of(key) for key in found} & found.keys():
+        usual = _odds(found[strategy])
+        factor = 1.0
+        for prefix in about:
+            factor *= _odds(found.get(prefix + strategy, found[strategy])) / usual
+        factors[strategy] = min(MOST_CONTEXT, max(1 / MOST_CONTEXT, factor))
+    moved: Tally = {}
+    for key, (alpha, beta) in found.items():
+        factor = 1.0 if ":" in key else factors.get(strategy_of(key), 1.0)
+        share = alpha * factor / (alpha * factor + beta)
+        moved[key] = ((alpha + beta) * share, (alpha + beta) * (1 - share))
+    return moved
+
+
+def _odds(posterior: tuple[float, float]) -> float:
+    return posterior[0] / posterior[1]
 
 
 def strategy_of(key: str) -> str:

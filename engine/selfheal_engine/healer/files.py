@@ -4,6 +4,8 @@ The new text goes to a temporary file in the same folder, is synced, takes over 
 extended attributes, and is renamed over the old one; the folder is synced too. The
 modification time always moves by at least a whole second: Python's bytecode cache compares
 whole seconds and the size, so a same-size patch in the same second would leave stale code.
+A symbolic link stays one; of several hard links only the patched name gets the new text, as
+the others belong to other releases or to a package cache.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def atomic_write(path: Path, content: bytes, *, expected: str) -> None:
 
     Raises PatchConflictError when it has another, SelfhealError when it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.selfheal-{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".selfheal-{secrets.token_hex(4)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
