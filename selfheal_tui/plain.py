@@ -61,7 +61,7 @@ class PlainPrinter:
             "alert": lambda: _alert(body),
             "diagnosis": lambda: f"{name} {body.get('bug_type')}: {body.get('summary')}",
             "proposal": lambda: _proposal(name, body),
-            "decision": lambda: f"{name} {body.get('decision')} by {body.get('by')}",
+            "decision": lambda: _decision(name, body),
             "applied": lambda: f"{name} applied to {_listed(body.get('files'))}",
             "healed": lambda: f"{name} healed{_after(body.get('mttr_s'))}",
             "rolled_back": lambda: f"{name} rolled back: {body.get('reason')}",
@@ -180,6 +180,12 @@ def _proposal(name: str, body: Mapping[str, object]) -> str:
         return f"{name} diagnosis only: no patch passed its checks"
     number = name.lstrip("#")
     return f"{name} {count} patch{'es' if count > 1 else ''} to review: `approve {number}`"
+
+
+def _decision(name: str, body: Mapping[str, object]) -> str:
+    if body.get("decision") == "leave":
+        return f"{name} not applied by policy: {body.get('reason')}"
+    return f"{name} {body.get('decision')} by {body.get('by')}"
 
 
 def _after(seconds: object) -> str:

@@ -187,6 +187,19 @@ def test_policy_approves_a_low_risk_proven_patch_by_itself(tmp_path: Path) -> No
     assert episode.decision == "automatic"
 
 
+def test_what_policy_leaves_is_told_with_its_reason_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, approve="low", approve_floor=99)
+    incident = bench.open()
+    bench.loop.healings.proposed(bench.loop.ledger.incident(incident.id))
+    for _ in range(3):
+        bench.loop.healings.reconsider()
+    left = [v.body for v in bench.told if isinstance(v, Event) and v.kind == "decision"]
+    assert [(body["decision"], body["by"]) for body in left] == [("leave", "policy")]
+    assert left[0]["reason"] == "safety 95 is below 99: waiting for you"
+    bench.loop.close()
+    bench.parts.close(stop_service=False)
+
+
 def test_a_healing_can_be_taken_back_later_from_the_history(bench: Bench) -> None:
     incident = bench.open()
     bench.approve(incident)

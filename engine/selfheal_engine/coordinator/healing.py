@@ -145,7 +145,7 @@ class Healings:
             refusal = "maintenance: nothing is applied"
         if refusal:
             if refusal != incident.activity:
-                self._ledger.change(incident.id, activity=refusal)
+                self._leave_to_person(incident, refusal)
             return
         try:
             self._approve(incident, incident.proposal.candidates[0], "automatic")
@@ -153,6 +153,13 @@ class Healings:
             self._ledger.change(incident.id, activity=str(why))
             return
         self._policy.note_apply(now_s)
+
+    def _leave_to_person(self, incident: Incident, why: str) -> None:
+        """Shown, and where policy could have decided also told: nobody may be at the screen."""
+        self._ledger.change(incident.id, activity=why)
+        if self._parts.settings.approve != "never":
+            body = {"incident": incident.id, "decision": "leave", "by": "policy", "reason": why}
+            self._parts.publisher.event(Event(time.time(), "decision", body))
 
     def reconsider(self) -> None:
         """A pause that has passed, an hour that is over: proposals that policy left may go now."""
