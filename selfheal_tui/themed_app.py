@@ -41,11 +41,11 @@ class ThemedApp(App[Result]):
         self.stylesheet.set_variables(self._styled_with)
 
     def _first_theme(self, settings: Settings) -> str:
-        if self._plain_colours:
-            return "ansi-dark"
         if settings.theme and settings.theme not in self.available_themes:
             names = ", ".join(sorted(self.available_themes))
             raise ConfigError(f"theme: there is no {settings.theme!r}; known are {names}")
+        if self._plain_colours:
+            return "ansi-dark"
         return settings.theme or "selfheal"
 
     def get_driver_class(self) -> type[Driver]:

@@ -7,6 +7,7 @@ the README's table are made from it.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -99,8 +100,9 @@ def load_settings(
     settings, sources = Settings(), {}
     file = path or default_config_path(environ)
     if path is not None or file.is_file():
-        for key, raw in _read_file(file).items():
-            settings = _with(settings, key, raw, str(file))
+        values, lines = _read_file(file)
+        for key, raw in values.items():
+            settings = _with(settings, key, raw, f"{file}, line {lines.get(key, 1)}")
             sources[key] = str(file)
     for name in (f.name for f in fields(Settings)):
         variable = f"SELFHEAL_{name.upper()}"
@@ -124,21 +126,39 @@ def describe(settings: Settings) -> list[tuple[str, object, str]]:
     return [(f.name, getattr(settings, f.name), f.metadata["help"]) for f in fields(Settings)]
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def _read_file(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The values of a file, and the line that each of its keys stands in, from 1."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"no config file at {file}: check --config") from None
     except OSError as why:
         raise ConfigError(f"cannot read {file}: {why.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as why:
-        raise ConfigError(f"{file} is not valid TOML: {why}") from None
+        raise ConfigError(f"{file} is not valid TOML: {why}{_quoted(file, str(why))}") from None
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        lines.setdefault(line.partition("=")[0].strip().strip("\"'[]"), number)
+    return values, lines
+
+
+def _quoted(file: Path, why: str) -> str:
+    """The line that the parser stopped in, for a person to see the key."""
+    found = re.search(r"at line (\d+)", why)
+    if found is None:
+        return ""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    number = int(found[1])
+    return f": `{lines[number - 1].strip()}`" if number <= len(lines) else ""
 
 
 def _with(settings: Settings, key: str, raw: Any, where: str) -> Settings:
     hints = typing.get_type_hints(Settings)
     if key not in hints:
-        near = [name for name in hints if name.startswith(key[:4])]
+        import difflib  # a mistake is rare, and start-up is not
+
+        near = difflib.get_close_matches(key, hints, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ConfigError(f"{where}: unknown setting {key!r}{hint}")
     try:

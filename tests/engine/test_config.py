@@ -65,6 +65,13 @@ def test_a_mistake_in_the_file_is_named_with_its_key_or_line(
     assert str(file) in str(caught.value)
 
 
+def test_a_mistake_is_found_by_its_line_and_the_key_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="line 3: bell = 'maybe'"):
+        load_settings(write(tmp_path, "# mine\ninterval_s = 5\nbell = 'maybe'\n"), {})
+    with pytest.raises(ConfigError, match=r"at line 2, column 9.*`theme ="):
+        load_settings(write(tmp_path, "bell = true\ntheme = \n"), {})
+
+
 def test_a_near_name_is_offered_for_an_unknown_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean interval_s"):
         load_settings(write(tmp_path, "interval = 5"), {})

@@ -10,7 +10,7 @@ from rich.color import Color, ColorSystem
 from textual.widgets import Input
 
 from selfheal_engine.config import Settings
-from selfheal_engine.errors import SelfhealError, TargetError
+from selfheal_engine.errors import ConfigError, SelfhealError, TargetError
 from selfheal_engine.model import HealthCause, HealthScore, Target
 from selfheal_engine.sources.discovery import DiscoveredService
 from selfheal_engine.sources.glance import Glance
@@ -178,6 +178,14 @@ async def test_the_picker_shows_how_each_service_does_and_returns_the_chosen_one
         await pilot.press("j", "enter")
         await pilot.pause()
     assert app.return_value == Target(name="mail")
+
+
+def test_a_theme_that_does_not_exist_is_named_on_every_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    with pytest.raises(ConfigError, match="there is no 'nope'"):
+        SelfhealApp(FakeEngine(), Settings(theme="nope"))
 
 
 async def test_the_picker_keeps_to_the_terminals_own_colours(
