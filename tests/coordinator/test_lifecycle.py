@@ -13,7 +13,7 @@ import pytest
 from selfheal_engine.coordinator.loop import EngineLoop
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.errors import PatchConflictError, SelfhealError
-from selfheal_engine.model import Event, Incident, IncidentState, Snapshot
+from selfheal_engine.model import Candidate, Event, Incident, IncidentState, Snapshot
 from tests.coordinator.scripted import (
     BROKEN,
     MENDED,
@@ -132,6 +132,23 @@ def test_a_patch_that_cannot_be_rebased_sends_the_incident_back_to_be_diagnosed(
     bench.turn_until(answer.done)
     assert isinstance(answer.exception(0), PatchConflictError)
     assert bench.state(incident) is IncidentState.OPEN
+
+
+def test_a_deploy_under_a_proposal_has_its_patch_proven_again(bench: Bench) -> None:
+    incident = bench.open(candidate("c1"), candidate("c2"))
+    bench.file.write_bytes(b"LIMIT = 3\n\n\n" + BROKEN)
+    proven: list[Candidate] = []
+    bench.loop.healings._prove_again = lambda incident, rebased: proven.append(rebased)
+    bench.loop.healings.freshen()
+    (rebased,) = proven
+    assert dict(rebased.files)["shop.py"] == b"LIMIT = 3\n\n\n" + MENDED
+    now = bench.loop.ledger.incident(incident.id)
+    assert now.proposal is not None
+    assert [c.id for c in now.proposal.candidates] == ["c2"], "nobody can approve the stale one"
+    bench.file.write_bytes(b"def total(order):\n    return order.address.zip\n")
+    bench.loop.ledger.case(now).proving = False
+    bench.loop.healings.freshen()
+    assert bench.state(incident) is IncidentState.OPEN, "the lines themselves were changed"
 
 
 def test_maintenance_refuses_with_a_sentence(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from selfheal_engine.healer import (
     SideEffects,
     Watch,
     apply_patch,
+    changed_files,
     changed_since,
     continue_rollout,
     rebase_patch,
@@ -320,28 +321,53 @@ class Healings:
         case.held = case.held or not isinstance(why, PatchConflictError)  # no try after try
         known = isinstance(why, SelfhealError)
         text = str(why) if known else f"not applied: {type(why).__name__}: {why}"
-        rebased = self._rebased(chosen) if isinstance(why, PatchConflictError) else None
-        if rebased is not None:
-            text = f"{why}: the patch was re-based and is being proven again"
-            self._ledger.move(incident.id, IncidentState.PROPOSED, text, activity=text)
-            self._prove_again(self._ledger.incident(incident.id), rebased)
-        elif isinstance(why, PatchConflictError):
-            case.attempts = 0  # found anew, in the file as it is now
-            self._ledger.move(incident.id, IncidentState.OPEN, text, activity=text, proposal=None)
+        if isinstance(why, PatchConflictError) and chosen is not None:
+            self._onto_new_text(incident, chosen, text)
         else:
             self._ledger.move(incident.id, IncidentState.PROPOSED, text, activity=text)
         more = {} if known else {"traceback": "".join(traceback.format_exception(why))}
         self._parts.publisher.error(text, incident=incident.id, **more)
         case.refuse(why if known else SelfhealError(text))
 
-    def _rebased(self, candidate: Candidate | None) -> Candidate | None:
-        """The same change on the file as it is now; None where the two changes meet."""
-        if candidate is None:
-            return None
+    def freshen(self) -> None:
+        """A deploy or an edit went over a proposal's files: what is shown is made valid again."""
+        if self._watched is not None or self._parts.read_only():
+            return
+        for incident, case in self._ledger.open_cases():
+            proposal = incident.proposal
+            if incident.state is not IncidentState.PROPOSED or case.proving or proposal is None:
+                continue
+            for best in proposal.candidates[:1]:
+                changed = changed_files(best, self._parts.project)
+                if changed:
+                    text = f"{changed[0]} has changed since the patch was made"
+                    self._onto_new_text(incident, best, text)
+
+    def _onto_new_text(self, incident: Incident, stale: Candidate, why: str) -> None:
+        """The same change on the files as they are now, proven again; where the two changes meet,
+        the incident is diagnosed anew.
+        """
+        proposal = incident.proposal
         try:
-            return rebase_patch(candidate, self._parts.project)
+            rebased = rebase_patch(stale, self._parts.project)
         except PatchConflictError:
-            return None
+            self._ledger.case(incident).attempts = 0
+            self._ledger.move(incident.id, IncidentState.OPEN, why, activity=why, proposal=None)
+            return
+        if proposal is not None:
+            kept = [
+                (candidate, verdict)
+                for candidate, verdict in zip(proposal.candidates, proposal.verdicts, strict=True)
+                if candidate.id != stale.id
+            ]
+            proposal = replace(
+                proposal, candidates=tuple(c for c, _ in kept), verdicts=tuple(v for _, v in kept)
+            )
+        text = f"{why}: the patch was re-based and is being proven again"
+        again = self._ledger.move(
+            incident.id, IncidentState.PROPOSED, text, activity=text, proposal=proposal
+        )
+        self._prove_again(again, rebased)
 
     def _start_watch(self, incident: Incident, applied: Applied, now_s: float, text: str) -> None:
         parts = self._parts

@@ -217,11 +217,10 @@ class Investigations:
         self._publish(proposal)
         self._parts.publisher.event(proposal_event(proposal, time.time()))
         if not proposal.candidates:
-            self._ledger.change(
-                incident.id,
-                proposal=proposal,
-                activity="no patch could be proven: the diagnosis is yours to read",
-            )
+            text = "no patch could be proven: the diagnosis is yours to read"
+            self._ledger.change(incident.id, proposal=proposal, activity=text)
+            if incident.state is IncidentState.PROPOSED:  # the only patch did not stand any more
+                self._ledger.move(incident.id, IncidentState.DIAGNOSED, text)
             return
         moved = self._ledger.move(
             incident.id,
@@ -244,6 +243,10 @@ class Investigations:
             case.not_before_s = time.time() + 10.0 * 3**case.attempts
             case.tried_record = "failed"
         self._ledger.change(incident.id, activity=text)
+        nothing_left = incident.proposal is not None and not incident.proposal.candidates
+        if edited and nothing_left:  # its only patch was being re-based: look for another one
+            case.attempts, case.not_before_s = 0, time.time() + 30.0
+            self._ledger.move(incident.id, IncidentState.OPEN, text, proposal=None)
         self._parts.publisher.error(text, incident=incident.id, traceback=message.body["bug"])
 
     def _publish(self, proposal: Proposal) -> None:

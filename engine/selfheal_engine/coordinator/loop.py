@@ -223,6 +223,7 @@ class EngineLoop:
             return
         self._next_sweep_s = now_s + SWEEP_S
         self.ledger.catch_up()
+        self.healings.freshen()
         self.healings.reconsider()
         for incident, _ in self.ledger.open_cases():
             waiting = incident.state in (IncidentState.OPEN, IncidentState.DIAGNOSED)

@@ -4,7 +4,7 @@ from selfheal_engine.healer.applied import Applied, Recovery, Reverted
 from selfheal_engine.healer.apply import apply_patch, continue_rollout
 from selfheal_engine.healer.export import export_patch
 from selfheal_engine.healer.files import write_new_file
-from selfheal_engine.healer.rebase import rebase_patch
+from selfheal_engine.healer.rebase import changed_files, rebase_patch
 from selfheal_engine.healer.revert import changed_since, recover, revert_patch
 from selfheal_engine.healer.routes import route_of
 from selfheal_engine.healer.side_effects import Glimpse, SideEffects, resident_bytes
@@ -19,6 +19,7 @@ __all__ = [
     "SideEffects",
     "Watch",
     "apply_patch",
+    "changed_files",
     "changed_since",
     "continue_rollout",
     "export_patch",
