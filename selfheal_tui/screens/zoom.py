@@ -115,8 +115,8 @@ def notes(view: Snapshot, state: MetricState, width: int) -> list[Line]:
         facts.append(f"limits are being learned, {state.learning_left} samples to go")
     if state.rule:
         facts.append(state.rule)
-    if state.trend_per_min:
-        facts.append(f"trend {trend(state.name, state.trend_per_min)}")
+    if state.trend_per_min and (slope := trend(state.name, state.trend_per_min)):
+        facts.append(f"trend {slope}")
     if time_to_limit(state):
         facts.append(time_to_limit(state))
     if state.reading.value is None and state.reading.reason:

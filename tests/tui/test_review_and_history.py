@@ -75,7 +75,7 @@ async def test_an_unproven_patch_is_marked_before_it_is_applied() -> None:
 async def test_the_review_fits_a_small_terminal() -> None:
     async with running(size=SMALL) as session:
         await session.do("dashboard.review")
-        for text in ("▶1 null_check", "raise OrderError", "WHY", "a approve", "q quit"):
+        for text in ("▶1 answer 422", "raise OrderError", "WHY", "a approve", "q quit"):
             await session.sees(text)
 
 

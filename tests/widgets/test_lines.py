@@ -102,5 +102,7 @@ def test_small_words() -> None:
     assert number(float("nan")) == "-"
     assert size(999) == "999 B"
     assert trend("memory_usage", -1_200_000) == "-1.2 MB/min"
+    assert trend("cpu_usage", 1.26) == "+1.3 %/min"
+    assert trend("cpu_usage", 0.0001) == ""
     assert percent(0.913) == "91 %"
     assert band("cpu_usage", ControlLimits(-3, 10, 38.4, 9)) == "3σ 0-38"

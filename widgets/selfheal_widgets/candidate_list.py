@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from selfheal_widgets.lines import columns, line, safe, spread, wrap
+from selfheal_widgets.lines import columns, line, safe, spread, width_of, wrap
 from selfheal_widgets.row_list import Row, RowList
 from selfheal_widgets.words import percent
 
@@ -79,7 +79,10 @@ class CandidateList(RowList):
         ]
 
     def _row(self, number: int, candidate: Candidate, chosen: bool, width: int) -> Row:
-        """A line where that is wide enough, else title and figures below each other."""
+        """A line where that is wide enough, else title and figures below each other.
+
+        Where a line has no room for both, what a patch does says more than its strategy.
+        """
         assert self.proposal is not None
         mark = "▶" if chosen else " "
         title = title_of(candidate)
@@ -91,11 +94,14 @@ class CandidateList(RowList):
             cells = columns(
                 [
                     (line((f"{sure} sure", "muted")), -10),
-                    (line((safety, safety_role)), 14),
+                    (line((safety, safety_role)), self._safety_cells()),
                     (line((risk, RISK_ROLES[candidate.risk])), 11),
                 ]
             )
-            return Row(candidate.id, (spread((*head, (f" · {title}", "text")), cells, width),))
+            named = (*head, (f" · {title}", "text"))
+            if width_of(named) > width - width_of(cells) - 2:
+                named = line((f"{mark}{number} ", "accent"), (title, "text"))
+            return Row(candidate.id, (spread(named, cells, width),))
         figures = line(
             (f"confidence {sure}  ", "muted"),
             (safety, safety_role),
@@ -103,6 +109,12 @@ class CandidateList(RowList):
         )
         titles = [line(("   ", "text"), *part) for part in wrap(title, width - 4)[:3]]
         return Row(candidate.id, (head, *titles, line(("   ", "text"), *figures)))
+
+    def _safety_cells(self) -> int:
+        """Width of the longest verdict, so that they stand below each other."""
+        assert self.proposal is not None
+        verdicts = (verdict_of(self.proposal, c) for c in self.proposal.candidates)
+        return max(len(safety_text(verdict)[0]) for verdict in verdicts)
 
     def select(self, id: str) -> None:
         super().select(id)

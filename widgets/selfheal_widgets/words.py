@@ -105,9 +105,12 @@ def band(metric: str, limits: ControlLimits) -> str:
 
 
 def trend(metric: str, per_min: float) -> str:
-    """A slope in words: "+1.2 MB/min"."""
+    """A slope in words: "+1.2 MB/min"; "" where it would read as none."""
     text = size(per_min) if metric == "memory_usage" else number(per_min, 2)
-    return f"{'' if text.startswith('-') else '+'}{text}/min"
+    if not any(digit in text for digit in "123456789"):
+        return ""
+    unit = {"cpu_usage": " %", "response_time": " ms"}.get(metric, "")
+    return f"{'' if text.startswith('-') else '+'}{text}{unit}/min"
 
 
 def time_to_limit(state: MetricState) -> str:
