@@ -400,10 +400,11 @@ class SelfhealApp(ThemedApp[int]):
 def keep_what_was_loaded() -> None:
     """Painted: what start-up made stays for good and need not be looked through again.
 
-    Whoever starts the app may have put collecting off until now (session.py).
+    Only where collecting was put off until now (session.py): else there may be garbage in it.
     """
-    gc.freeze()
-    gc.enable()
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _sources_from_command_line() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
 
@@ -59,6 +60,19 @@ async def test_the_screen_stands_before_the_engine_does() -> None:
     assert engine.subscribers == 0
     opening.stop(stop_service=True)
     assert engine.stopped is True
+
+
+async def test_collecting_that_was_put_off_begins_with_the_first_paint() -> None:
+    before = gc.get_freeze_count()
+    gc.disable()
+    try:
+        app = SelfhealApp(FakeEngine(), Settings(bell=False))
+        async with app.run_test(size=WIDE) as pilot:
+            await Session(app, FakeEngine(), pilot).until(gc.isenabled)
+            assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 async def test_an_engine_that_cannot_be_opened_ends_the_app_with_its_reason() -> None:
