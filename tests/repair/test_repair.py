@@ -221,3 +221,30 @@ def test_a_test_that_passes_by_what_an_earlier_run_left_proves_nothing(tmp_path:
     )
     report = repair_project(tmp_path, COMMAND, (), Settings(search_s=5), quiet)
     assert report.candidates == ()
+
+
+def test_two_functions_with_a_slip_each_get_one_patch_with_both(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "def less(a, b):\n    return a > b\n\n\ndef plus(a, b):\n    return a - b\n"
+    )
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import less, plus\n\n\ndef test_less():\n    assert less(1, 2)\n"
+        "    assert not less(2, 1)\n\n\ndef test_plus():\n    assert plus(2, 3) == 5\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
+    assert dict(report.candidates[0].files)["shop.py"].decode() == (
+        "def less(a, b):\n    return a < b\n\n\ndef plus(a, b):\n    return a + b\n"
+    )
+
+
+def test_a_pattern_of_the_module_is_repaired_where_its_reader_fails(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        'import re\n\nODD = re.compile(r"[^a-z]+")\n\n\ndef slug(title):\n'
+        '    return ODD.sub("-", title.lower())\n'
+    )
+    (tmp_path / "test_shop.py").write_text(
+        'from shop import slug\n\n\ndef test_words():\n    assert slug("A b") == "a-b"\n\n\n'
+        'def test_numbers():\n    assert slug("Top 10") == "top-10"\n'
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
+    assert "[^a-z0-9]+" in report.candidates[0].diff

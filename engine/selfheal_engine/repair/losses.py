@@ -14,6 +14,8 @@ def losses(before: str, after: str) -> list[str]:
         return []
     found = [f"`{name}` is no longer used" for name in sorted(new.unused - old.unused)]
     found += [f"`{name}` no longer calls itself" for name in sorted(old.recursive - new.recursive)]
+    if new.effects < old.effects:
+        found.append("something is no longer done")
     return found
 
 
@@ -22,6 +24,8 @@ class _Uses(ast.NodeVisitor):
         self.bound: set[str] = set()
         self.loads: Counter[str] = Counter()
         self.recursive: set[str] = set()
+        self.effects = 0
+        """Statements that are there for what they do: calls, additions, what is handed out."""
         self._inside: list[str] = []
 
     @property
@@ -36,6 +40,14 @@ class _Uses(ast.NodeVisitor):
 
     def visit_arg(self, node: ast.arg) -> None:
         self.bound.add(node.arg)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        self.effects += isinstance(node.value, ast.Call | ast.Await | ast.Yield | ast.YieldFrom)
+        self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.effects += 1
+        self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._inside.append(node.name)

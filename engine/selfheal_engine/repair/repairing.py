@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from selfheal_engine.config import Settings
 from selfheal_engine.diagnosis import diagnose
 from selfheal_engine.diagnosis.source_file import SourceFile, Sources
-from selfheal_engine.diagnosis.spectrum import Scores, TestSpectrum, suspicion
+from selfheal_engine.diagnosis.spectrum import Crash, TestSpectrum, near_crashes, suspicion
 from selfheal_engine.errors import PatchConflictError, SelfhealError
 from selfheal_engine.model import Candidate, Check, Suspect, Verdict
 from selfheal_engine.patch_generator import PatchGenerator
 from selfheal_engine.patch_generator.conventions import is_test
-from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
+from selfheal_engine.patch_generator.mutations import Mutation
 from selfheal_engine.patch_generator.rewriting import RewriteError
 from selfheal_engine.patch_generator.writing import write_candidate
 from selfheal_engine.project import Project, sha256
 from selfheal_engine.repair.losses import losses
 from selfheal_engine.repair.quick_text import region_of, spliced
+from selfheal_engine.repair.searching import Edits, Say, Search, limits_of, search_edits
 from selfheal_engine.repair.trials import Runner, TestResult, Trial, command_words, runner_of
 
-Say = Callable[[str], None]
-MOST_MUTANTS = 24_000
-MOST_LINES = 60
 MOST_TEMPLATES = 24
-BATCH = 4000
-ENOUGH_PLAUSIBLE = 40
 
 
 @dataclass(frozen=True)
@@ -48,28 +45,6 @@ class RepairReport:
     cpu_s: float = 0.0
     """Processor seconds of the sandboxes."""
     notes: tuple[str, ...] = ()
-
-
-@dataclass
-class _Search:
-    """The state of one repair."""
-
-    runner: Runner
-    sources: Sources
-    results: list[TestResult]
-    failing: list[TestResult]
-    passing: list[TestResult]
-    scores: Scores
-    plausible: list[Mutation] = field(default_factory=list)
-    templates: list[Candidate] = field(default_factory=list)
-    """Plausible patches of the templates for the failing tests' exceptions."""
-    tried: int = 0
-
-    @property
-    def tests(self) -> list[str]:
-        """The tests that a patch must pass, in the order in which the runner has them."""
-        wanted = {t.id for t in [*self.failing, *self.passing]}
-        return [t.id for t in self.results if t.id in wanted]
 
 
 def project_of(root: Path, tests: Sequence[str]) -> Project:
@@ -113,7 +88,7 @@ def repair_project(
     say(f"{len(search.failing)} tests fail, {len(search.passing)} pass")
     suspects = _suspects(search)
     _try_templates(search, settings, say)
-    _search(search, settings, say)
+    search_edits(search, settings, say)
     candidates, verdicts = _written(search, settings, say)
     return RepairReport(
         candidates,
@@ -128,7 +103,7 @@ def repair_project(
     )
 
 
-def _localized(runner: Runner, results: list[TestResult], wanted: Sequence[str]) -> _Search:
+def _localized(runner: Runner, results: list[TestResult], wanted: Sequence[str]) -> Search:
     failing = [t for t in results if t.failed]
     passing = [t for t in results if t.outcome == "passed"]
     if wanted:
@@ -140,7 +115,25 @@ def _localized(runner: Runner, results: list[TestResult], wanted: Sequence[str])
         raise SelfhealError("no test fails: there is nothing to repair")
     spectra = [TestSpectrum(t.id, t.failed, _reached(t, runner)) for t in [*failing, *passing]]
     scores = {file: lines for file, lines in suspicion(spectra).items() if not is_test(file)}
-    return _Search(runner, Sources(runner.project), results, failing, passing, scores)
+    sources = Sources(runner.project)
+    crashes = _crashes(failing, runner)
+    scores = near_crashes(scores, crashes, sources)
+    return Search(runner, sources, results, failing, passing, scores, crashes)
+
+
+def _crashes(failing: Sequence[TestResult], runner: Runner) -> list[Crash]:
+    """Own frames, innermost first, of the failing tests that the project's own code crashed."""
+    found: list[Crash] = []
+    for test in failing:
+        if test.occurrence is None:
+            continue
+        frames = [(runner.project.relative(f.file), f.line) for f in test.occurrence.frames]
+        own = [(path, line) for path, line in reversed(frames) if path is not None]
+        # a failed comparison in the test itself is no crash of the code
+        if own and not is_test(own[0][0]):
+            places = tuple((path, line) for path, line in own if not is_test(path))
+            found.append(Crash(test.occurrence.exception.rpartition(".")[2], places))
+    return found
 
 
 def _reached(test: TestResult, runner: Runner) -> Mapping[str, frozenset[int]]:
@@ -167,7 +160,7 @@ def _names(wanted: str, test: TestResult) -> bool:
     )
 
 
-def _suspects(search: _Search) -> tuple[Suspect, ...]:
+def _suspects(search: Search) -> tuple[Suspect, ...]:
     ranked = sorted(
         (
             (score, file, line)
@@ -186,30 +179,7 @@ def _suspects(search: _Search) -> tuple[Suspect, ...]:
     return tuple(found)
 
 
-def _mutations(search: _Search) -> list[Mutation]:
-    """Mutations of the most suspicious lines of all files, heaviest first."""
-    ranked = sorted(
-        (
-            (score, file, line)
-            for file, lines in search.scores.items()
-            for line, score in lines.items()
-            if score > 0
-        ),
-        reverse=True,
-    )[:MOST_LINES]
-    by_file: dict[str, dict[int, float]] = {}
-    for score, path, line in ranked:
-        by_file.setdefault(path, {})[line] = score
-    found: list[Mutation] = []
-    for path, lines in by_file.items():
-        file = search.sources.get(path)
-        if file is not None:
-            found += mutations_of(file, lines)
-    found.sort(key=lambda m: -m.weight)
-    return found[:MOST_MUTANTS]
-
-
-def _try_templates(search: _Search, settings: Settings, say: Say) -> None:
+def _try_templates(search: Search, settings: Settings, say: Say) -> None:
     """What the templates make of the failing tests' exceptions, as for a crash of a service."""
     crashes = [t.occurrence for t in search.failing if t.occurrence is not None]
     seen: set[str] = set()
@@ -232,68 +202,25 @@ def _try_templates(search: _Search, settings: Settings, say: Say) -> None:
         search.templates = [c for c in made if c.id in confirmed]
 
 
-def _search(search: _Search, settings: Settings, say: Say) -> None:
-    mutations = [m for m in _mutations(search) if m.function is not None]
-    failing = [t.id for t in sorted(search.failing, key=lambda t: t.cpu_s)]
-    limits = _limits(search)
-    budget = settings.search_s * 0.75
-    for start in range(0, len(mutations), BATCH):
-        left = budget - search.runner.cpu_s
-        if left < 1 or len(search.plausible) >= ENOUGH_PLAUSIBLE:
-            return
-        batch = mutations[start : start + BATCH]
-        mutants = [
-            m for m in (_mutant(search, n, mutation) for n, mutation in enumerate(batch)) if m
-        ]
-        say(f"trying {len(mutants)} small edits")
-        for trial in search.runner.try_mutants(mutants, failing, search.tests, limits, left):
-            search.tried += 1
-            if trial.outcome == "passed":
-                search.plausible.append(batch[trial.id])
-
-
-def _limits(search: _Search) -> dict[str, float]:
-    """Processor seconds for each test on a mutant, from its own time or the passing tests'."""
-    usual = min(max((t.cpu_s for t in search.passing), default=0.01), 1.0)
-    return {
-        t.id: 0.05 + 6 * (t.cpu_s if t.outcome == "passed" else usual)
-        for t in [*search.failing, *search.passing]
-    }
-
-
-def _mutant(search: _Search, number: int, mutation: Mutation) -> dict[str, object] | None:
-    file = search.sources.get(mutation.file)
-    region = region_of(file, mutation.line) if file is not None else None
-    if file is None or region is None:
-        return None
-    part = {
-        "file": mutation.file,
-        "source": spliced(region, mutation.edits),
-        "line": region.first,
-        "annotations": "from __future__ import annotations" in file.text,
-    }
-    return {"id": number, "parts": [part]}
-
-
 def _written(
-    search: _Search, settings: Settings, say: Say
+    search: Search, settings: Settings, say: Say
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
-    ordered = sorted(search.plausible, key=lambda m: -m.weight * _kept_whole(search, m))
+    ordered = sorted(search.plausible, key=lambda found: -_worth(search, found))
     # a template knows the exception's meaning: where one passes all tests, it comes first
     candidates = search.templates[: settings.candidates - 1]
     seen = {candidate.id for candidate in candidates}
-    for mutation in ordered:
+    for found in ordered:
         if len(candidates) == settings.candidates:
             break
         try:
             candidate = write_candidate(
                 search.sources,
-                [(mutation.file, edit) for edit in mutation.edits],
+                [(mutation.file, edit) for mutation in found for edit in mutation.edits],
                 strategy="logic_correction",
-                template=mutation.kind,
-                title=_title(search.sources.get(mutation.file), mutation),
+                template=found[0].kind,
+                title="; ".join(_title(search.sources.get(m.file), m) for m in found),
                 explanation="Found by trying small edits of the lines that failing tests reach.",
-                confidence=round(min(0.9, mutation.weight), 3),
+                confidence=round(min(0.9, *(m.weight for m in found)), 3),
             )
         except RewriteError:
             continue
@@ -305,7 +232,11 @@ def _written(
     return tuple(shown), tuple(confirmed[c.id] for c in shown)
 
 
-def _kept_whole(search: _Search, mutation: Mutation) -> float:
+def _worth(search: Search, found: Edits) -> float:
+    return math.prod(mutation.weight * _kept_whole(search, mutation) for mutation in found)
+
+
+def _kept_whole(search: Search, mutation: Mutation) -> float:
     """Less than 1 where an edit leaves something without use: that is rarely what was meant."""
     file = search.sources.get(mutation.file)
     region = region_of(file, mutation.line) if file is not None else None
@@ -316,7 +247,7 @@ def _kept_whole(search: _Search, mutation: Mutation) -> float:
 
 
 def _confirmed(
-    search: _Search, candidates: Sequence[Candidate], tried: bool = False
+    search: Search, candidates: Sequence[Candidate], tried: bool = False
 ) -> dict[str, Verdict]:
     """Run all tests on the files as they would be written: the last word before showing.
 
@@ -331,7 +262,7 @@ def _confirmed(
     ]
     trials = (
         search.runner.try_mutants(
-            [], [t.id for t in search.failing], search.tests, _limits(search), 30.0, jobs
+            [], [t.id for t in search.failing], search.tests, limits_of(search), 30.0, jobs
         )
         if jobs
         else []
@@ -343,7 +274,7 @@ def _confirmed(
     }
 
 
-def _verdict(search: _Search, candidate: Candidate, trial: Trial) -> Verdict:
+def _verdict(search: Search, candidate: Candidate, trial: Trial) -> Verdict:
     fixed, kept = len(search.failing), len(search.passing)
     checks = (
         Check("parses", "passed", "the new files parse", 1),

@@ -53,9 +53,18 @@ def change_expression(node: ast.expr, around: Surroundings) -> Iterator[Change]:
     elif isinstance(node, ast.BinOp):
         left, right = text(node.left), text(node.right)
         for sign, factor in _BINARY.get(type(node.op), ()):
-            yield "operator", f"({left}) {sign} ({right})", factor
-        yield "swap_operands", f"({right}) {_sign(node.op)} ({left})", _swap_factor(node.op)
+            yield (
+                "operator",
+                f"{_whole(node.left, left)} {sign} {_whole(node.right, right)}",
+                factor,
+            )
+        swapped = f"{_whole(node.right, right)} {_sign(node.op)} {_whole(node.left, left)}"
+        yield "swap_operands", swapped, _swap_factor(node.op)
         yield "drop_operand", left, 1.0
+        if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.List):
+            items = node.left.elts
+            if items and not all(isinstance(item, ast.Constant) for item in items):
+                yield "fresh_elements", f"[{left[1:-1]} for _ in range({right})]", 1.0
         yield "drop_operand", right, 0.8
     elif isinstance(node, ast.BoolOp):
         yield from _boolean(node, around)
@@ -75,6 +84,8 @@ def change_expression(node: ast.expr, around: Surroundings) -> Iterator[Change]:
         parent = around.file.parent(node)
         if not (isinstance(parent, ast.Call) and parent.func is node):
             yield "drop_attribute", text(node.value), 1.0
+            for method in _methods_beside(node.attr, around):
+                yield "attribute", f"{text(node.value)}.{method}()", 0.8
     elif isinstance(node, ast.Subscript):
         yield from _subscript(node, around)
     elif isinstance(node, ast.List | ast.Dict | ast.Set):
@@ -86,6 +97,28 @@ def change_expression(node: ast.expr, around: Surroundings) -> Iterator[Change]:
         yield "drop_term", text(node.orelse), 0.5
     yield from _in_place(node, around)
     yield from _reuse(node, around)
+
+
+def _whole(node: ast.expr, text: str) -> str:
+    """The operand's text, in brackets where it could be torn apart without them."""
+    atoms = ast.Name | ast.Constant | ast.Attribute | ast.Call | ast.Subscript
+    return text if isinstance(node, atoms) else f"({text})"
+
+
+def _methods_beside(attribute: str, around: Surroundings) -> list[str]:
+    """Methods without arguments of the file's classes that use the attribute: `x.net()`."""
+    found: list[str] = []
+    for owner in ast.walk(around.file.tree):
+        if not isinstance(owner, ast.ClassDef):
+            continue
+        for method in owner.body:
+            if not isinstance(method, ast.FunctionDef) or len(method.args.args) != 1:
+                continue
+            if not method.name.startswith("__"):
+                read = {n.attr for n in ast.walk(method) if isinstance(n, ast.Attribute)}
+                if attribute in read and method is not around.function:
+                    found.append(method.name)
+    return found
 
 
 def _reuse(node: ast.expr, around: Surroundings) -> Iterator[Change]:

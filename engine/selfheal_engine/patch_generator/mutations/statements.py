@@ -15,6 +15,7 @@ from selfheal_engine.patch_generator.edits import (
     replace_expression,
     replace_statements,
 )
+from selfheal_engine.patch_generator.mutations.missing import questions
 from selfheal_engine.patch_generator.mutations.surroundings import Surroundings
 
 Changes: TypeAlias = tuple[str, tuple[Edit, ...], float]
@@ -207,7 +208,8 @@ def _guards(statement: ast.stmt, around: Surroundings) -> Iterator[Changes]:
         if extra not in values:
             values.append(extra)
     first = statement is _first_statement(function)
-    for condition, factor in conditions(around, statement.lineno):
+    asked = [(_not(question), 0.9 * share) for question, share in questions(statement, around)]
+    for condition, factor in [*asked, *conditions(around, statement.lineno)]:
         if not first and factor < 0.9:
             continue
         for rank, value in enumerate(values[:5]):
@@ -220,3 +222,11 @@ def _first_statement(function: Function) -> ast.stmt:
     first = function.body[0]
     docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     return function.body[1] if docstring and len(function.body) > 1 else first
+
+
+def _not(question: str) -> str:
+    """The opposite of one of the `questions`, as a person writes it."""
+    for word, opposite in ((" is not ", " is "), (" in ", " not in "), (" > ", " <= ")):
+        if word in question:
+            return question.replace(word, opposite)
+    return f"not {question}"

@@ -44,6 +44,14 @@ WEIGHTS: dict[str, float] = {
     "swap_statements": 0.4,
     "move_out": 0.45,
     "return_value": 0.4,
+    "pattern": 0.4,  # of a regular expression
+    "fresh_elements": 0.8,  # `[[]] * n` holds one list n times
+    "skip_unless": 0.36,
+    "tolerate": 0.3,  # what raised is left out
+    "last_round": 0.7,
+    "bind_now": 0.8,  # a closure keeps its own round's value
+    "fresh_default": 0.85,
+    "call_base": 0.6,
     "self": 0.8,
     "await": 0.8,
 }

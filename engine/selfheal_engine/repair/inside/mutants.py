@@ -230,7 +230,10 @@ def run_whole_files(job: Job, channel: Channel) -> None:
     if not job["whole_files"]:
         return
     answers = []
+    started = sum(os.times()[:4])
     for mutant in job["whole_files"]:
+        if sum(os.times()[:4]) - started > job["cpu_s"]:
+            break
         run = WholeFileRun(job, mutant)
         with Written(job["root"], mutant["files"]):
             answers.append((mutant, *in_fork(run, job["limit_s"], job["memory_bytes"])))
