@@ -23,7 +23,7 @@ from contextlib import suppress
 from typing import Any
 
 from selfheal_engine.errors import ConfigError
-from selfheal_engine.model import Event, Snapshot
+from selfheal_engine.model import Event, IncidentState, Snapshot
 
 TIMEOUT_S = 10.0
 ATTEMPTS = 4
@@ -198,7 +198,7 @@ class Watchdog:
             return
         if now_s - self._last_s >= self._pause_s / 2:
             self._last_s = now_s
-            waiting = sum(incident.proposal is not None for incident in news.incidents)
+            waiting = sum(i.state is IncidentState.PROPOSED for i in news.incidents)
             self._tell(
                 f"WATCHDOG=1\nSTATUS=health {news.health.score:.0f}, {waiting} proposals, "
                 f"{news.activity or 'watching'}"

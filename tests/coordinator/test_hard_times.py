@@ -168,6 +168,8 @@ def test_a_queued_approval_that_an_engine_died_over_waits_for_its_person_again(
 
     again = Bench(tmp_path, watch_s=60.0)
     again.loop.healings.recover()
+    told = [v.body["id"] for v in again.told if isinstance(v, Event) and v.kind == "incident"]
+    assert {one.id, two.id} <= set(told), "a reader of the new events knows neither"
     assert again.state(one) is IncidentState.WATCHING
     assert again.state(two) is IncidentState.PROPOSED, "the patch of the other was taken for it"
     assert again.file.read_bytes() == MENDED

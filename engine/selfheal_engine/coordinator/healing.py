@@ -228,8 +228,7 @@ class Healings:
             return
         for incident, note in self._parts.memory.unfinished():
             case = Case.from_note(incident, note)
-            self._parts.tracker.put(incident)
-            self._ledger.adopt(case)
+            self._ledger.adopt(incident, case)
             if incident.state.ended:
                 self._ledger.remember(incident)
             elif case.rolling_back and case.applied is not None:

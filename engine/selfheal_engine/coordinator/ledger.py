@@ -51,9 +51,12 @@ class Ledger:
             case.step("open")
         return case
 
-    def adopt(self, case: Case) -> None:
-        """Take over a case that an earlier process left unfinished."""
+    def adopt(self, incident: Incident, case: Case) -> None:
+        """Take over what an earlier process left unfinished; told, as to whom it is new."""
         self._cases[case.incident] = case
+        self._parts.tracker.put(incident)
+        if not incident.state.ended:
+            self._tell(incident)
 
     def open_cases(self) -> list[tuple[Incident, Case]]:
         """Every incident that has not ended, by user harm: severity, then how often.
