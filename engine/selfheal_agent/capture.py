@@ -131,7 +131,10 @@ class Capture:
         self._put(record)
 
     def event(self, record: dict[str, Any], key: Any) -> None:
-        """A record that is no exception (an ERROR log, a stall, ...), deduplicated by `key`."""
+        """A record that is no exception (an ERROR log, a stall, ...), deduplicated by `key`.
+
+        One without frames is only counted: `is_new` said that it was not wanted whole.
+        """
         known = self._kinds.get(key)
         if known is None:
             if len(self._kinds) >= MAX_KINDS:
@@ -139,7 +142,7 @@ class Capture:
                 return
             known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
         known.count += 1
-        count = self._claim(known)
+        count = self._claim(known) if "frames" in record else None
         if count is not None:
             record["key"] = known.number
             record["count"] = count
@@ -148,7 +151,9 @@ class Capture:
     def is_new(self, key: Any) -> bool:
         """Whether a record under this key would be taken whole now."""
         known = self._kinds.get(key)
-        return known is None or time.monotonic() - known.last_full >= FULL_EVERY_S
+        if known is None or known.count < FULL_FIRST:
+            return True
+        return time.monotonic() - known.last_full >= FULL_EVERY_S
 
     def _claim(self, known: _Kind) -> int | None:
         """How many occurrences a full record made now stands for; None: none is to be made.

@@ -96,6 +96,7 @@ class _Probe:
         self._memory: Any = None
         self._holding = False
         self._to_watch: list[Any] = []
+        self._listening: Any = None
 
     @property
     def capture(self) -> Capture:
@@ -197,6 +198,7 @@ class _Probe:
         self.totals.collect()
         if self._stalls is None:
             self._stalls = StallWatch(self.capture, self.totals)
+            self._listen_more()
             self._descriptors = DescriptorWatch(self.capture)
             self._tasks = TaskWatch(self.capture)
         self._stalls.look()
@@ -209,6 +211,16 @@ class _Probe:
         more = self.capture.unreported()
         if more:
             self.channel.put({"t": "counts", "counts": more, "time_s": time.time()})
+
+    def _listen_more(self) -> None:
+        """What would cost the start of the service too much; once, also across forks."""
+        from selfheal_agent import swallowed, warned
+
+        if self._listening is not self._capture:
+            self._listening = self._capture
+            warned.install(self.capture)
+            if os.environ.get("SELFHEAL_SWALLOWED") == "1":
+                swallowed.install(self.capture)
 
     def render(self, raw: dict[str, Any]) -> dict[str, Any] | None:
         """A handed-over record as it goes over the wire."""

@@ -33,10 +33,12 @@ def preload() -> None:
         requests,
         scrub,
         stalls,
+        swallowed,
         swap,
         swapping,
         tasks,
         texts,
+        warned,
     )
 
 

@@ -65,6 +65,9 @@ class Settings:
     ascii: bool = _setting(False, "sparklines and borders in ASCII")
     keys: tuple[str, ...] = _setting((), 'keys of the app\'s actions: ["review.approve=A"]')
     queue_dir: str = _setting("", "spool folder whose files count as queue depth")
+    swallowed: bool = _setting(
+        False, "record exceptions that the service's own code catches silently (Python 3.12 on)"
+    )
     log_files: tuple[str, ...] = _setting((), "log files whose tracebacks are read")
     sink_port: int = _setting(0, "loopback port for Sentry envelopes and OTLP/HTTP; 0: off")
     prometheus_url: str = _setting("", "metrics page of the service, scraped at each sample")

@@ -360,9 +360,10 @@ def _make_venv(python: str, folder: Path) -> Path:
 
 def installed_packages(venv: Path) -> set[str]:
     """Lower-case names of what an environment holds, and "python 3.n" up to its own."""
-    lines = _run([venv / "bin/pip", "list", "--format=freeze"]).lower().splitlines()
-    minor = int(_run([venv / "bin/python", "-c", "import sys; print(sys.version_info[1])"]))
-    return {line.split("==")[0] for line in lines} | {f"python 3.{n}" for n in range(minor + 1)}
+    listing = "import sys; from importlib.metadata import distributions as d; "
+    listing += "print(sys.version_info[1], *{x.metadata['Name'].lower() for x in d()})"
+    minor, *names = _run([venv / "bin/python", "-c", listing]).split()
+    return {*names} | {f"python 3.{n}" for n in range(int(minor) + 1)}
 
 
 def _run(command: list[str | Path]) -> str:

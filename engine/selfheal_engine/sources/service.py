@@ -58,6 +58,7 @@ def open_source(target: Target, settings: Settings, *, log: Path | None = None) 
         run_dir=settings.run_path(),
         project=project,
         log=log,
+        environ={**os.environ, "SELFHEAL_SWALLOWED": "1"} if settings.swallowed else None,
     )
     found = locating.Located(
         process.pid, name, project, " ".join(shlex.quote(word) for word in target.command)
