@@ -58,6 +58,9 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         default=None,
         help="A log of the service whose tracebacks are read; may be given more than once.",
     ),
+    click.option(
+        "--queue-dir", metavar="DIR", help="Spool folder whose files count as queue depth."
+    ),
     click.option("--config", metavar="FILE", help="Config file instead of the default one."),
     click.option("--theme", metavar="NAME", help="Colour theme of the app."),
     click.option("--ascii", is_flag=True, default=None, help="Draw with ASCII characters only."),

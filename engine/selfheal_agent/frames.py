@@ -191,8 +191,17 @@ def read_globals(frame: FrameType) -> dict[str, Any]:
 
 
 def _is_own_class(cls: type) -> bool:
-    scope = getattr(sys.modules.get(str(type_module_of(cls))), "__dict__", None)
-    file = scope.get("__file__") if type(scope) is dict else None
+    return is_own_module(sys.modules.get(str(type_module_of(cls))))
+
+
+def is_own_module(module: Any) -> bool:
+    """Whether a module is the project's; a script that ended has lost its `__file__`."""
+    if type(module) is not ModuleType:
+        return False
+    scope = module.__dict__
+    file = scope.get("__file__")
+    if file is None and scope.get("__name__") == "__main__":
+        file = getattr(scope.get("__loader__"), "path", None)
     return type(file) is str and is_own(file)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
     from selfheal_agent.capture import Capture
 
 VERSION = 1
+DEQUES_EVERY = 5
+"""Ticks between looks for deques that are new."""
 
 _state: _Probe | None = None
 
@@ -97,6 +99,7 @@ class _Probe:
         self._holding = False
         self._to_watch: list[Any] = []
         self._listening: Any = None
+        self._ticks = 0
 
     @property
     def capture(self) -> Capture:
@@ -189,7 +192,7 @@ class _Probe:
 
     def tick(self) -> None:
         """Once a second: totals, standing threads, counts of known crashes."""
-        from selfheal_agent import good_calls
+        from selfheal_agent import deques, good_calls
         from selfheal_agent.descriptors import DescriptorWatch
         from selfheal_agent.stalls import StallWatch
         from selfheal_agent.tasks import TaskWatch
@@ -208,6 +211,9 @@ class _Probe:
             self._tasks.look(list(runtime.loops))
         self._watch_crash_paths()
         good_calls.expire()
+        self._ticks += 1
+        if self._ticks % DEQUES_EVERY == 1:
+            deques.look()
         more = self.capture.unreported()
         if more:
             self.channel.put({"t": "counts", "counts": more, "time_s": time.time()})
@@ -321,6 +327,7 @@ class _Probe:
             "counts": [[key, count] for key, count in self.capture.counts().items()],
             "queue_depth": waiting,
             "queues": by_kind,
+            "brokers": list(queues.brokers.values()),
             "deadlock_risk": self._stalls.risk if self._stalls is not None else 0.0,
             "drops": self.channel.dropped + self.capture.beyond,
             "notes": [*notes, self.channel.problem] if self.channel.problem else list(notes),

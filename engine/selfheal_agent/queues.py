@@ -1,4 +1,9 @@
-"""Backlogs inside the process: queues and executors, remembered when they are made."""
+"""Backlogs: queues and executors, remembered when they are made, deques, and brokers.
+
+A deque is a queue where code of the project takes items from it to use them (`x = d.popleft()`);
+one that is only trimmed at its end is a window. A broker's lists are not looked at from here:
+the app is told where they are and asks.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,18 @@ queues_made: weakref.WeakSet[Any] = weakref.WeakSet()
 executors_made: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+deques_seen: dict[int, Any] = {}
+"""Weak references by id: a deque has no hash."""
+brokers: dict[str, dict[str, Any]] = {}
+"""Where Celery and RQ keep what waits, by URL: {"url", "keys", "password"}."""
+
+
 def depth() -> tuple[int, dict[str, int]]:
     """(all waiting items, by kind of queue). len() of built-in containers only."""
-    by_kind = {"queue": 0, "executor": 0}
+    by_kind = {"queue": 0, "executor": 0, "deque": 0}
+    for reference in list(deques_seen.values()):
+        found = reference()
+        by_kind["deque"] += len(found) if found is not None else 0
     for queue in list(queues_made):
         items = getattr(queue, "__dict__", {}).get("queue", None)
         if items is None:
@@ -46,6 +60,8 @@ def pools() -> dict[str, float]:
 
 def forget() -> None:
     """In a forked child: the parent's queues are not ours."""
+    deques_seen.clear()
+    brokers.clear()
     queues_made.clear()
     executors_made.clear()
 

@@ -23,6 +23,7 @@ def preload() -> None:
     import json  # noqa: F401
 
     from selfheal_agent import (  # noqa: F401
+        deques,
         descriptors,
         frames,
         good_calls,

@@ -53,13 +53,16 @@ class Bank:
     def __init__(self, scope: dict[str, Any]) -> None:
         self.orders = LockOrders()
         self._scope = scope
+        self._threads = 0
         self.one, self.two = scope["Account"](), scope["Account"]()
 
     def run(self, function: str, *accounts: Any) -> None:
         """Call it in a thread of its own, and wait for that."""
-        name = f"{function} {len(threading.enumerate())} {id(accounts)}"
+        self._threads += 1
         thread = threading.Thread(
-            target=self._scope[function], args=(*accounts, self._inside), name=name
+            target=self._scope[function],
+            args=(*accounts, self._inside),
+            name=f"{function} {self._threads}",
         )
         thread.start()
         thread.join()

@@ -42,6 +42,7 @@ TABLE = (
     ("http.server", "workers", "patch_http_server"),
     ("socketserver", "workers", "patch_socketserver"),
     ("celery.app.trace", "workers", "patch_celery"),
+    ("celery.worker.worker", "workers", "patch_celery_worker"),
     ("rq.worker", "workers", "patch_rq"),
     ("concurrent.futures.thread", "workers", "patch_executor"),
     ("concurrent.futures.process", "workers", "patch_transport"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 
-from selfheal_agent import requests
+from selfheal_agent import notes, queues, requests
 from selfheal_agent.capture import Capture
 
 TYPE_CHECKING = False
@@ -138,6 +138,13 @@ def patch_rq(module: Any, capture: Capture) -> None:
             capture.exception(exc_info[1], "rq", tb=exc_info[2])
         return fail(self, job, *exc_info)
 
+    work = module.Worker.work
+
+    def work_and_tell(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _tell_rq(self)
+        return work(self, *args, **kwargs)
+
+    module.Worker.work = work_and_tell
     module.Worker.perform_job = perform_job
     worker.handle_exception = handle_exception
 
@@ -188,3 +195,55 @@ def patch_process(module: Any, capture: Capture) -> None:
             raise
 
     module.BaseProcess.run = run
+
+
+def _tell_rq(worker: Any) -> None:
+    """Where the worker's queues are: a list each, in the Redis that it is connected to."""
+    try:
+        given = worker.connection.connection_pool.connection_kwargs
+        place = given.get("path") or f"{given.get('host', 'localhost')}:{given.get('port', 6379)}"
+        keys = [str(queue.key) for queue in worker.queues]
+        url = f"{'unix' if given.get('path') else 'redis'}://{place}/{given.get('db') or 0}"
+        _tell_broker(url, keys, given.get("username"), given.get("password"))
+    except Exception as why:
+        notes.note(f"the queues of RQ cannot be told: {type(why).__name__}: {why}")
+
+
+def patch_celery_worker(module: Any, capture: Capture) -> None:
+    original = module.WorkController.start
+
+    def start(self: Any) -> Any:
+        _tell_celery(self.app)
+        return original(self)
+
+    module.WorkController.start = start
+
+
+def _tell_celery(app: Any) -> None:
+    """Where Celery's queues are, when its broker is a Redis: a list for each, named like it."""
+    try:
+        url = app.conf.broker_read_url or app.conf.broker_url
+        if type(url) is not str or not url.startswith(("redis://", "redis+socket://")):
+            return
+        from urllib.parse import unquote, urlsplit
+
+        parts = urlsplit(url)
+        names = [str(name) for name in app.amqp.queues] or [str(app.conf.task_default_queue)]
+        if parts.scheme == "redis":
+            base = parts.path.strip("/") or "0"
+            place = f"redis://{parts.hostname or 'localhost'}:{parts.port or 6379}/{base}"
+        else:
+            place = f"unix://{parts.path}/0"
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        _tell_broker(place, names, user, password)
+    except Exception as why:
+        notes.note(f"the queues of Celery cannot be told: {type(why).__name__}: {why}")
+
+
+def _tell_broker(url: str, keys: Any, user: Any, password: Any) -> None:
+    queues.brokers[url] = {
+        "url": url,
+        "keys": [key for key in keys if type(key) is str][:50],
+        "user": user if type(user) is str else "",
+        "password": password if type(password) is str else "",
+    }

@@ -27,6 +27,7 @@ from selfheal_engine.model import (
     WaitingThread,
 )
 from selfheal_engine.sources import launching, locating, remote_attach
+from selfheal_engine.sources.brokers import Brokers
 from selfheal_engine.sources.deploys import Deploys
 from selfheal_engine.sources.leaks import LeakReport
 from selfheal_engine.sources.occurrences import OccurrenceStore
@@ -93,6 +94,7 @@ class ServiceSource:
         self._recent: deque[tuple[float, dict[str, tuple[int, int, Counter[int]]]]] = deque()
         self._probes.scan()
         self.project = locating.project_of(found, settings, self._probes)
+        self._brokers = Brokers()
         self._outside = Outside(settings, self.project, found.pid, found.unit)
         self._deploys = Deploys(self.project.root)
 
@@ -235,8 +237,11 @@ class ServiceSource:
     def _queue_depth(self, backlog: int | None, told: float | None) -> Reading:
         depths = [s["queue_depth"] for s in self._stats.values() if s.get("ok")]
         spool = _spool_depth(self._settings.queue_dir)
+        waiting = self._brokers.waiting(
+            [told for s in self._stats.values() for told in s.get("brokers", ())]
+        )
         backlog = backlog if backlog is not None or told is None else int(told)
-        known = [float(part) for part in (backlog, *depths, spool) if part is not None]
+        known = [float(part) for part in (backlog, *depths, spool, waiting) if part is not None]
         if not known:
             return Reading(None, "no listening socket and no probe to look at queues")
         return Reading(sum(known))
