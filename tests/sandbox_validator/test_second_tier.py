@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -44,6 +45,23 @@ def test_the_command_works_on_a_copy_that_is_gone_afterwards(project: Path) -> N
     assert run.changed == ("new.txt",)
     assert [file.name for file in project.iterdir()] == ["app.py"]
     assert not [name for name in copies() if f"-{os.getpid()}-" in name]
+
+
+def test_sockets_and_pipes_of_the_service_are_no_obstacle(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(project / "commands")
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(project)  # the name of a socket must be short
+        listener.bind("app.sock")
+        run = python("import os; print(sorted(os.listdir()))", project)
+    assert (run.stdout.strip(), run.infrastructure) == (b"['app.py']", ""), run.stderr
+
+
+def test_the_command_holds_no_descriptor_but_its_own_three(project: Path) -> None:
+    code = "import os\nfor n in range(3, 64):\n try: os.fstat(n); print(n)\n except OSError: pass"
+    run = python(code, project)
+    assert (run.stdout, run.returncode) == (b"", 0), "a way to write the report itself"
 
 
 def test_paths_of_the_project_lead_to_the_copy(project: Path) -> None:

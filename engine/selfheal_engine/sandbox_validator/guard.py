@@ -17,6 +17,7 @@ import os
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -52,6 +53,7 @@ ended = [False]
 def main(descriptor: int) -> int:
     with os.fdopen(descriptor, "rb") as file:
         spec = json.load(file)
+    os.set_inheritable(spec["report"], False)  # what the command could write there is no report
     engine = kernel.hold_parent(spec["parent"])
     upper = kernel.pidfd_open(os.getpid())
     signal.signal(signal.SIGTERM, lambda number, frame: ended.__setitem__(0, True))
@@ -131,13 +133,23 @@ def furnish(spec: dict[str, Any]) -> dict[str, tuple[int, int]] | None:
 
 
 def copy(source: str, target: str) -> None:
-    def linked(folder: str, names: list[str]) -> set[str]:
-        return {name for name in names if name in LINKED} if folder == source else set()
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        linked = {name for name in names if name in LINKED} if folder == source else set()
+        return linked | {name for name in names if special(os.path.join(folder, name))}
 
-    shutil.copytree(source, target, symlinks=True, ignore=linked, ignore_dangling_symlinks=True)
+    shutil.copytree(source, target, symlinks=True, ignore=left_out, ignore_dangling_symlinks=True)
     for name in LINKED:
         if os.path.isdir(os.path.join(source, name)):
             os.symlink(os.path.join(source, name), os.path.join(target, name))
+
+
+def special(path: str) -> bool:
+    """Sockets, pipes and devices: a service leaves them in its tree, and nobody can copy them."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # gone since it was listed
+        return True
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
 def write(root: str, relative: str, content: bytes) -> None:
