@@ -129,6 +129,26 @@ def test_a_patch_that_runs_much_more_code_is_told_and_scored_lower(shop: Shop) -
     assert (slow_verdict.safety or 0) < (good.safety or 0)
 
 
+def test_slowness_that_no_bytecode_shows_is_found_by_cpu_time(shop: Shop) -> None:
+    idle = "    sorted(range(20000))\n"
+    slow = ORDERS.replace(*FIX).replace("def label(order):\n", "def label(order):\n" + idle)
+    found = check(shop.judge(shop.candidate(slow, name="slow"))[0], "performance")
+    assert found.status == "failed"
+    assert "CPU time" in found.text
+
+
+def test_a_call_that_waits_longer_is_told(shop: Shop) -> None:
+    idle = "    time.sleep(0.02)\n"
+    slow = "import time\n\n" + ORDERS.replace(*FIX).replace(
+        "def label(order):\n", "def label(order):\n" + idle
+    )
+    found = check(
+        shop.judge(shop.candidate("import time\n\n" + slow, name="waits"))[0], "performance"
+    )
+    assert found.status == "failed"
+    assert "longer" in found.text
+
+
 def test_a_patch_that_keeps_what_it_is_given_is_told(shop: Shop) -> None:
     hoard = ORDERS.replace(*FIX).replace(
         "def label(order):\n", "_seen = []\n\n\ndef label(order):\n    _seen.append(order)\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 
 from selfheal_engine.model import Candidate, Check, Occurrence, Reproducer
@@ -18,8 +19,10 @@ MORE_CODE = 0.10
 """Share of further bytecodes on good calls that is told as slower."""
 FEW_BYTECODES = 40
 """So many further bytecodes a call are a guard, whatever share of a short function they are."""
-SLOWER, SLOW_AT_LEAST_S = 3.0, 0.005
-"""CPU time is noisy: only a multiple of it counts, for what bytecodes do not show."""
+GUARD_S = 2e-6
+"""So much more CPU time a call is a guard as well, on any machine of these years."""
+WAITS, WAITS_AT_LEAST_S = 1.5, 0.005
+"""Wall time hangs on the machine's load: only much more of it says that a call waits."""
 GROWTH_NOISE = {"bytes": 48.0, "descriptors": 0.2, "threads": 0.2}
 """Growth a call that the allocator's own habits explain."""
 _JUDGES_SUFFIXES = (".py", ".ini", ".cfg", ".toml", ".pth")
@@ -159,16 +162,7 @@ def cost(report: Report, base: Baseline) -> Iterator[Check]:
     calls = int(after["calls"])
     if calls != before["calls"]:
         return
-    share = after["opcodes"] / max(1, before["opcodes"]) - 1
-    more = (after["opcodes"] - before["opcodes"]) / max(1, calls)
-    if more < FEW_BYTECODES:
-        share = min(share, MORE_CODE)
-    slower = after["cpu_s"] > SLOW_AT_LEAST_S and after["cpu_s"] > SLOWER * before["cpu_s"]
-    if share > MORE_CODE or slower:
-        how = f"{share:+.0%} bytecodes" if share > MORE_CODE else "several times the CPU time"
-        yield Check("performance", "failed", f"good calls take {how}", calls)
-    else:
-        yield Check("performance", "passed", f"good calls take {share:+.1%} bytecodes", calls)
+    yield performance(before, after, report.outcome("duel"))
     growing = [
         f"{slope:.3g} {what}"
         for what, slope in sorted(after["slopes"].items())
@@ -180,6 +174,27 @@ def cost(report: Report, base: Baseline) -> Iterator[Check]:
     else:
         text = "repeating good calls leaves nothing more behind than before"
         yield Check("memory", "passed", text, calls)
+
+
+def performance(before: Outcome, after: Outcome, duel: Outcome) -> Check:
+    """Whether good calls take longer: by bytecodes, by CPU time in turns, by waiting.
+
+    Bytecodes are free of noise and speak first; CPU time speaks for what runs outside Python.
+    """
+    calls = int(after["calls"])
+    share = after["opcodes"] / max(1, before["opcodes"]) - 1
+    more = (after["opcodes"] - before["opcodes"]) / max(1, calls)
+    text = f"good calls take {share:+.1%} bytecodes"
+    worse = share > MORE_CODE and more >= FEW_BYTECODES
+    if duel.get("ended") == "returned":
+        ratio, low, high = (math.expm1(duel[name]) for name in ("ratio", "low", "high"))
+        groups = int(duel["groups"])
+        text += f", {ratio:+.1%} CPU time ({low:+.1%} to {high:+.1%}, n={groups})"
+        worse = worse or bool(duel["slower"] and duel["excess_s"] > GUARD_S)
+        old, new = duel["wall_s"]
+        if new > WAITS * old and new - old > WAITS_AT_LEAST_S:
+            text, worse = f"{text}; they wait {new - old:.3f} s longer", True
+    return Check("performance", "failed" if worse else "passed", text, calls)
 
 
 def shape(report: Report, base: Baseline, occurrence: Occurrence) -> Check | None:

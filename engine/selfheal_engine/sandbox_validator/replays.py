@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfheal_engine.model import Occurrence, Reproducer, RequestRecord
+from selfheal_engine.model import Candidate, Occurrence, Reproducer, RequestRecord
 from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator import entry_scripts
 from selfheal_engine.sandbox_validator.jobs import Outcome
+from selfheal_engine.sandbox_validator.static_checks import original, python_files
 
 GOOD_CALLS_AT_MOST = 40
+DUEL_CALLS_AT_MOST = 6
 _CPU_S = {"growth": 20.0, "interleaving": 60.0}
 """CPU seconds that a replay of these kinds may take."""
 _STALLED_S = 3.0
@@ -96,6 +98,21 @@ def cost_step(goods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if not calls:
         return []
     return [{"id": "cost", "kind": "cost", "calls": calls, **limits_of("cost", None)}]
+
+
+def duel_step(
+    goods: Sequence[dict[str, Any]], candidate: Candidate, project: Project
+) -> list[dict[str, Any]]:
+    """Times the good calls that are calls of one function, old code against new."""
+    calls = [step for step in goods if step["kind"] == "call"][:DUEL_CALLS_AT_MOST]
+    before = {
+        path: base64.b64encode(original(project, path)).decode() for path in python_files(candidate)
+    }
+    if not calls or not before:
+        return []
+    return [
+        {"id": "duel", "kind": "duel", "calls": calls, "before": before, **limits_of("duel", None)}
+    ]
 
 
 def limits_of(kind: str, before: Outcome | None) -> dict[str, float]:

@@ -288,6 +288,7 @@ class SandboxValidator:
         """What good calls cost with the patch; only survivors get so far."""
         steps = replays.cost_step(self._baseline.good_steps)
         if self._baseline.cost.get("ended") == "returned" and steps:
+            steps += replays.duel_step(self._baseline.good_steps, candidate, self.project)
             report = self._workshop.replay(self._job([], steps, ()), dict(candidate.files))
             yield from findings.cost(report, self._baseline)
 

@@ -30,7 +30,7 @@ Outcome = dict[str, Any]
 Job = dict[str, Any]
 Step = dict[str, Any]
 
-KINDS = ("request", "statement", "growth", "stall", "interleaving", "cost", "neighbours")
+KINDS = ("request", "statement", "growth", "stall", "interleaving", "cost", "duel", "neighbours")
 """Steps that a module of the same name beside this one replays."""
 MESSAGE_AT_MOST = 300
 ITEMS_AT_MOST = 1000
