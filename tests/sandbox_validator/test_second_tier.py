@@ -124,3 +124,18 @@ def test_a_lower_tier_can_be_asked_for(
         assert (found.tier, found.fix) == (tier, f"unset {isolation.FORCED}")
     finally:
         isolation.level.cache_clear()
+
+
+def test_sweeping_follows_no_link_and_minds_no_folder_that_goes_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    precious = tmp_path / "precious"
+    precious.mkdir(mode=0o500)
+    gone = 2**22 + 1  # beyond what the kernel numbers processes with
+    (tmp_path / f"{isolation.COPY_PREFIX}{gone}-link").symlink_to(precious)
+    (tmp_path / f"{isolation.COPY_PREFIX}{gone}-lost").symlink_to(tmp_path / "nowhere")
+    (tmp_path / f"{isolation.COPY_PREFIX}{gone}-left").mkdir()
+    isolation.sweep()
+    assert precious.stat().st_mode & 0o777 == 0o500
+    assert not (tmp_path / f"{isolation.COPY_PREFIX}{gone}-left").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -111,12 +112,22 @@ def sweep() -> int:
                 continue
     for folder in Path(tempfile.gettempdir()).glob(f"{COPY_PREFIX}*"):
         pid = folder.name.removeprefix(COPY_PREFIX).partition("-")[0]
-        mine = os.geteuid() in (0, folder.stat().st_uid)
-        if mine and not os.path.exists(f"/proc/{pid}"):
-            subprocess.run(["chmod", "-R", "u+rwx", str(folder)], capture_output=True, check=False)
+        if _is_ours(folder) and not os.path.exists(f"/proc/{pid}"):
+            if os.geteuid() != 0:  # root removes whatever the modes are
+                words = ["chmod", "-R", "u+rwx", "--", str(folder)]
+                subprocess.run(words, capture_output=True, check=False)
             subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
             count += 1
     return count
+
+
+def _is_ours(folder: Path) -> bool:
+    """A real folder of this user's; anybody can put a link of that name below /tmp."""
+    try:
+        state = folder.lstat()
+    except OSError:  # its own engine has removed it in the meantime
+        return False
+    return stat.S_ISDIR(state.st_mode) and os.geteuid() in (0, state.st_uid)
 
 
 def owner_mark() -> str:

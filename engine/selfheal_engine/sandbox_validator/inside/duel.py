@@ -40,7 +40,7 @@ TAIL = 0.005
 RESAMPLES = 500
 BLOCK_S = 0.003
 ROUNDS_AT_MOST = 200
-CPU_AT_MOST_S, WALL_AT_MOST_S = 1.0, 5.0
+CPU_AT_MOST_S, WALL_AT_MOST_S = 1.0, 4.0
 """For a pair of forks; two pairs at most are made."""
 OLD, NEW = 0, 1
 
