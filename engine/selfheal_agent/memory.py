@@ -13,7 +13,7 @@ import os
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from itertools import islice
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 
 from selfheal_agent.frames import absolute, is_own
 from selfheal_agent.values import (
@@ -22,6 +22,7 @@ from selfheal_agent.values import (
     qualified_type,
     type_dict_of,
     type_module_of,
+    type_mro_of,
 )
 
 TYPE_CHECKING = False
@@ -33,11 +34,14 @@ MAX_VISITED = 60_000
 MAX_DEPTH = 6
 MAX_ELEMENTS = 40
 """Elements of a container that are walked into."""
+MAX_PARTS = 200
+"""Objects that one element's size is counted over."""
 MIN_MORE = 5
 STEADY = 0.3
 """The second half must grow by at least this share of the first."""
 BOUNDED = "(bounded)"
 """Ends the name of a container that cannot outgrow its limit."""
+_CODE = (type, ModuleType, FunctionType, CodeType, FrameType)
 _SIZED = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
 
 
@@ -88,10 +92,10 @@ class MemoryWatch:
             file = absolute(place.filename)
             if (file, place.lineno) in self._bounded and (file, place.lineno) not in holders:
                 continue
-            holder, type_name = holders.pop((file, place.lineno), ("", ""))[:2]
-            found.append(
-                _growth(file, place.lineno, stat.size_diff, stat.count_diff, type_name, holder)
-            )
+            holder, type_name, _, held = holders.pop((file, place.lineno), ("", "", 0, 0))
+            # what the elements refer to was often allocated in a library's lines
+            size = max(stat.size_diff, held)
+            found.append(_growth(file, place.lineno, size, stat.count_diff, type_name, holder))
             if len(found) >= 10:
                 break
         found.sort(key=lambda growth: (not growth["holder"], -growth["bytes_grown"]))
@@ -126,7 +130,7 @@ class MemoryWatch:
         found: dict[tuple[str, int], Any] = {}
         for more, name, file, value in grown[:20]:
             newest = list(_newest(value))
-            size = int(more * sum(map(sys.getsizeof, newest)) / max(1, len(newest)))
+            size = int(more * _sizes_of(newest) / max(1, _elements_of(value, newest)))
             place = next((p for item in newest if (p := _place(tracemalloc, item))), None)
             if BOUNDED in name:
                 inside = [part for item in newest for part in gc.get_referents(item)]
@@ -178,6 +182,47 @@ def _newest(value: Any) -> Iterator[Any]:
             yield from list(islice(value, 5))
     except RuntimeError:
         return
+
+
+def _elements_of(value: Any, newest: list[Any]) -> int:
+    """How many elements the newest are: a mapping's come as keys and values."""
+    return len(newest) // 2 if issubclass(type(value), dict) else len(newest)
+
+
+def _sizes_of(elements: list[Any]) -> int:
+    """Bytes that go when the elements go: with what each alone refers to, up to MAX_PARTS.
+
+    What several of them share (a class, a lock, the service's configuration) is not theirs.
+    """
+    owners: Counter[int] = Counter()
+    parts: dict[int, Any] = {}
+    for element in elements:
+        reached = _parts_of(element)
+        owners.update(list(reached))
+        parts.update(reached)
+    return sum(_size(parts[part]) for part, times in owners.items() if times == 1)
+
+
+def _parts_of(element: Any) -> dict[int, Any]:
+    """id -> object: an element and what can be reached from it, modules and code left out."""
+    reached: dict[int, Any] = {}
+    pending = deque([element])
+    while pending and len(reached) < MAX_PARTS:
+        part = pending.popleft()
+        if id(part) in reached or issubclass(type(part), _CODE):
+            continue
+        reached[id(part)] = part
+        pending.extend(gc.get_referents(part))
+    return reached
+
+
+def _size(value: Any) -> int:
+    """Its own bytes; a `__sizeof__` that the service wrote is not called."""
+    for base in type_mro_of(type(value)):
+        method = type_dict_of(base).get("__sizeof__")
+        if method is not None:
+            return object.__sizeof__(value) if type(method) is FunctionType else sys.getsizeof(value)
+    return 0
 
 
 def _place(tracemalloc: Any, value: Any) -> tuple[str, int] | None:

@@ -226,6 +226,10 @@ def _culprit(
         return _none_among(arguments, scope, message, none or _speaks_of_none(message)), None
     if isinstance(node, ast.Await):
         return node.value, None
+    if isinstance(node, ast.AugAssign):
+        if exception.endswith("ZeroDivisionError"):
+            return node.value, None
+        return _none_among([node.target, node.value], scope, message, none), None
     header = _header_value(node if isinstance(node, ast.stmt) else statement)
     if isinstance(node, ast.stmt) or header is node:
         return header, None

@@ -57,6 +57,28 @@ class ConvertOperand(Rule):
         ),
         Example(
             before="""
+                def f(count=2, more='3'):
+                    count += more
+                    return count
+                """,
+            after="""
+                def f(count=2, more='3'):
+                    count += int(more)
+                    return count
+                """,
+        ),
+        Example(
+            before="""
+                def f(amounts=('2', '3')):
+                    return sum(amounts)
+                """,
+            after="""
+                def f(amounts=('2', '3')):
+                    return sum(map(int, amounts))
+                """,
+        ),
+        Example(
+            before="""
                 def f(a=None, count=2):
                     return a + count
                 """,
@@ -69,6 +91,8 @@ class ConvertOperand(Rule):
             return
         if isinstance(node, ast.BinOp):
             yield from self._pair(scene, node, node.left, node.right)
+        elif isinstance(node, ast.AugAssign):
+            yield from self._pair(scene, node, node.target, node.value)
         elif isinstance(node, ast.Compare) and len(node.comparators) == 1:
             yield from self._pair(scene, node, node.left, node.comparators[0])
         elif isinstance(node, ast.Subscript) and "indices must be integers" in scene.message:
@@ -77,8 +101,18 @@ class ConvertOperand(Rule):
             yield from self._argument(scene, node)
 
     def _pair(
-        self, scene: Scene, node: ast.expr, left: ast.expr, right: ast.expr
+        self, scene: Scene, node: ast.AST, left: ast.expr, right: ast.expr
     ) -> Iterator[Draft]:
+        """One of the two converted; what is assigned to stays as it is."""
+        for operand, form, weight in self._forms(scene, node, left, right):
+            if not isinstance(getattr(operand, "ctx", None), ast.Store):
+                yield self._converted(scene, operand, form, weight)
+
+    @staticmethod
+    def _forms(
+        scene: Scene, node: ast.AST, left: ast.expr, right: ast.expr
+    ) -> Iterator[tuple[ast.expr, str, float]]:
+        """(operand, how it is converted, weight)."""
         kinds = [_kind(scene, left), _kind(scene, right)]
         found = re.search(r"'([\w.]+)' and '([\w.]+)'", scene.message)
         if found:
@@ -87,31 +121,31 @@ class ConvertOperand(Rule):
         if only:
             kinds = [kinds[0] or only[1], kinds[1] or only[2]]
         one, two = (kind.rpartition(".")[2] for kind in kinds)
-        adds = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
+        adds = isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Add)
         numbers = ("int", "float", "Decimal")
         if {one, two} == {"str", "bytes"}:
             text = left if one == "str" else right
             data = right if one == "str" else left
-            yield self._converted(scene, text, "{}.encode()", 1.2)
-            yield self._converted(scene, data, "{}.decode()", 1.1)
+            yield text, "{}.encode()", 1.2
+            yield data, "{}.decode()", 1.1
         elif "str" in (one, two) and (one in numbers or two in numbers):
             text = left if one == "str" else right
             number = right if one == "str" else left
             as_text = adds and (_says_text(scene, text) or text is left)
-            yield self._converted(scene, number, "str({})", 1.3 if as_text else 0.7)
+            yield number, "str({})", 1.3 if as_text else 0.7
             kind = two if one == "str" else one
-            yield self._converted(scene, text, kind + "({})", 1.2 if not as_text else 0.9)
+            yield text, kind + "({})", 1.2 if not as_text else 0.9
         elif {one, two} == {"Decimal", "float"}:
             inexact = left if one == "float" else right
-            yield self._converted(scene, inexact, "Decimal(str({}))", 1.4)
+            yield inexact, "Decimal(str({}))", 1.4
             exact = right if one == "float" else left
-            yield self._converted(scene, exact, "float({})", 0.8)
+            yield exact, "float({})", 0.8
         elif {one, two} in ({"list", "tuple"}, {"list", "set"}, {"list", "dict_keys"}):
             other = left if one != "list" else right
-            yield self._converted(scene, other, "list({})", 1.3)
+            yield other, "list({})", 1.3
         elif "date" in (one, two) and "datetime" in (one, two):
             moment = left if one == "datetime" else right
-            yield self._converted(scene, moment, "{}.date()", 1.3)
+            yield moment, "{}.date()", 1.3
 
     def _argument(self, scene: Scene, node: ast.Call) -> Iterator[Draft]:
         message = scene.message
@@ -130,6 +164,8 @@ class ConvertOperand(Rule):
                         weight=1.4,
                     )
                 yield self._converted(scene, argument, "int({})", 1.1)
+            elif "unsupported operand" in message and called_name(node) == "sum":
+                yield from self._summed(scene, argument)
             elif "expected str instance" in message and called_name(node) == "join":
                 yield self._converted(scene, argument, "map(str, {})", 1.3)
             elif "not JSON serializable" in message:
@@ -137,6 +173,19 @@ class ConvertOperand(Rule):
                 return
             elif "unhashable type: 'list'" in message:
                 yield self._converted(scene, argument, "tuple({})", 1.1)
+
+    def _summed(self, scene: Scene, argument: ast.expr) -> Iterator[Draft]:
+        """Numbers that are text, before they are added up."""
+        if "'str'" not in scene.message:
+            return
+        value = scene.value(argument)
+        items = [child.text for _, child in value.children] if value is not None else []
+        whole = all(re.fullmatch(r"\W?\s*[-+]?\d+\s*\W?", text) for text in items)
+        kind = "int" if whole else "float"
+        if isinstance(argument, ast.GeneratorExp | ast.ListComp):
+            yield self._converted(scene, argument.elt, kind + "({})", 1.2)
+        else:
+            yield self._converted(scene, argument, f"map({kind}, {{}})", 1.2)
 
     @staticmethod
     def _converted(scene: Scene, node: ast.expr, form: str, weight: float) -> Draft:
