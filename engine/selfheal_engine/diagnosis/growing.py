@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import called_name
-from selfheal_engine.diagnosis.source_file import SourceFile
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
 
 ADDS = ("append", "add", "appendleft", "insert", "extend", "update", "setdefault")
 REMOVES = ("pop", "popitem", "popleft", "remove", "discard", "clear", "difference_update")
@@ -27,9 +27,40 @@ def growing(file: SourceFile) -> list[ast.expr]:
         for container in storing(node):
             text = file.segment(container)
             attribute = isinstance(container, ast.Attribute) and text.startswith("self.")
-            if (attribute or text in lasting) and text not in found:
+            held = isinstance(container, ast.Name) and closure_made(file, container) is not None
+            if (attribute or held or text in lasting) and text not in found:
                 found[text] = container
     return [node for text, node in found.items() if not shrinks(file, text)]
+
+
+def closure_made(file: SourceFile, name: ast.Name) -> ast.Assign | ast.AnnAssign | None:
+    """The statement of a function further out that makes what an inner one stores into.
+
+    A decorator's memo and a factory's state live as long as the inner function does.
+    """
+    inner = file.function_of(name)
+    if inner is None or _made_in(inner, name.id) is not None:
+        return None
+    outer = file.function_of(inner)
+    while outer is not None:
+        made = _made_in(outer, name.id)
+        if made is not None:
+            return made
+        outer = file.function_of(outer)
+    return None
+
+
+def _made_in(function: Function, name: str) -> ast.Assign | ast.AnnAssign | None:
+    for statement in function.body:
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            targets = [statement.target]
+        else:
+            continue
+        if any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            return statement
+    return None
 
 
 def storing(statement: ast.AST) -> Iterator[ast.expr]:

@@ -23,8 +23,6 @@ def find_reproducers(
     occurrence: Occurrence, sources: Sources, failure: Failure | None
 ) -> tuple[Reproducer, ...]:
     """Every way to replay the occurrence that its record allows."""
-    if occurrence.kind == "syntax":
-        return _imports(occurrence, sources)
     crash = occurrence.crash
     crash_file = sources.project.relative(crash.file) if crash is not None else None
     place = {
@@ -33,16 +31,18 @@ def find_reproducers(
         "crash_line": crash.line if crash is not None else 0,
         "crash_function": crash.function if crash is not None else "",
     }
+    if occurrence.kind == "syntax":
+        # whoever asked for the module goes on to use it: a repair must stand that too
+        # (the broken module itself has no frame in a replay)
+        place["crash_function"] = ""
+        return (*_entries(occurrence, sources, place), *_imports(occurrence, sources))
     if occurrence.kind == "leak":
         return _growth(occurrence, sources)
     if occurrence.kind == "stall":
         return _stalls(occurrence, sources, place)
     if occurrence.kind == "deadlock":
         return _interleavings(occurrence, sources, place)
-    found: list[Reproducer] = []
-    if occurrence.request is not None and occurrence.request.app:
-        found.append(Reproducer("request", request=occurrence.request, **place))  # type: ignore[arg-type]
-    found += _calls(occurrence, sources, place)
+    found = _entries(occurrence, sources, place)
     if crash is not None and crash.function == "<module>" and not found:
         return _imports(occurrence, sources)
     if occurrence.exception == "RuntimeError" and "changed size" in occurrence.message:
@@ -75,6 +75,16 @@ def _around(occurrence: Occurrence, crash: Frame) -> list[tuple[str, Value]]:
             found = [*frame.locals, *found]
             inner = frame.function
     return found
+
+
+def _entries(
+    occurrence: Occurrence, sources: Sources, place: dict[str, object]
+) -> list[Reproducer]:
+    """The request and the calls on the way to the failure, outermost first."""
+    found: list[Reproducer] = []
+    if occurrence.request is not None and occurrence.request.app:
+        found.append(Reproducer("request", request=occurrence.request, **place))  # type: ignore[arg-type]
+    return found + _calls(occurrence, sources, place)
 
 
 def module_name(frame: Frame, relative: str) -> str:

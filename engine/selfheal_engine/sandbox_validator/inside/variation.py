@@ -1,13 +1,14 @@
 """Variants of a recorded input: many that keep its kind, or a few that stand close to it.
 
 What grows with new keys is made to grow by the first, a second crash is found by the others. A
-leaf is a text or whole number somewhere in a value of built-in containers, named by its
-path. A variant changes some leaves in a way that keeps their kind: "visitor" becomes
-"visitor~17", 40 becomes 57.
+leaf is a text or number somewhere in a value of built-in containers, named by its path. A
+variant changes some leaves in a way that keeps their kind: "visitor" becomes "visitor~17", 40
+becomes 57, 48.2 becomes 48.2017, as a number or as its text.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ _GONE = object()
 
 def leaves(value: Any, path: Path = ()) -> list[Path]:
     """Paths of the texts and numbers in a value, in order, bounded."""
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return [path]
     if len(path) >= DEPTH_AT_MOST:
         return []
@@ -38,7 +39,7 @@ def leaves(value: Any, path: Path = ()) -> list[Path]:
 def varied(value: Any, paths: Collection[Path], number: int, path: Path = ()) -> Any:
     """A copy with the leaves at `paths` changed by `number`; other objects are shared."""
     if path in paths:
-        return value + number if isinstance(value, int) else f"{value}~{number}"
+        return _leaf(value, number)
     if not any(chosen[: len(path)] == path for chosen in paths):
         return value
     if isinstance(value, dict):
@@ -47,6 +48,18 @@ def varied(value: Any, paths: Collection[Path], number: int, path: Path = ()) ->
         items = [varied(item, paths, number, (*path, n)) for n, item in enumerate(value)]
         return type(value)(items)
     return value
+
+
+def _leaf(value: str | int | float, number: int) -> str | int | float:
+    if isinstance(value, int):
+        return value + number
+    if isinstance(value, float):
+        return value + number / 10_000
+    if re.fullmatch(r"-?\d+\.\d+", value):
+        return f"{value}{number}"
+    if re.fullmatch(r"-?\d{1,15}", value):
+        return str(int(value) + number)
+    return f"{value}~{number}"
 
 
 def changes(value: Any) -> list[tuple[Path, Any]]:

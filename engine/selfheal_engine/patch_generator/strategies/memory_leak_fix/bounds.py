@@ -93,6 +93,36 @@ class BoundCache(Rule):
         ),
         Example(
             before="""
+                def remembered(function):
+                    known = {}
+
+                    def f(key):
+                        if key not in known:
+                            known[key] = function(key)  # <- here
+                        return known[key]
+
+                    return f
+                """,
+            after="""
+                MAX_KNOWN = 1024
+
+
+                def remembered(function):
+                    known = {}
+
+                    def f(key):
+                        if key not in known:
+                            while len(known) >= MAX_KNOWN:
+                                known.pop(next(iter(known)))
+                            known[key] = function(key)  # <- here
+                        return known[key]
+
+                    return f
+                """,
+            kind="leak",
+        ),
+        Example(
+            before="""
                 def f(key):
                     found = {}
                     found[key] = 1  # <- here

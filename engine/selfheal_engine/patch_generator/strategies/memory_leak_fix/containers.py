@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from selfheal_engine.diagnosis.growing import growing, shrinks, storing
+from selfheal_engine.diagnosis.growing import closure_made, growing, shrinks, storing
 from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.rules import Scene
@@ -49,7 +49,7 @@ def containers_of(scene: Scene) -> list[ast.expr]:
 
 
 def is_lasting(scene: Scene, container: ast.expr) -> bool:
-    """Whether it outlives the call: a module's variable, an attribute, a mutable default."""
+    """Whether it outlives the call: of a module, a closure, an object, or a mutable default."""
     if isinstance(container, ast.Attribute):
         return True
     if not isinstance(container, ast.Name):
@@ -61,14 +61,14 @@ def is_lasting(scene: Scene, container: ast.expr) -> bool:
 
 
 def made_at(scene: Scene, container: ast.expr) -> ast.Assign | ast.AnnAssign | None:
-    """The statement that makes the container: in the module, the class or its methods."""
+    """The statement that makes the container: in the module, a function around, the class."""
     if isinstance(container, ast.Name):
         for statement in scene.file.tree.body:
             targets = targets_of(statement)
             if any(isinstance(t, ast.Name) and t.id == container.id for t in targets):
                 assert isinstance(statement, ast.Assign | ast.AnnAssign)
                 return statement
-        return None
+        return closure_made(scene.file, container)
     if isinstance(container, ast.Attribute):
         for node in ast.walk(scene.file.tree):
             for target in targets_of(node):
