@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from selfheal_engine.diagnosis.failure import Failure
 from selfheal_engine.diagnosis.origin import Step, called_name
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.model import Occurrence
 
 Vote = Callable[[str, float, str], None]
@@ -159,11 +160,46 @@ def _by_exception(
         cast("error_handling", 3.5, "a conversion fails on input that nobody checked")
         cast("logic_correction", 1.2, "")
     elif occurrence.kind in ("exception", "thread_death", "log") and name:
+        if _impossible_state(failure):
+            cast("race_condition_fix", 4, "shared state is changed without the lock beside it")
         if name == "AssertionError":
             cast("logic_correction", 3, "an assertion of the project failed")
         elif "NoneType" not in message:
             cast("error_handling", 2, f"{name} is not handled")
             cast("logic_correction", 1, "")
+
+
+def _impossible_state(failure: Failure | None) -> bool:
+    """A check on an object's own state fails in a method that its siblings' lock leaves out."""
+    if failure is None or failure.function is None:
+        return False
+    if not isinstance(failure.statement, ast.Raise | ast.Assert):
+        return False
+    owner = failure.file.class_of(failure.function)
+    around = failure.file.parent(failure.statement)
+    test = around.test if isinstance(around, ast.If) else failure.statement
+    checked = {
+        n.attr
+        for n in ast.walk(test)
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"
+    }
+    if owner is None or not checked:
+        return False
+    guarded = {
+        function
+        for function in owner.body
+        if isinstance(function, Function) and _locks(failure.file, function)
+    }
+    return bool(guarded) and failure.function not in guarded
+
+
+def _locks(file: SourceFile, function: Function) -> bool:
+    return any(
+        "lock" in file.segment(item.context_expr).lower()
+        for node in ast.walk(function)
+        if isinstance(node, ast.With | ast.AsyncWith)
+        for item in node.items
+    )
 
 
 def _key_error(failure: Failure | None, cast: Vote) -> None:
@@ -192,8 +228,18 @@ def _exhausted(name: str, message: str) -> bool:
         "no space left",
         "connection pool",
         "too many connections",
+        "disk quota exceeded",
     )
-    return any(word in message.lower() for word in words) or name in ("PoolTimeout", "PoolError")
+    if any(word in message.lower() for word in words) or name in ("PoolTimeout", "PoolError"):
+        return True
+    return name in OUT_OF_ROOM
+
+
+OUT_OF_ROOM = frozenset(
+    {"Busy", "TooBusy", "BusyError", "Exhausted", "ExhaustedError", "NoCapacity", "CapacityError"}
+    | {"NoFreeSlot", "NoSlots", "LimitReached", "QuotaExceeded", "PoolExhausted", "Overloaded"}
+)
+"""Names by which projects say that nothing is left to hand out."""
 
 
 def _in_pool(occurrence: Occurrence) -> bool:

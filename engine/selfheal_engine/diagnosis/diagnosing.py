@@ -10,6 +10,7 @@ from itertools import islice
 from selfheal_engine.diagnosis.bug_types import rank_types
 from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.growing import growing
+from selfheal_engine.diagnosis.keeping import keepers
 from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.recent_changes import changed_lines
 from selfheal_engine.diagnosis.reproducers import find_reproducers
@@ -165,6 +166,9 @@ def _suspects(
             if file is not None and holder is not None:
                 reason = f"`{file.segment(container)}` gets more and more, and nothing takes out"
                 add(file.path, container.lineno, file.qualified_name(holder), 0.85, reason)
+    for keeper in keepers(occurrence, sources) if occurrence.kind == "leak" else ():
+        reason = "what grows is put away here"
+        add(keeper.file.path, keeper.frame.line, keeper.frame.function, 0.88, reason)
     for thread in occurrence.threads:
         for frame in reversed(thread.frames):
             path = sources.project.relative(frame.file)

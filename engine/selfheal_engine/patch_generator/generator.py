@@ -15,6 +15,7 @@ from itertools import islice
 from selfheal_engine.config import Settings
 from selfheal_engine.diagnosis.diagnosing import Findings, examine
 from selfheal_engine.diagnosis.failure import Failure, find_failure
+from selfheal_engine.diagnosis.keeping import keepers
 from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Candidate, Diagnosis, Frame, Occurrence
@@ -149,6 +150,11 @@ class PatchGenerator:
             return
         yield Scene(occurrence, findings, self.sources, findings.failure, self.conventions)
         own = findings.own_frames
+        if occurrence.kind == "leak":
+            known = {(self.project.relative(frame.file), frame.line) for frame in own}
+            for keeper in keepers(occurrence, self.sources)[:2]:
+                if (keeper.file.path, keeper.frame.line) not in known:
+                    yield Scene(occurrence, findings, self.sources, keeper, self.conventions)
         for depth in range(1, min(len(DEPTH_WEIGHT), len(own))):
             failure = self._caller_failure(findings, depth, occurrence)
             if failure is not None:

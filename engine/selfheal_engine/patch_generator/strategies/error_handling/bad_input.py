@@ -19,6 +19,7 @@ from selfheal_engine.patch_generator.strategies.error_handling.wrapping import (
     STRATEGY,
     is_foreign,
     is_upstream,
+    speaks_of_input,
     too_wide,
     wrapped,
 )
@@ -62,7 +63,7 @@ class RefuseBadInput(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        if not is_foreign(scene) or is_upstream(scene) or scene.exception == "KeyError":
+        if not is_foreign(scene) or is_upstream(scene) or not speaks_of_input(scene):
             return
         error = caught(scene)
         anchor = anchor_of(scene.file, scene.statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from selfheal_engine.diagnosis.bug_types import UPSTREAM
 from selfheal_engine.patch_generator.edits import (
@@ -45,7 +46,53 @@ def is_foreign(scene: Scene) -> bool:
 
 
 def is_upstream(scene: Scene) -> bool:
-    return scene.exception in UPSTREAM and scene.exception not in ("Error",)
+    """A peer failed, or sent what cannot be read: the crash lies in code that asks a peer."""
+    if scene.exception in UPSTREAM:
+        return True
+    return scene.exception in UNREADABLE and asks_peer(scene)
+
+
+def asks_peer(scene: Scene) -> bool:
+    """Whether the innermost own code of the failure is a client of something on the network."""
+    frames = scene.findings.own_frames
+    file = scene.sources.get(frames[-1].file) if frames else None
+    if file is None:
+        return False
+    imported = {
+        name
+        for node in file.tree.body
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    return any(name == c or name.startswith(f"{c}.") for name in imported for c in _CLIENTS)
+
+
+UNREADABLE = frozenset({"JSONDecodeError", "ParseError", "UnicodeDecodeError", "BadZipFile"})
+_CLIENTS = ("requests", "httpx", "urllib.request", "urllib3", "aiohttp", "http.client")
+
+
+def speaks_of_input(scene: Scene) -> bool:
+    """Not of a resource that ran out, and not what the project raises and answers itself."""
+    if scene.exception == "KeyError":
+        return False
+    if scene.exception in ("OSError", "IOError", "BlockingIOError"):
+        return False
+    own = {error.name for error in scene.conventions.error_classes}
+    if scene.exception in own:
+        handled = any(
+            isinstance(node, ast.ExceptHandler)
+            and node.type is not None
+            and re.search(rf"\b{scene.exception}\b", file.segment(node.type))
+            for file in scene.sources.all()
+            for node in ast.walk(file.tree)
+        )
+        return not handled and not isinstance(scene.statement, ast.Raise)
+    return True
 
 
 def wrapped(handler: str, error: str, name: str = "", rest: str = "") -> str:

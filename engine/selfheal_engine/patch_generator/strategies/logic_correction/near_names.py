@@ -71,7 +71,17 @@ def _near(name: str, known: list[str]) -> list[str]:
         same = other.replace("_", "").lower() == name.replace("_", "").lower()
         if other not in found and other != name and (same or (len(parts) > 1 and words == parts)):
             found.append(other)
-    return [f for f in found if f != name]
+    # a longer name that says more, or a shorter one that says less: `discount`, `member_discount`
+    fuller = [o for o in known if set(_words(o)) > set(_words(name)) and not o.startswith("__")]
+    shorter = [o for o in known if len(_words(o)) > 1 and set(_words(o)) < set(_words(name))]
+    for other in [*fuller, *shorter] if len(name) > 3 else ():
+        if other not in found:
+            found.append(other)
+    return [f for f in found if f != name][:4]
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[_\W]+|(?<=[a-z])(?=[A-Z])", name.lower()) if word]
 
 
 class NearestAttribute(Rule):
@@ -100,6 +110,34 @@ class NearestAttribute(Rule):
                 def f():
                     user = User()
                     return user.email
+                """,
+        ),
+        Example(
+            before="""
+                class Prices:
+                    def __init__(self):
+                        self.member_discount = 2
+                        self.floor = 1
+
+                    def reduced(self):
+                        return 9 - self.discount
+
+
+                def f():
+                    return Prices().reduced()
+                """,
+            after="""
+                class Prices:
+                    def __init__(self):
+                        self.member_discount = 2
+                        self.floor = 1
+
+                    def reduced(self):
+                        return 9 - self.member_discount
+
+
+                def f():
+                    return Prices().reduced()
                 """,
         ),
         Example(

@@ -249,7 +249,7 @@ class GuardShared(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        if scene.occurrence.kind in ("deadlock", "stall") or scene.exception not in (
+        known = scene.exception in (
             "RuntimeError",
             "KeyError",
             "IndexError",
@@ -257,7 +257,10 @@ class GuardShared(Rule):
             "AssertionError",
             "AttributeError",
             "TypeError",
-        ):
+        )
+        # a state that the code itself calls impossible
+        known = known or (isinstance(scene.statement, ast.Raise) and scene.depth == 0)
+        if scene.occurrence.kind in ("deadlock", "stall") or not known:
             return
         if scene.exception != "RuntimeError" and not _threads_used(scene):
             return
@@ -331,7 +334,7 @@ def _shared_of(scene: Scene) -> list[str]:
         for t in n.targets
         if isinstance(t, ast.Name)
     }
-    for node in ast.walk(scene.statement):
+    for node in _nodes_of(scene):
         if (
             isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Name)
@@ -343,6 +346,14 @@ def _shared_of(scene: Scene) -> list[str]:
         elif isinstance(node, ast.Name) and node.id in globals_:
             found.append(node.id)
     return [s for s in dict.fromkeys(found) if "lock" not in s.lower()][:3]
+
+
+def _nodes_of(scene: Scene) -> Iterator[ast.AST]:
+    """Of the failing statement, and of the condition under which it raises on purpose."""
+    yield from ast.walk(scene.statement)
+    around = scene.file.parent(scene.statement)
+    if isinstance(scene.statement, ast.Raise) and isinstance(around, ast.If):
+        yield from ast.walk(around.test)
 
 
 def _users(

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from selfheal_engine.diagnosis.bug_types import OUT_OF_ROOM
 from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.conventions import is_test
@@ -89,10 +90,12 @@ def leak_like(scene: Scene) -> bool:
         "exhausted",
         "resourcewarning",
         "no free",
+        "no space left",
+        "quota",
         "queue.empty",
         "empty",
     )
-    return any(word in text for word in words)
+    return scene.exception in OUT_OF_ROOM or any(word in text for word in words)
 
 
 def project_files(scene: Scene) -> list[SourceFile]:
