@@ -45,6 +45,8 @@ def find_reproducers(
     found = _entries(occurrence, sources, place)
     if crash is not None and crash.function == "<module>" and not found:
         return _imports(occurrence, sources)
+    if occurrence.kind == "thread_death":
+        found = [*_rounds(occurrence, sources), *found]
     if occurrence.exception == "RuntimeError" and "changed size" in occurrence.message:
         found += _iterations(failure, place)
     if crash is not None and crash_file and crash.locals and failure is not None:
@@ -85,6 +87,39 @@ def _entries(
     if occurrence.request is not None and occurrence.request.app:
         found.append(Reproducer("request", request=occurrence.request, **place))  # type: ignore[arg-type]
     return found + _calls(occurrence, sources, place)
+
+
+def _rounds(occurrence: Occurrence, sources: Sources) -> list[Reproducer]:
+    """The round of a worker's loop that ended its thread, with the values it had.
+
+    The loop itself was entered long before and cannot be replayed whole; whether it outlives the
+    item shows where its body calls what failed.
+    """
+    for frame in occurrence.frames:
+        relative = sources.project.relative(frame.file)
+        file = sources.get(relative) if relative is not None else None
+        if not frame.own or file is None or relative is None or frame.arguments:
+            continue
+        statement = file.statement_at(frame.line)
+        outer = list(file.ancestors(statement)) if statement is not None else []
+        in_loop = any(isinstance(n, ast.While | ast.For) for n in outer)
+        if not in_loop or not frame.locals:
+            return []
+        values = {name: to_plain(value) for name, value in frame.locals}
+        return [
+            Reproducer(
+                "statement",
+                module=module_name(frame, relative),
+                file=relative,
+                functions=(frame.function,),
+                arguments=(json.dumps(values),),
+                exception=occurrence.exception,
+                crash_file=relative,
+                crash_line=frame.line,
+                crash_function=frame.function,
+            )
+        ]
+    return []
 
 
 def module_name(frame: Frame, relative: str) -> str:

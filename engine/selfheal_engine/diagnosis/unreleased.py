@@ -49,9 +49,17 @@ class Unreleased:
 
 
 def pairs(sources: Sources) -> dict[str, tuple[str, ...]]:
-    """TAKES with the project's own pairs: two methods that take from and put to one container."""
+    """TAKES with the project's own pairs: two methods that take from and put to one container.
+
+    A function of the project that hands out what it has taken is a taker like the call in it.
+    """
     found = dict(TAKES)
     for file in sources.all():
+        for function in file.functions.values():
+            for node in ast.walk(function):
+                value = node.value if isinstance(node, ast.Return) else None
+                if isinstance(value, ast.Call) and called_name(value) in TAKES:
+                    found.setdefault(function.name, TAKES[called_name(value)])
         for owner in file.classes.values():
             taking: dict[str, list[str]] = {}
             giving: dict[str, list[str]] = {}

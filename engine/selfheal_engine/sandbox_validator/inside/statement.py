@@ -73,7 +73,7 @@ def execute(
     try:
         result = replaying.settle(scope["replayed"](**values))
     except AttributeError as why:
-        if isinstance(getattr(why, "obj", None), Picture):
+        if is_partial(getattr(why, "obj", None), values):
             raise replaying.UnusableError(f"an attribute was not captured: {why}") from None
         raise
     return {"ended": "returned", "value": replaying.recorded(result)}
@@ -88,6 +88,11 @@ class Picture:
 
     def __repr__(self) -> str:
         return "<{} as captured>".format(self.__dict__["_type_name"])
+
+
+def is_partial(value: Any, values: dict[str, Any]) -> bool:
+    """Whether only the captured attributes of an object are there."""
+    return isinstance(value, Picture) or any(value is one for one in values.values())
 
 
 def rebuilt(picture: dict[str, Any], scope: dict[str, Any]) -> Any:
@@ -176,7 +181,8 @@ def replacement(before: list[Any], after: list[Any], path: Path) -> list[Any]:
     """The statements of `after` that stand where `path` leads to in `before`."""
     position = path[0][1]
     behind = len(before) - position - 1
-    here = after[position : len(after) - behind]
+    # a `try` may have taken in what stood behind as well
+    here = after[position : max(len(after) - behind, min(position + 1, len(after)))]
     if len(path) > 2 and len(here) == 1 and type(here[0]) is type(before[position]):
         name = path[1][0]
         inner_before, inner_after = getattr(before[position], name), getattr(here[0], name, None)

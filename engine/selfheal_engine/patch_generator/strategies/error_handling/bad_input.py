@@ -155,7 +155,7 @@ class SkipBadItem(Rule):
         error = caught(scene)
         if loop is None or not body or error is None:
             return
-        item = _item_of(loop)
+        item = _item_of(loop, scene.statement)
         text, values = "skipped an item that cannot be read", tuple[str, ...]()
         if item:
             text, values = f"skipped {item} %r, which cannot be read", (item,)
@@ -182,9 +182,9 @@ class SkipBadItem(Rule):
             )
 
 
-def _item_of(loop: ast.For | ast.AsyncFor | ast.While) -> str:
+def _item_of(loop: ast.For | ast.AsyncFor | ast.While, failing: ast.stmt) -> str:
     if isinstance(loop, ast.While):
-        return _taken(loop)
+        return _taken(loop, failing)
     return loop.target.id if isinstance(loop.target, ast.Name) else ""
 
 
@@ -228,11 +228,21 @@ def _acknowledges(statement: ast.stmt) -> bool:
 _TAKES = ("get", "get_nowait", "pop", "popleft", "receive", "recv", "blpop", "next")
 
 
-def _taken(loop: ast.stmt) -> str:
-    """The name that a worker's loop gives to the item it takes from its queue."""
+def _taken(loop: ast.stmt, failing: ast.stmt) -> str:
+    """The name that a worker's loop gives to the item it takes from its queue.
+
+    Of several names that are taken at once, the one that the failing statement uses.
+    """
+    used = {n.id for n in ast.walk(failing) if isinstance(n, ast.Name)}
     for node in ast.walk(loop):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            value = node.value.value if isinstance(node.value, ast.Await) else node.value
-            if isinstance(value, ast.Call) and called_name(value) in _TAKES:
-                return node.targets[0].id
+        if not isinstance(node, ast.Assign) or node.lineno >= failing.lineno:
+            continue
+        value = node.value.value if isinstance(node.value, ast.Await) else node.value
+        if not isinstance(value, ast.Call) or called_name(value) not in _TAKES:
+            continue
+        target = node.targets[0]
+        parts = target.elts if isinstance(target, ast.Tuple) else [target]
+        names = [part.id for part in parts if isinstance(part, ast.Name)]
+        if names:
+            return next((name for name in names if name in used), names[-1])
     return ""

@@ -11,6 +11,9 @@ from selfheal_engine.patch_generator.strategies.resource_cleanup.finally_blocks 
     CloseInFinally,
     GiveBack,
 )
+from selfheal_engine.patch_generator.strategies.resource_cleanup.paired_calls import (
+    GiveBackAfter,
+)
 from selfheal_engine.patch_generator.strategies.resource_cleanup.with_blocks import (
     OpenInWith,
     ReadInWith,
@@ -19,6 +22,7 @@ from selfheal_engine.patch_generator.strategies.resource_cleanup.with_blocks imp
 RULES: tuple[Rule, ...] = (
     OpenInWith(),
     GiveBack(),
+    GiveBackAfter(),
     ReadInWith(),
     CloseInFinally(),
 )
