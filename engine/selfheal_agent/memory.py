@@ -221,7 +221,8 @@ def _size(value: Any) -> int:
     for base in type_mro_of(type(value)):
         method = type_dict_of(base).get("__sizeof__")
         if method is not None:
-            return object.__sizeof__(value) if type(method) is FunctionType else sys.getsizeof(value)
+            theirs = type(method) is FunctionType
+            return object.__sizeof__(value) if theirs else sys.getsizeof(value)
     return 0
 
 
