@@ -78,5 +78,7 @@ def _print(report: object, written: list[str]) -> None:
         click.echo("No patch passes the tests. The lines that the failing tests point at:")
         for suspect in report.suspects[:5]:
             click.echo(f"  {suspect.file}:{suspect.line} in {suspect.function} ({suspect.score})")
+    for note in report.notes:
+        click.echo(note)
     for path in written:
         click.echo(f"written: {path}")

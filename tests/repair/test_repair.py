@@ -248,3 +248,11 @@ def test_a_pattern_of_the_module_is_repaired_where_its_reader_fails(tmp_path: Pa
     )
     report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
     assert "[^a-z0-9]+" in report.candidates[0].diff
+
+
+def test_a_test_that_fails_for_another_reason_is_told_apart(checkout: Path) -> None:
+    other = "\n\ndef test_other():\n    assert total([]) == 1\n"
+    (checkout / "test_shop.py").write_text(TESTS + other)
+    report = repair_project(checkout, COMMAND, (), Settings(search_s=20), quiet)
+    assert report.candidates == ()
+    assert any(note.endswith("--fail test_shop.py::test_one") for note in report.notes)

@@ -100,6 +100,7 @@ def repair_project(
         len(search.plausible) + len(search.templates),
         time.monotonic() - started,
         runner.cpu_s,
+        () if candidates else _hints(search),
     )
 
 
@@ -134,6 +135,13 @@ def _crashes(failing: Sequence[TestResult], runner: Runner) -> list[Crash]:
             places = tuple((path, line) for path, line in own if not is_test(path))
             found.append(Crash(test.occurrence.exception.rpartition(".")[2], places))
     return found
+
+
+def _hints(search: Search) -> tuple[str, ...]:
+    return tuple(
+        f"{test} can be repaired alone, not with the other failing tests: --fail {test}"
+        for test in sorted(search.alone)
+    )
 
 
 def _reached(test: TestResult, runner: Runner) -> Mapping[str, frozenset[int]]:

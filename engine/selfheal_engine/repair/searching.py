@@ -50,6 +50,8 @@ class Search:
     plausible: list[Edits] = field(default_factory=list)
     templates: list[Candidate] = field(default_factory=list)
     """Plausible patches of the templates for the failing tests' exceptions."""
+    alone: set[str] = field(default_factory=set)
+    """Failing tests that some edit repairs, though no patch was found for all of them."""
     tried: int = 0
 
     @property
@@ -114,6 +116,7 @@ def _try_together(search: Search, mutations: list[Mutation], budget: float, say:
             search.tried += 1
             if trial.outcome == "passed":
                 helps.setdefault(alone[trial.id][0], set()).add(test.id)
+                search.alone.add(test.id)
     ranked = sorted(helps, key=lambda m: (-len(helps[m]), -m.weight))[:MOST_PARTS]
     pairs = [
         (first, second)

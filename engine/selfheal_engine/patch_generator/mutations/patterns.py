@@ -16,6 +16,8 @@ _CALLS = frozenset(
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]")
 _REPEAT = re.compile(r"(?<!\\)(?<=[\])\w.])([+*])(?![?+])")
 _WIDER = ("0-9", "A-Z", "a-z", "_", "-", ".")
+_ESCAPED = tuple("\"'/<>,:;=#%&!@ ")
+"""What is written with a backslash at times, though it means itself."""
 _MOST = 60
 
 
@@ -62,6 +64,8 @@ def _fragments(pattern: str) -> Iterator[tuple[str, str]]:
             if more not in old:
                 yield old, f"{old[:-1]}{more}]"
         after = pattern[match.end() :].lstrip("+*?)")
+        if after[:1] == "\\" and after[1:2] in _ESCAPED:
+            after = after[1:]
         if after and not after[0].isalnum() and after[0] not in "\\[(.|^$":
             yield old, f"[^{after[0]}]"
         yield old, "."
