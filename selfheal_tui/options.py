@@ -121,6 +121,7 @@ SHARED = (
     "state_dir",
     "run_dir",
     "log_files",
+    "queue_dir",
     "config",
     "theme",
     "ascii",

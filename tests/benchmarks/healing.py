@@ -1,6 +1,7 @@
 """What is the app worth? The zoo with and without it, and healthy services that must be left alone.
 
     python -m tests.benchmarks.healing [--case NAME ...] [--healthy-s 120] [--approve high]
+    python -m tests.benchmarks.healing --sum NAME ...    the figures of several saved runs in one
 
 Five figures, each with its 95 % interval:
 
@@ -21,6 +22,7 @@ Everything runs for real: service, probe, load, sandbox, live swap.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -273,7 +275,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder in which the events with the app are kept")
     parser.add_argument("--json", default="healing", help="name of the result in bench-results")
+    parser.add_argument("--sum", nargs="+", metavar="NAME", help="results of runs made before")
     given = parser.parse_args(arguments)
+    if given.sum:
+        print_figures(figures(*_saved(given.sum)))
+        return 0
     under = Under(given.approve, given.approve_floor, given.interval)
     healings: list[Healing] = []
     calm: list[Calm] = []
@@ -303,6 +309,17 @@ def main(arguments: list[str]) -> int:
             _save(given.json, healings, calm)
     print_figures(figures(healings, calm))
     return 0
+
+
+def _saved(names: list[str]) -> tuple[list[Healing], list[Calm]]:
+    """The cases of several results in bench-results; of a case that is there twice, the last."""
+    healings: dict[str, Healing] = {}
+    calm: dict[str, Calm] = {}
+    for name in names:
+        body = json.loads(Path("bench-results", f"{name}.json").read_text(encoding="utf-8"))
+        healings |= {plain["case"]: Healing(**plain) for plain in body["zoo"]}
+        calm |= {plain["case"]: Calm(**plain) for plain in body["healthy"]}
+    return list(healings.values()), list(calm.values())
 
 
 def _save(name: str, healings: list[Healing], calm: list[Calm]) -> None:

@@ -16,7 +16,7 @@ from selfheal_engine.diagnosis.recent_changes import changed_lines
 from selfheal_engine.diagnosis.reproducers import find_reproducers
 from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.diagnosis.unreleased import unreleased
-from selfheal_engine.model import Diagnosis, Frame, Incident, Occurrence, Suspect
+from selfheal_engine.model import Diagnosis, Frame, Incident, Occurrence, Reproducer, Suspect
 from selfheal_engine.project import Project
 
 MAX_SUSPECTS = 8
@@ -56,8 +56,10 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
         origin = tuple(trace_back(sources, failure.file, failure.culprit, own))[:8]
     types, evidence = rank_types(occurrence, failure, origin)
     suspects = _suspects(occurrence, sources, own, failure, origin)
+    reproducers = find_reproducers(occurrence, sources, failure)
     if types[0][0] == "resource_cleanup":
         suspects = _with_takers(sources, suspects)
+        reproducers = tuple(r for r in reproducers if not _starts_empty(r))
     evidence += stale
     evidence += [f"{s.file}:{s.line} {s.reason}" for s in suspects if "commit" in s.reason][:2]
     last = origin[-1] if origin else None
@@ -69,7 +71,7 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
         evidence=tuple(evidence),
         failing_expression=failure.text if failure is not None else "",
         none_origin=f"{last.file.path}:{last.line} {last.text}" if last is not None else "",
-        reproducers=find_reproducers(occurrence, sources, failure),
+        reproducers=reproducers,
     )
     return Findings(diagnosis, failure, origin, tuple(own))
 
@@ -179,6 +181,16 @@ def _suspects(
                 break
     ranked = sorted(found.values(), key=lambda s: -s.score)
     return tuple(ranked[:MAX_SUSPECTS])
+
+
+def _starts_empty(reproducer: Reproducer) -> bool:
+    """Whether a replay begins with the objects as they were when nothing was left.
+
+    What others did not give back stays away then, whatever the patch: it proves nothing.
+    """
+    if reproducer.kind == "statement":
+        return any('"self"' in text for text in reproducer.arguments)
+    return reproducer.kind == "call" and any('{"$":"object"' in x for x in reproducer.arguments)
 
 
 def _with_takers(sources: Sources, suspects: tuple[Suspect, ...]) -> tuple[Suspect, ...]:
