@@ -23,6 +23,11 @@ def test_every_shared_option_but_the_config_file_is_a_setting():
 @pytest.mark.parametrize("name", ["--queue-dir", "--project", "--events"])
 def test_an_option_arrives_in_the_settings(name, tmp_path):
     got = []
-    command = click.command()(common_options(lambda settings: got.append(settings)))
+
+    @click.command()
+    @common_options
+    def command(settings: Settings) -> None:
+        got.append(settings)
+
     command.main([name, str(tmp_path)], standalone_mode=False)
     assert str(tmp_path) in {str(getattr(got[0], field.name)) for field in fields(Settings)}
