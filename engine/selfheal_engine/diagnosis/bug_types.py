@@ -103,6 +103,9 @@ def rank_types(
         vote("null_check", 4, f"`{failure.file.segment(failure.culprit or failure.node)}` was None")
     if any(step.kind == "missing_key" for step in origin):
         vote("null_check", 0.5, "a lookup had no default")
+    if not votes and name:
+        vote("logic_correction", 1, f"{name} is raised where nobody expects it")
+        vote("error_handling", 1, "")
     if not votes:
         vote("unknown", 1, "no rule knows this sign")
     total = sum(votes.values())
@@ -156,6 +159,16 @@ def _by_exception(
     elif name == "TypeError" and "NoneType" not in message and not (failure and failure.is_none):
         cast("logic_correction", 3, "a value of the wrong type is used")
         cast("error_handling", 0.8, "")
+    elif name == "ValueError" and "values to unpack" in message:
+        cast("logic_correction", 3.5, "another number of values comes than is unpacked")
+        cast("error_handling", 2.5, "")
+    elif name == "RuntimeError" and "mutated during iteration" in message:
+        own = _changes_in_loop(failure)
+        cast("logic_correction", 4 if own else 2, "a collection changed while iterated")
+        cast("race_condition_fix", 2 if own else 4, "")
+    elif name == "TypeError" and "NoneType" in message:
+        cast("null_check", 3, "a None is used as a value")
+        cast("logic_correction", 1, "")
     elif name in INPUT or name.endswith(("DecodeError", "ValidationError")):
         cast("error_handling", 3.5, "a conversion fails on input that nobody checked")
         cast("logic_correction", 1.2, "")

@@ -46,6 +46,7 @@ def diagnose(
 def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None = None) -> Findings:
     """As `diagnose`, keeping the trees."""
     own, stale = relocated(own_frames(occurrence, sources), sources)
+    own = without_inner_frames(own)
     failure: Failure | None = None
     origin: tuple[Step, ...] = ()
     if own:
@@ -122,6 +123,29 @@ def relocated(own: Sequence[Frame], sources: Sources) -> tuple[list[Frame], list
         end = frame.end_line + shift if frame.end_line is not None else None
         found.append(replace(frame, line=line, end_line=end))
     return found, gone[-1:]
+
+
+def without_inner_frames(own: Sequence[Frame]) -> list[Frame]:
+    """The frames with each comprehension's or lambda's joined to that of its function.
+
+    They are the function's own text: its other variables count, and so does its caller. The
+    joined frame stands at the inner expression and knows the variables of both.
+    """
+    found: list[Frame] = []
+    for frame in own:
+        outer = found[-1] if found else None
+        around, _, last = frame.function.rpartition(".")
+        inner = last in ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>")
+        enclosing = around.removesuffix(".<locals>")
+        # before Python 3.11 the record knows the last part of the name only
+        joins = outer is not None and enclosing in ("", outer.function)
+        if not inner or outer is None or not joins or outer.file != frame.file:
+            found.append(frame)
+            continue
+        hidden = {name for name, _ in frame.locals}
+        both = (*frame.locals, *(v for v in outer.locals if v[0] not in hidden))
+        found[-1] = replace(frame, function=outer.function, arguments=outer.arguments, locals=both)
+    return found
 
 
 def _suspects(

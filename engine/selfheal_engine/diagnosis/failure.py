@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from selfheal_engine.diagnosis.captured import evaluate, has_key, integer, is_zero, scope_of
+from selfheal_engine.diagnosis.culprits import culprit_of, speaks_of_none
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Span, span_of
 from selfheal_engine.model import Frame, Value
 
@@ -40,7 +41,6 @@ class Failure:
         return self.file.segment(self.node) if isinstance(self.node, ast.expr) else ""
 
 
-_NONE_WORDS = ("NoneType", "None of type", "argument of type 'NoneType'")
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
@@ -58,11 +58,11 @@ def find_failure(file: SourceFile, frame: Frame, exception: str, message: str) -
     function = file.function_at(frame.line)
     if node is None:
         node = statement
-    culprit, key = _culprit(node, statement, scope_of(frame), exception, message)
-    value = evaluate(culprit, scope_of(frame)) if culprit is not None else None
+    scope = scope_of(frame)
+    culprit, key = culprit_of(node, statement, scope, exception, message)
+    value = evaluate(culprit, scope) if culprit is not None else None
     none = culprit is not None and (
-        (value is not None and value.is_none)
-        or (value is None and any(word in message for word in _NONE_WORDS))
+        (value is not None and value.is_none) or (value is None and speaks_of_none(message))
     )
     return Failure(file, frame, statement, node, function, culprit, key, value, none)
 
@@ -96,6 +96,8 @@ def _by_columns(statement: ast.stmt, frame: Frame) -> ast.AST | None:
         return None
     end_line = frame.end_line or frame.line
     wanted = Span(frame.line, frame.column, end_line, frame.end_column or 0)
+    if isinstance(statement, ast.AugAssign) and span_of(statement) == wanted:
+        return statement  # its operator failed: no expression covers both operands
     exact = [n for n in parts_of(statement) if isinstance(n, ast.expr) and span_of(n) == wanted]
     if exact:
         return exact[0]
@@ -123,7 +125,29 @@ def _by_values(statement: ast.stmt, frame: Frame, exception: str, message: str) 
         score = _fits(node, name, message, scope, frame.line)
         if score and (best is None or score > best[0]):
             best = (score, node)
+    if isinstance(statement, ast.AugAssign) and "=:" in message and "operand" in message:
+        return statement
+    if isinstance(statement, ast.AugAssign) and (best is None or best[0] < 4):
+        score = _fits_pair(statement.target, statement.value, message, scope)
+        if name in ("TypeError", "ZeroDivisionError") and (best is None or score >= best[0]):
+            return statement
+    if best is None or best[0] < 4:
+        iterated = _iterated(statement, message)
+        if iterated is not None:
+            return iterated
     return None if best is None else best[1]
+
+
+def _iterated(statement: ast.stmt, message: str) -> ast.expr | None:
+    """What the statement itself iterates or unpacks, where the message is about that."""
+    if "unpack" in message and isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+        return target if isinstance(target, ast.Tuple | ast.List) else None
+    if "unpack" in message and isinstance(statement, ast.For | ast.AsyncFor):
+        return statement.target
+    if "is not iterable" in message and isinstance(statement, ast.For | ast.AsyncFor):
+        return statement.iter
+    return None
 
 
 def _in_order(statement: ast.stmt) -> list[ast.expr]:
@@ -176,19 +200,24 @@ def _fits_type_error(node: ast.AST, message: str, scope: dict[str, Value]) -> in
             return 2
         return 4 if f"'{base.type_name}'" in message else 0
     if "unsupported operand" in message and isinstance(node, ast.BinOp):
-        left, right = evaluate(node.left, scope), evaluate(node.right, scope)
-        known = [v for v in (left, right) if v is not None]
-        if known and all(f"'{v.type_name}'" in message for v in known):
-            return 4 if len(known) == 2 else 3
-        return 2 if not known else 1
+        return _fits_pair(node.left, node.right, message, scope)
+    if "unsupported format string" in message:
+        return 3 if isinstance(node, ast.FormattedValue) and node.format_spec is not None else 0
+    if "item assignment" in message or "item deletion" in message:
+        stored = isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)
+        return 3 if stored else 0
     if "not supported between" in message and isinstance(node, ast.Compare):
         return 3
     if "is not callable" in message and isinstance(node, ast.Call):
         return 3
-    if "is not iterable" in message and isinstance(
-        node, ast.Compare | ast.Call | ast.comprehension
-    ):
-        return 2
+    if "is not iterable" in message and isinstance(node, ast.Compare | ast.Call):
+        contains = isinstance(node, ast.Compare) and isinstance(node.ops[-1], ast.In | ast.NotIn)
+        if contains and message.startswith("argument of type"):
+            return 3
+        return 2 if contains or isinstance(node, ast.Call) else 0
+    if "indices must be integers" in message and isinstance(node, ast.Subscript):
+        base = evaluate(node.value, scope)
+        return 3 if base is None or message.startswith((base.type_name, "string")) else 0
     if "concatenate" in message and isinstance(node, ast.BinOp):
         return 3
     if isinstance(node, ast.Call):
@@ -202,67 +231,9 @@ def _fits_type_error(node: ast.AST, message: str, scope: dict[str, Value]) -> in
     return 0
 
 
-def _culprit(
-    node: ast.AST, statement: ast.stmt, scope: dict[str, Value], exception: str, message: str
-) -> tuple[ast.expr | None, ast.expr | None]:
-    """(the part with the wrong value, the missing key) of a failing expression."""
-    none = any(word in message for word in _NONE_WORDS)
-    if isinstance(node, ast.Attribute):
-        return node.value, None
-    if isinstance(node, ast.Subscript):
-        return node.value, node.slice
-    if isinstance(node, ast.BinOp):
-        if exception.endswith("ZeroDivisionError"):
-            return node.right, None
-        return _none_among([node.left, node.right], scope, message, none), None
-    if isinstance(node, ast.Compare):
-        return _none_among([node.left, *node.comparators], scope, message, none), None
-    if isinstance(node, ast.UnaryOp):
-        return node.operand, None
-    if isinstance(node, ast.Call):
-        if "is not callable" in message:
-            return node.func, None
-        arguments = [*node.args, *(k.value for k in node.keywords)]
-        return _none_among(arguments, scope, message, none or _speaks_of_none(message)), None
-    if isinstance(node, ast.Await):
-        return node.value, None
-    if isinstance(node, ast.AugAssign):
-        if exception.endswith("ZeroDivisionError"):
-            return node.value, None
-        return _none_among([node.target, node.value], scope, message, none), None
-    header = _header_value(node if isinstance(node, ast.stmt) else statement)
-    if isinstance(node, ast.stmt) or header is node:
-        return header, None
-    return (node if isinstance(node, ast.expr) and none else None), None
-
-
-def _speaks_of_none(message: str) -> bool:
-    return bool(re.search(r"\bNone\b", message))
-
-
-def _none_among(
-    nodes: list[ast.expr], scope: dict[str, Value], message: str, none: bool
-) -> ast.expr | None:
-    """The operand that is None by its value; by the message's order where values are unknown."""
-    for node in nodes:
-        value = evaluate(node, scope)
-        if value is not None and value.is_none and not isinstance(node, ast.Constant):
-            return node
-    if not none:
-        return None
-    unknown = [n for n in nodes if evaluate(n, scope) is None and not isinstance(n, ast.Constant)]
-    operands = re.search(r"'(\w+)' and '(\w+)'", message)
-    if operands and len(nodes) == 2:
-        index = 0 if operands[1] == "NoneType" else 1
-        return nodes[index] if nodes[index] in unknown else None
-    return unknown[0] if unknown else None
-
-
-def _header_value(statement: ast.stmt) -> ast.expr | None:
-    if isinstance(statement, ast.For | ast.AsyncFor):
-        return statement.iter
-    if isinstance(statement, ast.With | ast.AsyncWith):
-        return statement.items[0].context_expr
-    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple | ast.List):
-        return statement.value
-    return None
+def _fits_pair(left: ast.expr, right: ast.expr, message: str, scope: dict[str, Value]) -> int:
+    """How well the operands' captured types fit the two that the message names."""
+    known = [v for v in (evaluate(left, scope), evaluate(right, scope)) if v is not None]
+    if known and all(f"'{v.type_name}'" in message for v in known):
+        return 4 if len(known) == 2 else 3
+    return 2 if not known else 1

@@ -246,7 +246,7 @@ def _attribute(
                 continue
             weight = 0 if other.class_of(statement) is own_class else 1
             value = statement.value
-            none = isinstance(value, ast.Constant) and value.value is None
+            none = _none_by_default(other, statement, value)
             optional = isinstance(statement, ast.AnnAssign) and "None" in ast.dump(
                 statement.annotation
             )
@@ -257,6 +257,17 @@ def _attribute(
                 )
     for _, step in sorted(found, key=lambda f: f[0])[:4]:
         yield step
+
+
+def _none_by_default(file: SourceFile, statement: ast.stmt, value: ast.expr | None) -> bool:
+    """None itself, or a parameter whose default is None."""
+    if isinstance(value, ast.Constant):
+        return value.value is None
+    function = file.function_of(statement)
+    if not isinstance(value, ast.Name) or function is None:
+        return False
+    default = default_of(function, value.id) if value.id in parameters(function) else None
+    return isinstance(default, ast.Constant) and default.value is None
 
 
 def _names_attribute(target: ast.expr, name: str, statement: ast.stmt, file: SourceFile) -> bool:
@@ -360,11 +371,18 @@ def none_returns(file: SourceFile, function: Function) -> list[ast.AST]:
             )
             if finds and len(value.args) <= 1:
                 found.append(node)
-        elif isinstance(value, ast.Name | ast.Attribute):
+        elif isinstance(value, ast.Name | ast.Attribute | ast.Subscript) or (
+            isinstance(value, ast.IfExp) and _says_none(value)
+        ):
             found.append(node)
     if valued and not ends(function.body):
         found.append(function.body[-1])
     return found
+
+
+def _says_none(choice: ast.IfExp) -> bool:
+    parts = (choice.body, choice.orelse)
+    return any(isinstance(part, ast.Constant) and part.value is None for part in parts)
 
 
 def ends(block: Sequence[ast.stmt]) -> bool:

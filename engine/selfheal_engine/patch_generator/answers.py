@@ -12,8 +12,14 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
-from selfheal_engine.patch_generator.conventions import Answer, Conventions, ErrorClass
+from selfheal_engine.patch_generator.conventions import (
+    Answer,
+    Conventions,
+    ErrorClass,
+    is_test,
+)
 from selfheal_engine.patch_generator.edits import Edit, add_import
 
 _REASONS = {
@@ -86,13 +92,40 @@ def _raised(
     """
     known = [a for a in conventions.raised_in(file) if _family(a) == family]
     inside = [a for a in known if file.function_of(a.statement) is function]
+    if not known:
+        yield from _raised_elsewhere(conventions, file, function, message, family)
     for rank, answer in enumerate([*inside, *(a for a in known if a not in inside)][:2]):
-        code = _with_message(answer, message, conventions, file)
+        code = _with_message(answer, message, _bound_in(function))
         if code is None:
             continue
         name = code.removeprefix("raise ").partition("(")[0]
         weight = (1.55 if answer in inside else 1.15) - 0.1 * rank
         yield Refusal(code, (), answer.status, f"raise {name}", weight)
+
+
+def _raised_elsewhere(
+    conventions: Conventions,
+    file: SourceFile,
+    function: Function | None,
+    message: str,
+    family: int,
+) -> Iterator[Refusal]:
+    """As another file of the project says it, where this one says nothing."""
+    for other in conventions.sources.all():
+        if other is file or is_test(other.path):
+            continue
+        for answer in conventions.raised_in(other):
+            code = _with_message(answer, message, _bound_in(function))
+            if _family(answer) != family or code is None:
+                continue
+            name = code.removeprefix("raise ").partition("(")[0]
+            owner = next((e.file for e in conventions.error_classes if e.name == name), None)
+            if owner is None:
+                continue
+            edit = import_own(file, owner, name, conventions)
+            imports = (edit,) if edit is not None else ()
+            yield Refusal(code, imports, answer.status, f"raise {name}", 0.95)
+            return
 
 
 _SERVER_WORDS = ("upstream", "unavailable", "gateway", "backend", "timeout", "busy", "overload")
@@ -124,7 +157,7 @@ def _donated(
     for rank, status in enumerate(statuses):
         same = sorted((a for a in available if a.status == status), key=nearness, reverse=True)
         for answer in same:
-            code = _with_message(answer, message, conventions, file)
+            code = _with_message(answer, message, _bound_in(function))
             if code is None:
                 continue
             imports = _imports_for(answer, file)
@@ -135,10 +168,16 @@ def _donated(
             break
 
 
-def _with_message(
-    answer: Answer, message: str, conventions: Conventions, file: SourceFile
-) -> str | None:
-    """The donor's text with our message; None where its values are not free of local names."""
+def _bound_in(function: Function | None) -> set[str]:
+    """Names that a donor may use here too: the function's parameters and its loops' items."""
+    if function is None:
+        return set()
+    items = [n.target for n in ast.walk(function) if isinstance(n, ast.For | ast.AsyncFor)]
+    return {*parameters(function), *(t.id for t in items if isinstance(t, ast.Name))}
+
+
+def _with_message(answer: Answer, message: str, bound: set[str]) -> str | None:
+    """The donor's text with our message; None where it needs names that are not `bound` here."""
     statement = answer.statement
     text = answer.text
     strings = [
@@ -152,6 +191,8 @@ def _with_message(
     allowed = {n.id for n in ast.walk(answer.file.tree) if isinstance(n, ast.Name)} & _module_names(
         answer.file
     )
+    if not strings:
+        allowed |= bound
     inside_strings = {id(n) for s in strings for n in ast.walk(s)}
     for node in ast.walk(statement):
         if isinstance(node, ast.Name) and id(node) not in inside_strings and node.id not in allowed:

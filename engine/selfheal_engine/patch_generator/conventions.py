@@ -15,6 +15,7 @@ from functools import cached_property
 
 from selfheal_engine.diagnosis.origin import called_name, parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
+from selfheal_engine.patch_generator.contracts import promised
 
 _MAKES_LOGGER = ("getLogger", "get_logger", "get_task_logger")
 _LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical")
@@ -276,7 +277,14 @@ class Conventions:
         if any(isinstance(r.value, ast.Dict) and r.value.keys for r in returns):
             # callers count on its keys: an empty one only moves the failure to them
             found = [value for value in found if value != "{}" or self._returns_empty(returns)]
-        return list(dict.fromkeys(found))
+        guess = next((v for v in (*found, *map(_made_of, returns)) if v not in ("", "None")), "")
+        return list(dict.fromkeys([*promised(function, guess), *found]))
+
+    def read_as(self, file: SourceFile, function: Function) -> list[str]:
+        """The empty value of what the function reads and returns: of JSON a mapping, of text ""."""
+        returns = [n for n in ast.walk(function) if isinstance(n, ast.Return)]
+        own = [r for r in returns if file.function_of(r) is function]
+        return [value for value in dict.fromkeys(map(_made_of, own)) if value]
 
     @staticmethod
     def _returns_empty(returns: list[ast.Return]) -> bool:
@@ -409,6 +417,14 @@ def _empty_of(node: ast.expr | None) -> str:
         }
         return empties.get(called_name(node), "")
     return ""
+
+
+def _made_of(returned: ast.Return) -> str:
+    """The empty value by what a returned expression calls: a loader of JSON gives a mapping."""
+    name = called_name(returned.value) if isinstance(returned.value, ast.Call) else ""
+    return {"load": "{}", "loads": "{}", "safe_load": "{}", "json": "{}", "readlines": "[]"}.get(
+        name, '""' if name in ("read", "read_text", "decode") else ""
+    )
 
 
 def _annotated_nothing(function: Function) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 
 from selfheal_engine.diagnosis.origin import called_name
@@ -34,6 +35,49 @@ _ITERATING = frozenset(
     }
 )
 _NUMBER = frozenset({"round", "abs", "int", "float", "Decimal", "divmod", "math"})
+
+
+_OF_TYPE = {
+    "int": "0",
+    "float": "0.0",
+    "Decimal": "0",
+    "str": '""',
+    "bytes": 'b""',
+    "list": "[]",
+    "tuple": "()",
+    "dict": "{}",
+    "set": "set()",
+}
+
+
+def of_type(name: str) -> str:
+    """The neutral value of a type, by its name; "" where it has none."""
+    return _OF_TYPE.get(name.rpartition(".")[2], "")
+
+
+def by_message(message: str) -> str:
+    """The neutral value of the type that the None met, as a TypeError's words name it."""
+    if message.startswith("sequence item"):
+        return '""'
+    if "after ** must be" in message:
+        return "{}"
+    if "after * must be" in message:
+        return "()"
+    one = re.search(r"'([\w.]+)' and '([\w.]+)'", message)
+    other = re.search(r'can only concatenate (\w+) \(not "NoneType"', message)
+    if one is not None and "NoneType" in one.groups():
+        return of_type(one[2] if one[1] == "NoneType" else one[1])
+    return of_type(other[1]) if other is not None else ""
+
+
+def by_format(node: ast.AST) -> str:
+    """By the format that a value is written in: that of numbers ends in a letter of theirs."""
+    if not isinstance(node, ast.FormattedValue) or node.format_spec is None:
+        return ""
+    parts = node.format_spec.values if isinstance(node.format_spec, ast.JoinedStr) else []
+    last = parts[-1] if parts else None
+    text = str(last.value) if isinstance(last, ast.Constant) else ""
+    return "0" if text.endswith(("d", "f", "F", "e", "g", "%", "x", ",")) else '""'
 
 
 def by_use(file: SourceFile, node: ast.AST) -> str:

@@ -48,6 +48,10 @@ def guard_site(scene: Scene, culprit: ast.expr) -> Site | None:
         return Site(anchor, file.segment(culprit), loop=loop)
     if anchor is not scene.statement:
         return None
+    if isinstance(culprit, ast.NamedExpr):
+        known, value = culprit.target.id, file.segment(culprit.value)
+        edits = (replace_expression(culprit, known),)
+        return Site(anchor, known, f"{known} = {value}", edits, loop)
     name = name_for(culprit, names_in(file, scene.function))
     binding = f"{name} = {file.segment(culprit)}"
     return Site(anchor, name, binding, (replace_expression(culprit, name),), loop)
@@ -122,6 +126,15 @@ def called_per_item(scene: Scene) -> bool:
             if isinstance(outer, (ast.For, ast.AsyncFor, *COMPREHENSIONS)):
                 return True
     return False
+
+
+def is_part(file: SourceFile, node: ast.AST) -> bool:
+    """One of several values that are put together: of an f-string, of a list that is joined."""
+    parent = file.parent(node)
+    if isinstance(parent, ast.FormattedValue):
+        return True
+    several = isinstance(parent, ast.List | ast.Tuple) and len(parent.elts) > 1
+    return several and isinstance(file.parent(parent), ast.Call) if parent is not None else False
 
 
 def is_stable(node: ast.expr) -> bool:

@@ -8,6 +8,11 @@ swallowed.
 from __future__ import annotations
 
 from selfheal_engine.patch_generator.rules import Rule
+from selfheal_engine.patch_generator.strategies.error_handling.absent import (
+    AnswerNothing,
+    DoneAlready,
+    TolerateText,
+)
 from selfheal_engine.patch_generator.strategies.error_handling.bad_input import (
     RefuseBadInput,
     SkipBadItem,
@@ -24,4 +29,7 @@ RULES: tuple[Rule, ...] = (
     Retry(),
     RaiseOwnError(),
     FallBack(),
+    AnswerNothing(),
+    DoneAlready(),
+    TolerateText(),
 )

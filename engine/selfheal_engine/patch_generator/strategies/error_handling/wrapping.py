@@ -45,6 +45,12 @@ def is_foreign(scene: Scene) -> bool:
     return not (scene.exception == "TypeError" and scene.occurrence.kind != "thread_death")
 
 
+def is_slip(exception: str) -> bool:
+    """Whether an exception can only mean that the code is wrong: no promise covers it."""
+    edge = ("IndexError", "ZeroDivisionError", "StopIteration", "ModuleNotFoundError")
+    return exception == "TypeError" or (exception in _PROGRAMMING and exception not in edge)
+
+
 def is_upstream(scene: Scene) -> bool:
     """A peer failed, or sent what cannot be read: the crash lies in code that asks a peer."""
     if scene.exception in UPSTREAM:

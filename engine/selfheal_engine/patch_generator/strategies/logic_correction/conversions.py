@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import (
     called_name,
+    last_assignment,
 )
 from selfheal_engine.patch_generator.edits import (
     EXPR,
@@ -134,6 +135,9 @@ class ConvertOperand(Rule):
             as_text = adds and (_says_text(scene, text) or text is left)
             yield number, "str({})", 1.3 if as_text else 0.7
             kind = two if one == "str" else one
+            source = _read_as_text(scene, text, number)
+            if source is not None:
+                yield source, kind + "({})", 1.4 if not as_text else 1.0
             yield text, kind + "({})", 1.2 if not as_text else 0.9
         elif {one, two} == {"Decimal", "float"}:
             inexact = left if one == "float" else right
@@ -222,10 +226,58 @@ def _says_text(scene: Scene, node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) or not re.fullmatch(r"\s*[-+]?\d*\.?\d+\s*", text or "x")
 
 
+def _read_as_text(scene: Scene, text: ast.expr, number: ast.expr) -> ast.expr | None:
+    """Where a variable in the failing text was read, so that its other uses are numbers too.
+
+    A text times a number is a text: the factor that was read as text is what is wrong.
+    """
+    part: ast.expr = text
+    if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mult):
+        sides = [part.left, part.right]
+        texts = [n for n in sides if _kind(scene, n) == "str" and isinstance(n, ast.Name)]
+        part = texts[0] if texts else part
+    if not isinstance(part, ast.Name) or part.id == getattr(number, "id", ""):
+        return None
+    found = last_assignment(scene.file, scene.function, part.id, part.lineno)
+    if found is None or found[2] != "value" or isinstance(found[1], ast.Constant):
+        return None
+    return found[1]
+
+
+_TO_JSON = {
+    "set": ("sorted({})", "list"),
+    "frozenset": ("sorted({})", "list"),
+    "dict_keys": ("list({})", "list"),
+    "dict_values": ("list({})", "list"),
+    "generator": ("list({})", "list"),
+    "map": ("list({})", "list"),
+    "deque": ("list({})", "list"),
+    "datetime": ("{}.isoformat()", "str"),
+    "date": ("{}.isoformat()", "str"),
+    "bytes": ("{}.decode()", "str"),
+    "Decimal": ("str({})", "str"),
+    "ndarray": ("{}.tolist()", "list"),
+}
+"""How a value of a type is written in JSON: (form, function for `default=`)."""
+
+
 def _for_json(scene: Scene, node: ast.Call) -> Iterator[Draft]:
-    if called_name(node) in ("dumps", "dump") and all(k.arg != "default" for k in node.keywords):
-        yield scene.draft(
-            add_argument(node, "default=str"),
-            title="write what JSON does not know as text",
-            weight=0.9,
-        )
+    if called_name(node) not in ("dumps", "dump") or any(k.arg == "default" for k in node.keywords):
+        return
+    found = re.search(r"Object of type (\w+) is", scene.message)
+    kind = found[1] if found is not None else ""
+    form, default = _TO_JSON.get(kind, ("", "str"))
+    for part in ast.walk(node.args[0]) if node.args and form else ():
+        value = scene.value(part)
+        if value is not None and value.type_name.rpartition(".")[2] == kind:
+            yield scene.draft(
+                replace_expression(part, form.format(EXPR)),
+                title=f"`{form.format(scene.text(part))}`, which JSON knows",
+                weight=1.1,
+            )
+            break
+    yield scene.draft(
+        add_argument(node, f"default={default}"),
+        title=f"write what JSON does not know as {default}",
+        weight=0.9 if default == "str" else 1.0,
+    )

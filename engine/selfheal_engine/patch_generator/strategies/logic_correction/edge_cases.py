@@ -10,15 +10,17 @@ from selfheal_engine.diagnosis.origin import (
     called_name,
 )
 from selfheal_engine.patch_generator.answers import refusals
+from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.edits import (
     BODY,
     EXPR,
+    Edit,
     indented,
     replace_expression,
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import anchor_of, in_comprehension, in_loop, is_stable
+from selfheal_engine.patch_generator.sites import anchor_of, guard_site, in_comprehension
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 
@@ -68,6 +70,9 @@ class GuardZero(Rule):
         node = scene.node
         if scene.exception not in ("ZeroDivisionError", "DivisionByZero", "InvalidOperation"):
             return
+        if isinstance(node, ast.AugAssign):
+            yield from self._augmented(scene, node)
+            return
         if isinstance(node, ast.BinOp):
             divisor: ast.expr = node.right
         elif isinstance(node, ast.Call) and node.args:
@@ -94,6 +99,26 @@ class GuardZero(Rule):
         yield scene.draft(
             replace_expression(node, f"{EXPR} if {test} else {value}"),
             title=f"{value} when `{scene.text(divisor)}` is 0",
+            weight=1.2,
+        )
+
+    @staticmethod
+    def _augmented(scene: Scene, node: ast.AugAssign) -> Iterator[Draft]:
+        target, divisor = scene.text(node.target), scene.text(node.value)
+        nothing: list[str] = []
+        if scene.function is not None:
+            found = scene.conventions.nothing_value(scene.file, scene.function)
+            nothing = [value for value in found if value]
+        test = _empty_test(scene, node.value)
+        for value in nothing[:1]:
+            yield scene.draft(
+                replace_statements([node], _guard(scene, test, f"return {value}")),
+                title=f"return {value} when there is nothing to divide by",
+                weight=1.1,
+            )
+        yield scene.draft(
+            replace_statements([node], f"if {test}:\n    {target} = 0\nelse:\n    {BODY}\n"),
+            title=f"0 when `{divisor}` is 0",
             weight=1.2,
         )
 
@@ -152,46 +177,76 @@ class GuardEmpty(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        node = scene.node
-        if scene.exception != "IndexError" or not isinstance(node, ast.Subscript):
+        if scene.exception != "IndexError" or scene.function is None:
             return
-        anchor = anchor_of(scene.file, scene.statement)
-        if scene.function is None or anchor is None or _inner(scene, node):
+        short = _too_short(scene)
+        if short is None or isinstance(scene.statement, ast.While):
             return
-        if not is_stable(node.value) or isinstance(scene.statement, ast.While):
+        base, condition, constant = short
+        site = guard_site(scene, base)
+        if site is None or _inner(scene, base):
             return
-        base, key = scene.text(node.value), scene.text(node.slice)
-        index = integer(scene.value(node.slice))
-        constant = isinstance(node.slice, ast.Constant | ast.UnaryOp)
-        if constant:
-            length = abs(index) if index is not None and index < 0 else (index or 0) + 1
-            condition = f"not {base}" if length <= 1 else f"len({base}) < {length}"
-        else:
-            condition = f"{key} >= len({base})" if (index or 0) >= 0 else f"{key} < -len({base})"
-        word = base.rpartition(".")[2].strip("_").replace("_", " ")
-        statuses = (404, 400, 422)
+        condition = condition.format(site.name)
+
+        def guarded(code: str, title: str, weight: float, imports: tuple[Edit, ...] = ()) -> Draft:
+            guard = site.before(f"if {condition}:\n{indented(code.rstrip())}")
+            return scene.draft(
+                replace_statements([site.anchor], guard),
+                *site.edits,
+                *imports,
+                title=f"{title} when {condition}",
+                weight=weight,
+            )
+
+        word = site.name.rpartition(".")[2].strip("_").replace("_", " ")
         message = f"no such {word.rstrip('s') if not constant else word}"
         for refusal in refusals(
-            scene.conventions, scene.file, scene.function, statuses, message, (word,)
+            scene.conventions, scene.file, scene.function, (404, 400, 422), message, (word,)
         ):
-            yield scene.draft(
-                replace_statements([anchor], _guard(scene, condition, refusal.code)),
-                *refusal.imports,
-                title=f"{refusal.title} when {condition}",
-                weight=refusal.weight,
-            )
+            yield guarded(refusal.code, refusal.title, refusal.weight, refusal.imports)
             break
-        if in_loop(scene.file, anchor):
+        if site.loop:
             way = "continue" if constant else "break"
-            yield scene.draft(
-                replace_statements([anchor], _guard(scene, condition, way)),
-                title=f"{way} when {condition}",
-                weight=1.1,
-            )
-        nothing = scene.conventions.nothing_value(scene.file, scene.function)
-        for rank, value in enumerate(nothing[:2]):
-            yield scene.draft(
-                replace_statements([anchor], _guard(scene, condition, f"return {value}".rstrip())),
-                title=f"return {value or 'early'} when {condition}",
-                weight=1.0 - 0.15 * rank,
-            )
+            yield guarded(way, way, 1.1)
+        values = scene.conventions.nothing_value(scene.file, scene.function)
+        said = promised(scene.function, next((v for v in values if v), ""))
+        unknown = not values and scene.function.returns is None
+        for rank, value in enumerate(values[:2] or (["None"] if unknown else [])):
+            weight = 1.6 if value in said else 0.5 if unknown else 1.0 - 0.15 * rank
+            yield guarded(f"return {value}", f"return {value or 'early'}", weight)
+        yield from _partitioned(scene)
+
+
+def _too_short(scene: Scene) -> tuple[ast.expr, str, bool] | None:
+    """(the sequence, when it is too short with `{}` for its name, whether the place is fixed)."""
+    node = scene.node
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        takes = called_name(node) in ("pop", "popleft") and not node.args
+        return (node.func.value, "not {}", True) if takes else None
+    if not isinstance(node, ast.Subscript):
+        return None
+    index = integer(scene.value(node.slice))
+    if isinstance(node.slice, ast.Constant | ast.UnaryOp):
+        if index is None and isinstance(node.slice, ast.UnaryOp):
+            index = -(integer(scene.value(node.slice.operand)) or 1)
+        length = abs(index) if index is not None and index < 0 else (index or 0) + 1
+        return node.value, "not {}" if length <= 1 else f"len({{}}) < {length}", True
+    key = scene.text(node.slice).replace("{", "{{").replace("}", "}}")
+    return node.value, f"{key} >= len({{}})" if (index or 0) >= 0 else f"{key} < -len({{}})", False
+
+
+def _partitioned(scene: Scene) -> Iterator[Draft]:
+    """`text.partition(sep)[2]`, which is empty where `text.split(sep)[1]` is not there."""
+    node = scene.node
+    if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Call):
+        return
+    call = node.value
+    second = isinstance(node.slice, ast.Constant) and node.slice.value == 1
+    if called_name(call) == "split" and second and call.args:
+        assert isinstance(call.func, ast.Attribute)
+        owner, separator = scene.text(call.func.value), scene.text(call.args[0])
+        yield scene.draft(
+            replace_expression(node, f"{owner}.partition({separator})[2]"),
+            title=f"what stands behind {separator}, empty without one",
+            weight=1.0,
+        )

@@ -9,8 +9,10 @@ from selfheal_engine.diagnosis.origin import (
     called_name,
 )
 from selfheal_engine.diagnosis.source_file import Function
+from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.edits import (
     EXPR,
+    Edit,
     add_argument,
     replace_expression,
 )
@@ -189,25 +191,51 @@ class DefaultForEmpty(Rule):
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         node = scene.node
-        if not isinstance(node, ast.Call):
+        if not isinstance(node, ast.Call) or not node.args:
             return
         name = called_name(node)
-        parent = scene.file.parent(node)
-        value = "None"
-        if isinstance(parent, ast.BinOp | ast.Compare):
-            value = "0"
-        if isinstance(parent, ast.Attribute | ast.Subscript):
+        empty = name in ("max", "min") and "empty" in scene.message
+        ended = name == "next" and scene.exception == "StopIteration" and len(node.args) == 1
+        if not empty and not ended:
             return
-        if name in ("max", "min") and "empty" in scene.message:
+        # a generator that is the only argument has no parentheses of its own
+        alone = isinstance(node.args[0], ast.GeneratorExp) and len(node.args) == 1
+        for rank, value in enumerate(self._values(scene, node)):
+            argument = f"default={value}" if empty else value
+            edit = _with_second(scene, node, argument) if alone else add_argument(node, argument)
             yield scene.draft(
-                add_argument(node, f"default={value}"),
-                title=f"{name} of nothing is {value}",
-                weight=1.2,
+                edit,
+                title=f"{name} of nothing is {value}" if empty else f"{value} when nothing is left",
+                weight=1.4 - 0.4 * rank,
             )
-        if name == "next" and scene.exception == "StopIteration" and len(node.args) == 1:
-            yield scene.draft(
-                add_argument(node, "None"), title="None when nothing is left", weight=1.1
-            )
+
+    @staticmethod
+    def _values(scene: Scene, node: ast.Call) -> list[str]:
+        """What the docstring says, what the use needs, what the items are."""
+        parent, function = scene.file.parent(node), scene.function
+        if isinstance(parent, ast.Attribute | ast.Subscript):
+            return []
+        returned = isinstance(parent, ast.Return) and function is not None
+        said = promised(function) if returned and function is not None else []
+        if isinstance(parent, ast.BinOp | ast.Compare):
+            return ["0"]
+        item = node.args[0].elt if isinstance(node.args[0], ast.GeneratorExp) else None
+        counts = isinstance(item, ast.BinOp) or (
+            isinstance(item, ast.Call) and called_name(item) in ("len", "int", "round", "abs")
+        )
+        return list(dict.fromkeys([*said[:1], *(["0"] if counts else []), "None"]))
+
+
+def _with_second(scene: Scene, node: ast.Call, argument: str) -> Edit:
+    """The call with its only argument, a generator, in parentheses, and one more behind it."""
+    return replace_expression(
+        node, f"{scene.text(node.func)}({_in_parentheses(scene, node)}, {argument})"
+    )
+
+
+def _in_parentheses(scene: Scene, node: ast.Call) -> str:
+    text = scene.text(node.args[0])
+    return text if text.startswith("(") and text.endswith(")") else f"({text})"
 
 
 class SplitOnce(Rule):

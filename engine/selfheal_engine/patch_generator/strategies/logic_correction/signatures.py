@@ -13,13 +13,14 @@ from selfheal_engine.diagnosis.origin import (
     definitions,
     parameters,
 )
-from selfheal_engine.diagnosis.source_file import Function, Span
+from selfheal_engine.diagnosis.source_file import Function, SourceFile, Span
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     add_argument,
     replace_expression,
     splice_text,
 )
+from selfheal_engine.patch_generator.neutral_values import by_custom
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
@@ -144,7 +145,7 @@ class CallOrNot(Rule):
                     weight=1.3,
                 )
             return
-        named = re.search(r"'(builtin_function_or_method|method|function)' object", scene.message)
+        named = re.search(r"'(builtin_function_or_method|method|function)'", scene.message)
         if not named:
             return
         parts = scene.node if isinstance(scene.node, ast.expr) else scene.statement
@@ -250,12 +251,43 @@ class FitSignature(Rule):
                                 title=f"the argument is called `{name}`",
                                 weight=1.6 - 0.2 * rank,
                             )
-            if missing and scene.function is not None and missing[1] in parameters(scene.function):
-                yield scene.draft(
-                    add_argument(node, f"{missing[1]}={missing[1]}"),
-                    title=f"pass `{missing[1]}` on",
-                    weight=1.4,
-                )
+            if missing:
+                yield from _with_missing(scene, node, file, function, missing[1])
+
+
+def _with_missing(
+    scene: Scene, node: ast.Call, file: SourceFile, function: Function, name: str
+) -> Iterator[Draft]:
+    """The argument that the call leaves out: the variable or attribute of that name, a default."""
+    known = {n for n, _ in scene.frame.locals}
+    if scene.function is not None:
+        known |= set(parameters(scene.function))
+    owner = "self." + name
+    if name in known:
+        yield scene.draft(
+            add_argument(node, f"{name}={name}"), title=f"pass `{name}` on", weight=1.7
+        )
+    elif "self" in known and re.search(rf"\bself\.{name}\b", scene.file.text):
+        yield scene.draft(
+            add_argument(node, f"{name}={owner}"), title=f"pass `{owner}` on", weight=1.5
+        )
+    default = by_custom(scene.sources, name)
+    for argument in (*function.args.args, *function.args.kwonlyargs):
+        last = argument is function.args.args[-1] if function.args.args else False
+        if argument.arg == name and last and not function.args.defaults and default:
+            end = Span(
+                argument.lineno,
+                argument.end_col_offset or 0,
+                argument.lineno,
+                argument.end_col_offset or 0,
+            )
+            sign = " = " if argument.annotation is not None else "="
+            yield scene.draft(
+                splice_text(end, f"{sign}{default}"),
+                title=f"`{name}` is {default} where it is not given, as elsewhere",
+                weight=1.1,
+                file=file,
+            )
 
 
 def _after_name(lines: list[str], function: Function) -> Span | None:

@@ -13,6 +13,14 @@ from selfheal_engine.patch_generator.strategies.null_check.defaults import (
     TolerateMissingKey,
     UseDefault,
 )
+from selfheal_engine.patch_generator.strategies.null_check.entries import (
+    CreateEntry,
+    ReturnWithoutKey,
+)
+from selfheal_engine.patch_generator.strategies.null_check.origins import (
+    DefaultAtOrigin,
+    RefuseAtOrigin,
+)
 from selfheal_engine.patch_generator.strategies.null_check.refusing import (
     RefuseMissingKey,
     RefuseRequest,
@@ -29,4 +37,8 @@ RULES: tuple[Rule, ...] = (
     RefuseMissingKey(),
     OptionalChain(),
     UseHelper(),
+    CreateEntry(),
+    ReturnWithoutKey(),
+    DefaultAtOrigin(),
+    RefuseAtOrigin(),
 )

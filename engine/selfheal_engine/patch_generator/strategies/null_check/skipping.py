@@ -6,13 +6,14 @@ import ast
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.source_file import Span, span_of
+from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.edits import (
     replace_expression,
     replace_statements,
     splice_text,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import COMPREHENSIONS, guard_site
+from selfheal_engine.patch_generator.sites import COMPREHENSIONS, guard_site, is_part, is_stable
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
 
 
@@ -70,15 +71,21 @@ class ReturnEarly(Rule):
         if site is None:
             return
         values = scene.conventions.nothing_value(scene.file, scene.function)
-        for rank, value in enumerate(values[:3]):
+        said = promised(scene.function, next((v for v in values if v), ""))
+        # a caller that copes with None is found out by replaying it; else it is no answer
+        unknown = not values and scene.function.returns is None
+        for rank, value in enumerate(values[:3] or (["None"] if unknown else [])):
             exit_ = f"return {value}".rstrip()
+            weight = 1.6 if value in said else 0.45 if unknown else 1.0 - 0.2 * rank
+            if is_part(scene.file, culprit) and value not in said:
+                weight *= 0.5  # the other parts of the text or list would be lost with it
             yield scene.draft(
                 replace_statements(
                     [site.anchor], site.before(f"if {site.name} is None:\n    {exit_}")
                 ),
                 *site.edits,
                 title=f"return {value or 'early'} when `{site.name}` is None",
-                weight=1.0 - 0.2 * rank,
+                weight=weight,
                 explanation=f"`{site.name}` can be None; the function then has nothing to give.",
             )
 
@@ -150,11 +157,18 @@ class SkipInLoop(Rule):
         for outer in scene.file.ancestors(culprit):
             if isinstance(outer, COMPREHENSIONS):
                 text, last = scene.text(culprit), outer.generators[-1]
-                if last.ifs:
+                asked = next((i for i in last.ifs if culprit in set(ast.walk(i))), None)
+                if asked is not None:
+                    edit = replace_expression(asked, f"{text} is not None and __expr__")
+                elif last.ifs:
                     edit = replace_expression(last.ifs[-1], f"__expr__ and {text} is not None")
                 else:
                     edit = splice_text(_end_of(scene, last.iter), f" if {text} is not None")
-                yield scene.draft(edit, title=f"leave out items whose `{text}` is None", weight=1.1)
+                yield scene.draft(
+                    edit,
+                    title=f"leave out items whose `{text}` is None",
+                    weight=1.1 if is_stable(culprit) else 0.6,
+                )
                 return
 
 
