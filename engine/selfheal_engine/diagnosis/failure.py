@@ -132,22 +132,30 @@ def _by_values(statement: ast.stmt, frame: Frame, exception: str, message: str) 
         if name in ("TypeError", "ZeroDivisionError") and (best is None or score >= best[0]):
             return statement
     if best is None or best[0] < 4:
-        iterated = _iterated(statement, message)
+        iterated = _iterated(statement, message, scope)
         if iterated is not None:
             return iterated
     return None if best is None else best[1]
 
 
-def _iterated(statement: ast.stmt, message: str) -> ast.expr | None:
+def _iterated(statement: ast.stmt, message: str, scope: dict[str, Value]) -> ast.expr | None:
     """What the statement itself iterates or unpacks, where the message is about that."""
     if "unpack" in message and isinstance(statement, ast.Assign):
         target = statement.targets[0]
         return target if isinstance(target, ast.Tuple | ast.List) else None
     if "unpack" in message and isinstance(statement, ast.For | ast.AsyncFor):
         return statement.target
-    if "is not iterable" in message and isinstance(statement, ast.For | ast.AsyncFor):
+    if "is not iterable" not in message or message.startswith("argument of type"):
+        return None
+    if isinstance(statement, ast.For | ast.AsyncFor):
         return statement.iter
-    return None
+    read: list[tuple[ast.expr, Value | None]] = [
+        (node, evaluate(node.generators[0].iter, scope))
+        for node in parts_of(statement)
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp)
+    ]
+    wrong = [node for node, value in read if value is not None and value.is_none]
+    return next(iter([*wrong, *(node for node, value in read if value is None)]), None)
 
 
 def _in_order(statement: ast.stmt) -> list[ast.expr]:
