@@ -138,8 +138,8 @@ def test_a_deploy_under_a_proposal_has_its_patch_proven_again(bench: Bench) -> N
     incident = bench.open(candidate("c1"), candidate("c2"))
     bench.file.write_bytes(b"LIMIT = 3\n\n\n" + BROKEN)
     proven: list[Candidate] = []
-    bench.loop.healings._prove_again = lambda incident, rebased: proven.append(rebased)
-    bench.loop.healings.freshen()
+    bench.loop.healings.rebasing._prove_again = lambda incident, rebased: proven.append(rebased)
+    bench.loop.healings.rebasing.freshen()
     (rebased,) = proven
     assert dict(rebased.files)["shop.py"] == b"LIMIT = 3\n\n\n" + MENDED
     now = bench.loop.ledger.incident(incident.id)
@@ -147,7 +147,7 @@ def test_a_deploy_under_a_proposal_has_its_patch_proven_again(bench: Bench) -> N
     assert [c.id for c in now.proposal.candidates] == ["c2"], "nobody can approve the stale one"
     bench.file.write_bytes(b"def total(order):\n    return order.address.zip\n")
     bench.loop.ledger.case(now).proving = False
-    bench.loop.healings.freshen()
+    bench.loop.healings.rebasing.freshen()
     assert bench.state(incident) is IncidentState.OPEN, "the lines themselves were changed"
 
 

@@ -6,31 +6,25 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from selfheal_engine.codec import to_plain
 from selfheal_engine.coordinator.cases import Case
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.coordinator.policy import ApprovalPolicy
+from selfheal_engine.coordinator.rebasing import Rebasing
+from selfheal_engine.coordinator.watching import Watched, begin_watch, look
 from selfheal_engine.errors import HistoryError, PatchConflictError, SelfhealError
 from selfheal_engine.healer import (
     Applied,
-    Glimpse,
     Reverted,
-    SideEffects,
-    Watch,
     apply_patch,
-    changed_files,
     changed_since,
     continue_rollout,
-    rebase_patch,
     recover,
-    resident_bytes,
     revert_patch,
-    route_of,
 )
-from selfheal_engine.healer.watch import failing_share, memory_growth
 from selfheal_engine.model import (
     Candidate,
     Event,
@@ -40,24 +34,8 @@ from selfheal_engine.model import (
     Sample,
 )
 
-BASELINE_SAMPLES = 60
-"""Samples before the apply that the watch compares with."""
-LOOK_S = 1.0
-"""How often a watched service is looked at between the samples."""
-
 IN_FLIGHT = (IncidentState.APPROVED, IncidentState.APPLIED, IncidentState.WATCHING)
 """States in which a patch may be in the files."""
-
-
-@dataclass(slots=True)
-class Watched:
-    """The healing that is being watched; there is one at a time."""
-
-    incident: str
-    watch: Watch
-    route: str
-    """The counted route of the failing calls; "": of all calls."""
-    next_look_s: float = 0.0
 
 
 class Healings:
@@ -74,7 +52,7 @@ class Healings:
         """`prove_again` validates a candidate that was re-based onto a changed file;
         `stop_working` ends the search for an incident's patches.
         """
-        self._prove_again = prove_again
+        self.rebasing = Rebasing(parts, ledger, prove_again)
         self._stop_working = stop_working
         self._parts = parts
         self._ledger = ledger
@@ -95,25 +73,13 @@ class Healings:
     def advance(self, now_s: float) -> None:
         """Decide the watch; when none is left, apply the next approved patch."""
         if self._watched is not None:
-            self._look(self._watched, now_s)
+            look(self._watched, self._parts, now_s)
             self._decide(self._watched, now_s)
         if self._watched is None and not self._parts.in_maintenance():
             for incident, case in self._ledger.open_cases():
                 if incident.state is IncidentState.APPROVED and case.chosen is not None:
                     self._apply(incident, case, case.chosen, now_s)
                     return
-
-    def _look(self, watched: Watched, now_s: float) -> None:
-        if now_s < watched.next_look_s:
-            return
-        watched.next_look_s = now_s + LOOK_S
-        routes = self._parts.source.route_counts()
-        watched.watch.look(self._glimpse(watched.route, now_s), routes, now_s)
-
-    def _glimpse(self, route: str, now_s: float) -> Glimpse:
-        source = self._parts.source
-        pids = [process.pid for process in source.service().processes]
-        return Glimpse(now_s, resident_bytes(pids), source.durations(route))
 
     def came_back(self, incident: Incident, now_s: float) -> None:
         """A new incident of a bug that counted as healed on thin evidence: the patch goes back.
@@ -321,66 +287,15 @@ class Healings:
         known = isinstance(why, SelfhealError)
         text = str(why) if known else f"not applied: {type(why).__name__}: {why}"
         if isinstance(why, PatchConflictError) and chosen is not None:
-            self._onto_new_text(incident, chosen, text)
+            self.rebasing.onto_new_text(incident, chosen, text)
         else:
             self._ledger.move(incident.id, IncidentState.PROPOSED, text, activity=text)
         more = {} if known else {"traceback": "".join(traceback.format_exception(why))}
         self._parts.publisher.error(text, incident=incident.id, **more)
         case.refuse(why if known else SelfhealError(text))
 
-    def freshen(self) -> None:
-        """A deploy or an edit went over a proposal's files: what is shown is made valid again."""
-        if self._watched is not None or self._parts.read_only():
-            return
-        for incident, case in self._ledger.open_cases():
-            proposal = incident.proposal
-            if incident.state is not IncidentState.PROPOSED or case.proving or proposal is None:
-                continue
-            for best in proposal.candidates[:1]:
-                changed = changed_files(best, self._parts.project)
-                if changed:
-                    text = f"{changed[0]} has changed since the patch was made"
-                    self._onto_new_text(incident, best, text)
-
-    def _onto_new_text(self, incident: Incident, stale: Candidate, why: str) -> None:
-        """The same change on the files as they are now, proven again; where the two changes meet,
-        the incident is diagnosed anew.
-        """
-        proposal = incident.proposal
-        try:
-            rebased = rebase_patch(stale, self._parts.project)
-        except PatchConflictError:
-            self._ledger.case(incident).attempts = 0
-            self._ledger.move(incident.id, IncidentState.OPEN, why, activity=why, proposal=None)
-            return
-        if proposal is not None:
-            kept = [
-                (candidate, verdict)
-                for candidate, verdict in zip(proposal.candidates, proposal.verdicts, strict=True)
-                if candidate.id != stale.id
-            ]
-            proposal = replace(
-                proposal, candidates=tuple(c for c, _ in kept), verdicts=tuple(v for _, v in kept)
-            )
-        text = f"{why}: the patch was re-based and is being proven again"
-        again = self._ledger.move(
-            incident.id, IncidentState.PROPOSED, text, activity=text, proposal=proposal
-        )
-        self._prove_again(again, rebased)
-
     def _start_watch(self, incident: Incident, applied: Applied, now_s: float, text: str) -> None:
-        parts = self._parts
-        before = parts.monitor.recent(BASELINE_SAMPLES)
-        routes = parts.source.route_counts()
-        route = route_of(incident.occurrence, routes)
-        effects = SideEffects(
-            parts.source.recent_durations(route or ""),
-            self._glimpse(route or "", now_s),
-            failing_share(incident, route, routes) or 0.0,
-            memory_growth(before),
-        )
-        watch = Watch(incident, applied, before, routes, parts.settings, now_s, effects)
-        self._watched = Watched(incident.id, watch, route or "")
+        self._watched = begin_watch(incident, applied, self._parts, now_s)
         self._ledger.move(
             incident.id, IncidentState.WATCHING, text, activity="in force: watching that it holds"
         )

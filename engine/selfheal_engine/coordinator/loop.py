@@ -223,7 +223,8 @@ class EngineLoop:
             return
         self._next_sweep_s = now_s + SWEEP_S
         self.ledger.catch_up()
-        self.healings.freshen()
+        if not self.healings.watching():  # what is watched has changed its file itself
+            self.healings.rebasing.freshen()
         self.healings.reconsider()
         for incident, _ in self.ledger.open_cases():
             waiting = incident.state in (IncidentState.OPEN, IncidentState.DIAGNOSED)
