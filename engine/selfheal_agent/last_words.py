@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
     from selfheal_agent.capture import Capture
 
 
+ending = ["exit"]
+"""How the process ends: "crash" once an exception went uncaught or the status is not 0."""
+
+
 def install(
     capture: Callable[[], Capture],
     flush: Callable[[float], None],
@@ -27,6 +31,7 @@ def install(
     before = sys.excepthook
 
     def excepthook(cls: Any, exc: Any, tb: Any) -> Any:
+        ending[0] = "crash"
         capture().exception(exc, "excepthook", tb=tb)
         flush(0.5)
         return before(cls, exc, tb)
@@ -42,6 +47,8 @@ def install(
     exit_now = os._exit
 
     def _exit(status: int) -> Any:
+        if status != 0:
+            ending[0] = "crash"
         goodbye()
         exit_now(status)
 

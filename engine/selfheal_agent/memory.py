@@ -36,6 +36,8 @@ MAX_ELEMENTS = 40
 """Elements of a container that are walked into."""
 MAX_PARTS = 200
 """Objects that one element's size is counted over."""
+MAX_CACHED = 300
+"""Results of a bounded cache whose lines are looked up."""
 MIN_MORE = 5
 STEADY = 0.3
 """The second half must grow by at least this share of the first."""
@@ -63,6 +65,7 @@ class MemoryWatch:
         self._before = tracemalloc.take_snapshot()
         self._descriptors = descriptors_by_kind()
         self._bounded: set[tuple[str, int]] = set()
+        """Lines whose results only a bounded cache holds."""
         self.path: list[tuple[str, int]] = []
         """(file, line) of the project's frames that led to the newest element, outermost first."""
 
@@ -120,12 +123,16 @@ class MemoryWatch:
     def _grown_containers(self, tracemalloc: Any) -> dict[tuple[str, int], Any]:
         """(file, line) that put the newest element in -> (holder, type, elements, bytes)."""
         grown = []
-        for value, name, file in held_containers():
+        caches: list[Any] = []
+        for value, name, file in held_containers(caches):
             # one that was not there is judged by where its newest elements came from
             more = len(value) - self._sizes.get(id(value), 0)
             at_half = self._middle_sizes.get(id(value), 0) - self._sizes.get(id(value), 0)
             if more >= MIN_MORE and at_half > 0 and more - at_half >= STEADY * at_half:
                 grown.append((more, name, file, value))
+        for cache in caches:
+            kept = islice(reversed(gc.get_referents(cache)), MAX_CACHED)
+            self._bounded.update(p for item in kept if (p := _place(tracemalloc, item)))
         grown.sort(key=lambda item: -item[0])
         found: dict[tuple[str, int], Any] = {}
         for more, name, file, value in grown[:20]:
@@ -240,8 +247,11 @@ def _own_path(tracemalloc: Any, value: Any) -> list[tuple[str, int]]:
     return [(absolute(f.filename), f.lineno) for f in trace or () if is_own(f.filename)]
 
 
-def held_containers() -> Iterator[tuple[Any, str, str]]:
-    """(container, "catalog._CACHE", file) of everything that the project's modules hold."""
+def held_containers(bounded_caches: list[Any] | None = None) -> Iterator[tuple[Any, str, str]]:
+    """(container, "catalog._CACHE", file) of everything that the project's modules hold.
+
+    Caches of functools with a limit are added to `bounded_caches`: what they hold is theirs.
+    """
     seen: set[int] = set()
     pending: deque[tuple[Any, str, str, int]] = deque()
     for name, module in list(sys.modules.items()):
@@ -261,6 +271,8 @@ def held_containers() -> Iterator[tuple[Any, str, str]]:
         if type(value) in _SIZED:
             full = type(value) is deque and value.maxlen is not None
             yield value, name + BOUNDED if full else name, file
+        if bounded_caches is not None and _is_bounded_cache(value):
+            bounded_caches.append(value)
         if depth < MAX_DEPTH:
             try:
                 pending.extend((v, name + part, file, depth + 1) for part, v in _inside(value))
@@ -299,6 +311,8 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_bounded_cache(value: Any) -> bool:
+    if type_module_of(type(value)) != "functools":
+        return False
     parameters = getattr(value, "cache_parameters", None)
     return parameters is not None and parameters()["maxsize"] is not None
 

@@ -167,7 +167,8 @@ class _Probe:
             return
         try:
             if self._capture is not None and self.channel.serving:
-                self.channel.put({"t": "stats", "session": os.getsid(0), **self.stats()})
+                last = {"t": "stats", "session": os.getsid(0), "ending": last_words.ending[0]}
+                self.channel.put({**last, **self.stats()})
             self.channel.flush(1.0)
         finally:
             self.channel.close()

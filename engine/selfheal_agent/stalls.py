@@ -15,6 +15,7 @@ from types import FrameType
 
 from selfheal_agent import frames, good_calls, histogram, requests
 from selfheal_agent.capture import Capture
+from selfheal_agent.clients import waits_for_client
 from selfheal_agent.lock_orders import LockOrders, Order
 from selfheal_agent.locks import Wait, cycles, thread_name_of, waits
 
@@ -160,11 +161,13 @@ class StallWatch:
                 continue
             if frame is None or running < self._limit_s(request):
                 continue
-            request.stall_told = True
             if request.task is not None:
                 entries = task_entries(request.task)
             else:
                 entries = frames.stack_entries(frame)
+            if waits_for_client(entries):
+                continue
+            request.stall_told = True
             if entries:
                 self._report_stall(request, entries, running)
 

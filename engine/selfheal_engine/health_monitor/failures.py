@@ -26,7 +26,7 @@ USUAL_MEMORY_S, USUAL_MOST = 3600.0, 0.02
 class Failures:
     """`update` every sample; `healed` forgets what came before."""
 
-    __slots__ = ("_failed", "_interval_s", "_recent", "_since_s", "_usual")
+    __slots__ = ("_failed", "_interval_s", "_known", "_recent", "_since_s", "_usual")
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, float, float]] = deque()
@@ -34,6 +34,8 @@ class Failures:
         self._interval_s = 0.0
         self._since_s = float("-inf")
         self._usual = 0.0
+        self._known = 0
+        """Samples that the usual share rests on."""
 
     def update(self, sample: Sample, *, learning: bool) -> None:
         failed = sample.counters.get("errors", 0.0)
@@ -45,7 +47,8 @@ class Failures:
         while not 0.0 <= sample.time_s - recent[0][0] <= max(LONG_S, 3 * sample.interval_s):
             self._failed -= recent.popleft()[1]
         if learning and requests > 0:
-            rate = min(sample.interval_s / USUAL_MEMORY_S, 1.0)
+            self._known += 1
+            rate = min(max(sample.interval_s / USUAL_MEMORY_S, 1.0 / self._known), 1.0)
             share = min(failed / requests, USUAL_MOST)
             self._usual += rate * (share - self._usual)
 

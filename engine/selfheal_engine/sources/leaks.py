@@ -12,16 +12,23 @@ from selfheal_engine.sources.probes import ProbeSet
 
 MIN_BYTES = 65_536
 """Less growth than this is no leak."""
+PAUSE = 2.0
+"""What grew is looked at again after so many times the first look's length: a cache that was
+filling is full by then, or slower."""
 
 
 class LeakReport:
-    """Asks the probe with the most traffic to look twice; never blocks."""
+    """Asks the probe with the most traffic to look, and to look again; never blocks.
+
+    A leak is what grows at the same place, or in the same container, both times.
+    """
 
     def __init__(self, probes: ProbeSet, wait_s: float) -> None:
         self.done = False
         self._wait_s = wait_s
         self._number = 0
         self._phase = "start"
+        self._first: Occurrence | None = None
         chosen = sorted(probes.connections, key=lambda c: -probes.requests_of(c.pid))
         workers = [c for c in chosen if c.pid != probes.root] or chosen
         self._connection = workers[0] if workers else None
@@ -55,9 +62,23 @@ class LeakReport:
         elif self._phase == "report":
             answer = connection.reply(self._number)
             if answer is not None:
-                self.done = True
-                return leak_of(connection.pid, answer, self._wait_s)
+                return self._judge(leak_of(connection.pid, answer, self._wait_s))
+        elif self._phase == "pause" and time.monotonic() >= self._due:
+            self._number = connection.send({"t": "memory_start", "changes": True})
+            self._phase = "start"
         return None
+
+    def _judge(self, leak: Occurrence | None) -> Occurrence | None:
+        """The leak once it was seen twice."""
+        if leak is not None and self._first is None:
+            self._first = leak
+            self._phase = "pause"
+            self._due = time.monotonic() + PAUSE * self._wait_s
+            return None
+        self.done = True
+        if leak is None or self._first is None:
+            return None
+        return leak if _places(leak) & _places(self._first) else None
 
 
 def leak_of(pid: int, answer: dict[str, Any], wait_s: float) -> Occurrence | None:
@@ -96,6 +117,12 @@ def leak_of(pid: int, answer: dict[str, Any], wait_s: float) -> Occurrence | Non
         caught_by="memory",
         growth=(*placed, *held) if placed else tuple(held),
     )
+
+
+def _places(leak: Occurrence) -> set[tuple[str, int] | str]:
+    return {(g.file, g.line) for g in leak.growth if g.line} | {
+        g.holder for g in leak.growth if g.holder
+    }
 
 
 def _line(file: str, line: int) -> str:

@@ -16,6 +16,8 @@ from selfheal_engine.sources.discovery import Card, family, read_cards
 RESCAN_S = 0.4
 FORCED_SCAN_S = 3.0
 """The folder is read this often even when its time of change says nothing new."""
+OF_USE_S = 10.0
+"""A process that ends sooner than this after its start has died, however orderly."""
 
 
 class RouteCounts:
@@ -54,7 +56,7 @@ class ProbeSet:
         self._forced_scan = 0.0
         self._last_stats: dict[int, dict[str, Any]] = {}
         self._ended = 0
-        """Processes that ended and were not replaced yet."""
+        """Processes that died and were not replaced yet."""
         self._next_scan = 0.0
         self.woken = False
         self._wake_r, self._wake_w = os.pipe()
@@ -165,11 +167,21 @@ class ProbeSet:
             if connection.gone:
                 connection.close()
                 del self._connections[pid]
-                self._ended += 1
                 found.extend(self.left_behind(pid))
+                self._ended += self._died(pid)
         found.extend(self._left)
         self._left.clear()
         return found
+
+    def _died(self, pid: int) -> bool:
+        """Whether a process that is gone crashed, or ended before it was of any use.
+
+        A worker that leaves after its share of requests, in an orderly way, is none that died.
+        """
+        card = self.cards.get(pid)
+        if self._last_stats.get(pid, {}).get("ending") != "exit" or card is None:
+            return True
+        return time.time() - card.started_s < OF_USE_S
 
     def left_behind(self, only: int = 0) -> list[tuple[int, dict[str, Any]]]:
         """Records of processes that ended before we could read them."""
