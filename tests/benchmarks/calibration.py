@@ -2,11 +2,13 @@
 
     python tests/benchmarks/calibration.py [--fit] FILE...
 
-FILE: results of tests/benchmarks/repair.py (`cases[].shown[]` with a label and the verdict);
-without one, every file of bench-results/. Prints a reliability table and the expected
-calibration error (Naeini et al. 2015) of the table in use and, each candidate left out in turn,
-of a refitted one. `--fit` writes the refitted table. The fit is a logistic regression with a
-ridge towards the expert's weights, so that few labels move them little.
+FILE: results of tests/benchmarks/repair.py (`cases[].shown[]` with a label and the verdict), or
+such candidates one a line with their case (`.jsonl`); without one, the evidence that is kept in
+labelled_evidence.jsonl beside this file. Prints the expected calibration error (Naeini et al. 2015)
+and what share was correct in each band of scores, of the table in use and, each case left out in
+turn, of a refitted one: candidates for one bug are much alike. `--keep` keeps the evidence.
+`--fit` writes the refitted table. The fit is a logistic regression with a ridge towards the
+expert's weights, so that few labels move them little.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +31,78 @@ from selfheal_engine.sandbox_validator import scoring
 RIDGE = 4.0
 """Strength of the pull towards the expert's weights, in labelled candidates."""
 BINS = 5
+KEPT = Path(__file__).with_name("labelled_evidence.jsonl")
 STEPS = 400
 
-Labelled = tuple[dict[str, float], bool, int]
-"""(features, correct, score that was shown)."""
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One candidate that got a score, with the hidden tests' word on it."""
+
+    case: str
+    features: dict[str, float]
+    correct: bool
+    now: float
+    """P(correct) by the table in use, caps included."""
+    most: float
+    """What coverage and tier cap it at."""
 
 
 def load(files: list[Path]) -> list[Labelled]:
     """Every labelled candidate once; those without a score were stopped by a gate."""
-    found: dict[str, Labelled] = {}
+    found: dict[tuple[str, str], Labelled] = {}
     for file in files:
-        try:
-            cases = json.loads(file.read_text(encoding="utf-8"))["cases"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        for case in cases:
-            for shown in case.get("shown", ()):
-                label, verdict = shown.get("label"), shown.get("verdict") or {}
-                if label is None or verdict.get("safety") is None:
-                    continue
-                found[f"{shown.get('diff', '')}"] = (
-                    features(shown, verdict), label == "correct", int(verdict["safety"])
-                )  # fmt: skip
+        for case, shown in candidates(file):
+            if "features" in shown:
+                found[case, str(len(found))] = labelled(
+                    case, shown["features"], shown["correct"], shown["most"]
+                )
+                continue
+            label, verdict = shown.get("label"), shown.get("verdict") or {}
+            if label is None or verdict.get("safety") is None:
+                continue
+            found[case, str(shown.get("diff", ""))] = labelled(
+                case, features(shown, verdict), label == "correct", cap(verdict)
+            )
     return list(found.values())
+
+
+def labelled(case: str, evidence: dict[str, float], correct: bool, most: float) -> Labelled:
+    table = scoring.table()
+    chance = scoring.probability(evidence, table["weights"], float(table["intercept"]))
+    return Labelled(case, evidence, correct, min(chance, most), most)
+
+
+def keep(known: list[Labelled]) -> None:
+    """Write the evidence, cases by number, without what would not change a fit."""
+    numbers = {case: number for number, case in enumerate(sorted({one.case for one in known}))}
+    lines = []
+    for one in sorted(known, key=lambda one: (numbers[one.case], -one.now)):
+        evidence = {name: round(value, 4) for name, value in one.features.items() if value}
+        row = {"case": numbers[one.case], "correct": one.correct, "most": one.most}
+        lines.append(json.dumps({**row, "features": evidence}) + "\n")
+    KEPT.write_text("".join(lines), encoding="utf-8")
+    print(f"written to {KEPT}")
+
+
+def candidates(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(case, candidate) of one file of results; nothing for a file of another kind."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".jsonl":
+            yield from ((str(one["case"]), one) for one in map(json.loads, text.splitlines()))
+        else:
+            for case in json.loads(text)["cases"]:
+                yield from ((case["case"], shown) for shown in case.get("shown", ()))
+    except (OSError, ValueError, KeyError, TypeError) as why:
+        print(f"{file} is left out: {why!r}", file=sys.stderr)
+
+
+def cap(verdict: dict[str, Any]) -> float:
+    """The highest P(correct) that a verdict's coverage and tier allow."""
+    checks = [from_plain(Check, check) for check in verdict["checks"]]
+    most = 100 if scoring.covered(checks) else scoring.UNCOVERED_CAP
+    return min(most, scoring.TIER_CAPS[verdict.get("tier", 1)]) / 100
 
 
 def features(shown: dict[str, Any], verdict: dict[str, Any]) -> dict[str, float]:
@@ -67,12 +120,13 @@ def features(shown: dict[str, Any], verdict: dict[str, Any]) -> dict[str, float]
     return scoring.features(candidate, checks, remarks)
 
 
-def fit(labelled: list[Labelled], table: dict[str, Any]) -> tuple[dict[str, float], float]:
-    """Weights and intercept that suit the labels and stay near the table's own (Newton steps)."""
-    names = sorted(table["weights"])
-    prior = np.array([*(table["weights"][name] for name in names), table["intercept"]])
-    rows = np.array([[*(f.get(name, 0.0) for name in names), 1.0] for f, _, _ in labelled])
-    correct = np.array([float(right) for _, right, _ in labelled])
+def fit(known: list[Labelled], table: dict[str, Any]) -> tuple[dict[str, float], float]:
+    """Weights and intercept that suit the labels and stay near the expert's (Newton steps)."""
+    expert = table["expert"]
+    names = sorted(expert["weights"])
+    prior = np.array([*(expert["weights"][name] for name in names), expert["intercept"]])
+    rows = np.array([[*(one.features.get(n, 0.0) for n in names), 1.0] for one in known])
+    correct = np.array([float(one.correct) for one in known])
     weights = prior.copy()
     for _ in range(STEPS):
         chance = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
@@ -102,34 +156,48 @@ def calibration_error(scores: list[float], correct: list[bool]) -> float:
     return total
 
 
+def reliability(scores: list[float], correct: list[bool]) -> None:
+    """Print what share was correct in each band of scores."""
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8, 0.9):
+        high = {0.8: 0.9, 0.9: 1.01}.get(low, low + 0.2)
+        inside = [right for s, right in zip(scores, correct, strict=True) if low <= s < high]
+        if inside:
+            band = f"{100 * low:.0f}-{min(100, 100 * high):.0f}"
+            print(f"  {band:8} {sum(inside):3} of {len(inside):3} correct")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--fit", action="store_true", help="write the refitted table")
+    parser.add_argument("--keep", action="store_true", help="keep the evidence as the fit's data")
     given = parser.parse_args()
-    root = Path(__file__).parents[2]
-    labelled = load(given.files or sorted((root / "bench-results").glob("*.json")))
-    if len(labelled) < 8:
-        print(f"{len(labelled)} labelled candidates are too few to say anything")
+    known = load(given.files or [KEPT])
+    if len(known) < 8:
+        print(f"{len(known)} labelled candidates are too few to say anything")
         return 1
+    if given.keep:
+        keep(known)
     table = scoring.table()
-    correct = [right for _, right, _ in labelled]
-    shown = [score / 100 for _, _, score in labelled]
-    print(f"labelled candidates      {len(labelled)} ({sum(correct)} correct)")
-    print(f"error of the shown score {calibration_error(shown, correct):.3f}")
-    held_back = []
-    for number, (one, _, _) in enumerate(labelled):
-        weights, intercept = fit(labelled[:number] + labelled[number + 1 :], table)
-        held_back.append(scoring.probability(one, weights, intercept))
-    print(f"error when refitted      {calibration_error(held_back, correct):.3f} (held back)")
-    for name, scores in (("shown", shown), ("refitted", held_back)):
-        high = [right for score, right in zip(scores, correct, strict=True) if score >= 0.9]
-        print(f"{name + ' at 90 or more':24} {sum(high)} of {len(high)} correct")
+    correct = [one.correct for one in known]
+    shown = [one.now for one in known]
+    cases = sorted({one.case for one in known})
+    print(f"labelled candidates: {len(known)} of {len(cases)} cases ({sum(correct)} correct)")
+    held_back = [0.0] * len(known)
+    for case in cases:
+        weights, intercept = fit([one for one in known if one.case != case], table)
+        for number, one in enumerate(known):
+            if one.case == case:
+                chance = scoring.probability(one.features, weights, intercept)
+                held_back[number] = min(chance, one.most)
+    for name, scores in (("the table in use", shown), ("refitted, case held back", held_back)):
+        print(f"{name}: error {calibration_error(scores, correct):.3f}")
+        reliability(scores, correct)
     if given.fit:
-        weights, intercept = fit(labelled, table)
+        weights, intercept = fit(known, table)
         new = {
             **table,
-            "fitted_on": len(labelled),
+            "fitted_on": len(known),
             "intercept": round(intercept, 3),
             "weights": {name: round(weight, 3) for name, weight in weights.items()},
         }

@@ -108,6 +108,25 @@ def test_a_changed_result_of_a_good_call_is_told_leaf_by_leaf(shop: Shop) -> Non
     assert not verdict.plausible
 
 
+def test_a_patch_that_keeps_something_for_every_new_key_is_told(shop: Shop) -> None:
+    hoard = ORDERS.replace(*FIX).replace(
+        "def label(order):\n",
+        "_known = {}\n\n\ndef label(order):\n    _known[str(order)] = [order]\n",
+    )
+    verdict = shop.judge(shop.candidate(hoard, name="hoard"))[0]
+    assert check(verdict, "memory").status == "failed"
+
+
+def test_a_bounded_cache_is_no_leak(shop: Shop) -> None:
+    cached = ORDERS.replace(*FIX).replace(
+        "def label(order):\n",
+        "@functools.lru_cache(512)\ndef plain(text):\n    return text * 3\n\n\n"
+        "def label(order):\n    plain(str(order))\n",
+    )
+    verdict = shop.judge(shop.candidate("import functools\n\n\n" + cached, name="cache"))[0]
+    assert check(verdict, "memory").status == "passed"
+
+
 def test_another_kind_of_result_than_good_calls_give_is_told(shop: Shop) -> None:
     changed = ORDERS.replace(*FIX).replace('return ""', "return None")
     verdict = shop.judge(shop.candidate(changed))[0]

@@ -23,7 +23,7 @@ GUARD_S = 2e-6
 """So much more CPU time a call is a guard as well, on any machine of these years."""
 WAITS, WAITS_AT_LEAST_S = 1.5, 0.005
 """Wall time hangs on the machine's load: only much more of it says that a call waits."""
-GROWTH_NOISE = {"bytes": 48.0, "descriptors": 0.2, "threads": 0.2}
+GROWTH_NOISE = {"bytes": 48.0, "descriptors": 0.2, "threads": 0.2, "children": 0.2}
 """Growth a call that the allocator's own habits explain."""
 _JUDGES_SUFFIXES = (".py", ".ini", ".cfg", ".toml", ".pth")
 

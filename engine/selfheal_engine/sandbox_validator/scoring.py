@@ -2,8 +2,8 @@
 
 The score is P(a maintainer would call the patch correct) x 100, rounded. Gates give no score
 at all. The table is `safety_table.json` beside this file: weights by feature, an intercept, how
-many labelled candidates it was fitted on (0: an expert's weights, not yet fitted), and the
-command that makes it again.
+many labelled candidates it was fitted on (0: an expert's weights, not yet fitted), the expert's
+weights that the fit is drawn towards, and the command that makes it again.
 """
 
 from __future__ import annotations

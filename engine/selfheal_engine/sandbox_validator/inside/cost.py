@@ -2,7 +2,9 @@
 
 Bytecode counts are free of noise: the same code on the same input runs the same number, on
 however busy a machine. CPU time is the least of several rounds, for slowness outside Python.
-Memory, descriptors and threads are read after each of eight segments of repetitions.
+Memory, descriptors, threads and children are read after each of eight segments of repetitions.
+Quick calls are repeated with other input each time as well, for what grows with new keys only: so
+often that a cache with a usual bound is full before the segments that count.
 """
 
 from __future__ import annotations
@@ -10,23 +12,28 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import growth
+    from selfheal_engine.sandbox_validator.inside import growth, variation
     from selfheal_engine.sandbox_validator.inside import replay as replaying
 else:
     import growth
     import replay as replaying
+    import variation
 
 CALLS_AT_MOST = 6
 ROUNDS = 3
 SEGMENTS = 8
 SECONDS_AT_MOST = 0.2
 REPEATS_AT_MOST = 400
+VARIED_SEGMENT = 400
+"""Calls with other input between two readings; three segments hold more than most caches."""
+VARIED_AT_MOST_S = 0.1e-3
+"""CPU seconds of a call that can be repeated so often."""
 
 
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
@@ -40,18 +47,56 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     repeats = int(SECONDS_AT_MOST / SEGMENTS / max(1e-6, min(rounds)))
     repeats = max(1, min(repeats, REPEATS_AT_MOST))
     gc.freeze()  # what is there already need not be looked through after each segment
-    readings = [(0, growth.held())]
-    for segment in range(1, SEGMENTS + 1):
-        for _ in range(repeats):
-            timed(usable)
-        readings.append((segment * repeats * len(usable), growth.held()))
+    slopes = growing(repeats, lambda number: timed(usable), len(usable))
+    grows = any(slope > growth.LEAST[what] for what, slope in slopes.items())
+    if not grows and min(rounds) / len(usable) < VARIED_AT_MOST_S:
+        for call in filter(None, map(varied_call, usable[:2])):
+            with_keys = growing(VARIED_SEGMENT, call, 1)
+            slopes = {what: max(slopes[what], with_keys[what]) for what in slopes}
     return {
         "ended": "returned",
         "calls": len(usable),
         "opcodes": opcodes,
         "cpu_s": min(rounds),
-        "slopes": growth.slopes_of(readings[2:]),
+        "slopes": slopes,
     }
+
+
+def growing(size: int, call: Callable[[int], object], calls: int) -> dict[str, float]:
+    """Growth a call over the later segments of `size` repetitions, of so many calls each.
+
+    Over those there are, where the calls come to fail: what they leave behind has run out.
+    """
+    readings = [(0, growth.held())]
+    for segment in range(SEGMENTS):
+        try:
+            for number in range(segment * size, (segment + 1) * size):
+                call(number)
+        except Exception:
+            if segment < 2:
+                raise
+            return growth.slopes_of(readings)
+        readings.append(((segment + 1) * size * calls, growth.held()))
+    return growth.slopes_of(readings[3:])
+
+
+def varied_call(one: replaying.Step) -> Callable[[int], None] | None:
+    """The call with other input for each number; None where nothing in it can be varied.
+
+    Methods are left out: what they put into an object that stays is there to be kept.
+    """
+    function = replaying.resolve(one["module"], one["function"])
+    args, kwargs = replaying.arguments(one["arguments"], function, one["module"])
+    if args and not isinstance(args[0], (str, int, float, dict, list, tuple, type(None))):
+        return None
+
+    def try_one(value: list[Any]) -> None:
+        replaying.settle(function(*value[0], **value[1]))
+
+    leaves = growth.variable_leaves([args, kwargs], try_one)
+    if not leaves:
+        return None
+    return lambda number: try_one(variation.varied([args, kwargs], leaves, number + 1))
 
 
 def works(one: replaying.Step) -> bool:
