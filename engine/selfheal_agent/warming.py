@@ -9,9 +9,10 @@ import sys
 def block_signals() -> None:
     # signals must reach the service's main thread, whose system calls they interrupt
     try:
-        import signal
+        # built in; `signal` loads enum and re, which a short script may lack
+        import _signal  # type: ignore[import-not-found,unused-ignore]
 
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     except (ImportError, OSError, ValueError):
         return
 
