@@ -237,19 +237,6 @@ def test_two_functions_with_a_slip_each_get_one_patch_with_both(tmp_path: Path) 
     )
 
 
-def test_a_pattern_of_the_module_is_repaired_where_its_reader_fails(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(
-        'import re\n\nODD = re.compile(r"[^a-z]+")\n\n\ndef slug(title):\n'
-        '    return ODD.sub("-", title.lower())\n'
-    )
-    (tmp_path / "test_shop.py").write_text(
-        'from shop import slug\n\n\ndef test_words():\n    assert slug("A b") == "a-b"\n\n\n'
-        'def test_numbers():\n    assert slug("Top 10") == "top-10"\n'
-    )
-    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
-    assert "[^a-z0-9]+" in report.candidates[0].diff
-
-
 def test_a_test_that_fails_for_another_reason_is_told_apart(checkout: Path) -> None:
     other = "\n\ndef test_other():\n    assert total([]) == 1\n"
     (checkout / "test_shop.py").write_text(TESTS + other)
