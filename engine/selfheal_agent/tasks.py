@@ -17,6 +17,7 @@ from types import CodeType
 
 from selfheal_agent import frames
 from selfheal_agent.capture import Capture
+from selfheal_agent.clients import waits_for_client
 from selfheal_agent.stalls import task_entries
 from selfheal_agent.values import instance_dict
 
@@ -82,6 +83,8 @@ class TaskWatch:
             alone = sum(seconds >= STUCK_S for seconds, _ in found) < 2
             if (alone and longest < UNKNOWN_S) or not self._waits_for_peer(task):
                 return
+        if waits_for_client(task_entries(task)):
+            return
         self._report(place, longest, len(found), task, list(usual))
 
     def _waits_for_peer(self, task: Any) -> bool:

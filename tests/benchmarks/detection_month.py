@@ -1,7 +1,10 @@
 """How much the monitor and the detector find in a simulated month, and how often they are wrong.
 
     python -m tests.benchmarks.detection_month [healthy|faults] [--days 30] [--seed 1] [--verbose]
+    python -m tests.benchmarks.detection_month --wild [--step 1] [--seed 2]
 
+The first plays the service of detection_service.py, `--wild` the six others of
+detection_wild.py: the seed chooses which, `--step` the seconds between samples.
 Prints false incidents, recall and delays by kind of fault, lead times of what runs out, false
 leak alarms, and the CPU of a sample. Metrics only: the probe's occurrences, which would open
 most of these incidents at once, are left out.
@@ -26,17 +29,17 @@ from selfheal_engine.model import Incident
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from detection_service import STEP_S, Fault, Life, simulate
+from detection_service import Fault, Life, simulate
+from detection_wild import simulate_wild
 
 WARM_UP = 200
 GRACE_S = 120.0
 LEAK_APART_S = 6 * 3600.0
-LEADS = {"fast leak": 15, "medium leak": 90, "slow leak": 90, "queue build-up": 2}
 
 
 def watch(life: Life, off: frozenset[str] = frozenset()) -> dict[str, object]:
     """Plays the life; the opened incidents, announcements, false leak alarms, cost, health."""
-    settings = Settings(interval_s=STEP_S)
+    settings = Settings(interval_s=life.step_s)
     monitor, tracker = HealthMonitor(settings), IncidentTracker()
     detector = AnomalyDetector(settings, off=off)
     opened: list[tuple[float, Incident]] = []
@@ -137,8 +140,10 @@ def _harm_correlation(life: Life, health: np.ndarray) -> float:
     def smooth(values: np.ndarray) -> np.ndarray:
         return np.convolve(values, np.ones(6) / 6, "full")[: len(values)]
 
+    if not {"errors", "requests"} <= set(life.counters):
+        return float("nan")
     failed = smooth(life.counters["errors"]) / np.maximum(smooth(life.counters["requests"]), 1)
-    times = np.maximum(smooth(life.metrics["response_time"]), 1)
+    times = np.maximum(smooth(np.nan_to_num(life.metrics["response_time"])), 1)
     felt = failed + np.clip(np.log10(times / np.median(times)), 0, 2)
     rng = np.random.default_rng(0)
     harmed = np.flatnonzero((failed > 0.01) | (times > 2 * np.median(times)))
@@ -186,6 +191,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--days", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=0, help="default: 100 a month")
+    parser.add_argument("--wild", action="store_true", help="a service of detection_wild.py")
+    parser.add_argument("--step", type=float, default=5.0, help="with --wild: seconds")
     parser.add_argument("--off", default="", help="parts of the score left out: forest,records")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args(arguments)
@@ -194,7 +201,10 @@ def main(arguments: list[str]) -> int:
     results.mkdir(exist_ok=True)
     for what in ("healthy", "faults") if given.what == "both" else (given.what,):
         number = (given.faults or round(given.days * 100 / 30)) if what == "faults" else 0
-        life = simulate(given.days, given.seed, number)
+        if given.wild:
+            life = simulate_wild(given.days, given.seed, number, step_s=given.step)
+        else:
+            life = simulate(given.days, given.seed, number)
         told = report(life, watch(life, off), given.verbose)
         text = json.dumps({"what": what, "days": given.days, "seed": given.seed, **told}, indent=1)
         print(text, flush=True)

@@ -53,7 +53,7 @@ class Fault:
 
 @dataclass
 class Life:
-    """The service's life as arrays, one row every STEP_S."""
+    """The service's life as arrays, one row every `step_s`; NaN where nothing could be read."""
 
     times: Floats
     metrics: dict[str, Floats]
@@ -61,22 +61,22 @@ class Life:
     faults: list[Fault] = field(default_factory=list)
     events: list[tuple[float, str]] = field(default_factory=list)
     """(time, what) of the healthy events, for explaining a false alarm."""
+    step_s: float = STEP_S
 
     def __len__(self) -> int:
         return len(self.times)
 
     def samples(self) -> Iterator[Sample]:
-        names = list(self.metrics)
-        counters = list(self.counters)
-        none = {"anomaly_score": Reading(None, "not scored yet")}
-        for row in range(len(self)):
-            readings = {n: Reading(float(self.metrics[n][row])) for n in names}
-            yield Sample(
-                float(self.times[row]),
-                STEP_S,
-                readings | none,
-                {n: float(self.counters[n][row]) for n in counters},
-            )
+        missing = Reading(None, "nothing to read")
+        metrics = {n: v.tolist() for n, v in self.metrics.items()}
+        counters = {n: v.tolist() for n, v in self.counters.items()}
+        for row, time_s in enumerate(self.times.tolist()):
+            readings = {
+                n: Reading(v[row]) if v[row] == v[row] else missing for n, v in metrics.items()
+            }
+            readings["anomaly_score"] = missing
+            counted = {n: v[row] for n, v in counters.items() if v[row] == v[row]}
+            yield Sample(time_s, self.step_s, readings, counted)
 
 
 def simulate(
@@ -98,10 +98,10 @@ def simulate(
     batch = _batches(rng, clock, events)
     load = traffic / 40.0
     requests = rng.poisson(traffic * STEP_S).astype(float)
-    cpu = 6 + 32 * load + batch * 70 + _wander(rng, n, 3.0, 0.98) + rng.normal(0, 2.5, n)
+    cpu = 6 + 32 * load + batch * 70 + wander(rng, n, 3.0, 0.98) + rng.normal(0, 2.5, n)
     p50 = 11 * np.exp(0.10 * np.maximum(load - 1, 0) + rng.normal(0, 0.08, n))
     slow = np.exp(0.16 * np.maximum(load - 1, 0) + 0.20 * batch + rng.normal(0, 0.20, n))
-    p95 = 42 * slow * np.exp(_wander(rng, n, 0.08, 0.995))
+    p95 = 42 * slow * np.exp(wander(rng, n, 0.08, 0.995))
     outliers = rng.random(n) < 1 / 1500
     p95[outliers] *= rng.uniform(2, 8, int(outliers.sum()))
     queue = rng.poisson(0.25 * load**1.7).astype(float)
@@ -176,7 +176,7 @@ def _traffic(rng: np.random.Generator, clock: Floats, events: list[tuple[float, 
     weekday = (clock // DAY_S + 4) % 7
     season = 1 + 0.55 * np.sin((hour - 9) / 24 * 2 * np.pi) + 0.15 * np.sin((hour - 4) / 6 * np.pi)
     season *= np.where(weekday >= 5, 0.65, 1.0)
-    traffic = 40 * season * np.exp(_wander(rng, n, 0.07, 0.997))
+    traffic = 40 * season * np.exp(wander(rng, n, 0.07, 0.997))
     for row in _moments(rng, n, n * STEP_S / DAY_S / 4, 0.02):
         up, stay, down = rng.integers(4, 24), rng.integers(60, 500), rng.integers(12, 120)
         factor = rng.uniform(3.5, 5.0)
@@ -229,7 +229,7 @@ def _memory(
     return memory, since * STEP_S
 
 
-def _wander(rng: np.random.Generator, n: int, sigma: float, memory: float) -> Floats:
+def wander(rng: np.random.Generator, n: int, sigma: float, memory: float) -> Floats:
     """Autoregressive noise of standard deviation `sigma`."""
     shocks = rng.normal(0, sigma * np.sqrt(1 - memory**2), n)
     out = np.empty(n)

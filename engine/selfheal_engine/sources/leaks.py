@@ -14,7 +14,9 @@ MIN_BYTES = 65_536
 """Less growth than this is no leak."""
 PAUSE = 2.0
 """What grew is looked at again after so many times the first look's length: a cache that was
-filling is full by then, or slower."""
+filling is full by then, or slower ..."""
+GOES_ON = 0.5
+"""... than this share of its first pace."""
 
 
 class LeakReport:
@@ -76,9 +78,9 @@ class LeakReport:
             self._due = time.monotonic() + PAUSE * self._wait_s
             return None
         self.done = True
-        if leak is None or self._first is None:
+        if leak is None or self._first is None or not _places(leak) & _places(self._first):
             return None
-        return leak if _places(leak) & _places(self._first) else None
+        return leak if _grown(leak) >= GOES_ON * _grown(self._first) else None
 
 
 def leak_of(pid: int, answer: dict[str, Any], wait_s: float) -> Occurrence | None:
@@ -117,6 +119,10 @@ def leak_of(pid: int, answer: dict[str, Any], wait_s: float) -> Occurrence | Non
         caught_by="memory",
         growth=(*placed, *held) if placed else tuple(held),
     )
+
+
+def _grown(leak: Occurrence) -> int:
+    return max((item.bytes_grown for item in leak.growth), default=0)
 
 
 def _places(leak: Occurrence) -> set[tuple[str, int] | str]:
