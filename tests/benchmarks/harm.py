@@ -56,7 +56,7 @@ KINDS = {
     "30 ms slower": GUARD + '    __import__("time").sleep(0.03)\n',
     "100 ms slower": GUARD + '    __import__("time").sleep(0.1)\n',
     "leaks 100 kB a call": GUARD + "    KEPT.append(bytearray(100_000))\n",
-    "leaks 10 kB a call": GUARD + "    KEPT.append(bytearray(10_000))\n",
+    "leaks 50 kB a call": GUARD + "    KEPT.append(bytearray(50_000))\n",
     "fails anew": GUARD + '    if order["id"] % 7 == 0:\n        raise KeyError("fee")\n',
     "mends nothing": "    order = dict(order)\n",
 }
