@@ -307,6 +307,8 @@ class SelfhealApp(ThemedApp[int]):
 
     def _settled(self) -> None:
         """What was painted for the old size may have bent the terminal's last column."""
+        if not self.screen_stack:
+            return  # the app was left in the meantime
         if isinstance(self.screen, CockpitScreen):
             self.screen.check_size()
         self.action_redraw()
