@@ -6,7 +6,7 @@ import pytest
 
 from selfheal_engine.diagnosis.source_file import SourceFile
 from selfheal_engine.patch_generator.mutations import mutations_of
-from selfheal_engine.repair.quick_text import region_of, spliced
+from selfheal_engine.patch_generator.quick_text import region_of, spliced
 
 HEADS = "import re\n\n"
 

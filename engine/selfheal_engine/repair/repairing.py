@@ -19,11 +19,11 @@ from selfheal_engine.model import Candidate, Check, Suspect, Verdict
 from selfheal_engine.patch_generator import PatchGenerator
 from selfheal_engine.patch_generator.conventions import is_test
 from selfheal_engine.patch_generator.mutations import Mutation
+from selfheal_engine.patch_generator.quick_text import region_of, spliced
 from selfheal_engine.patch_generator.rewriting import RewriteError
 from selfheal_engine.patch_generator.writing import write_candidate
 from selfheal_engine.project import Project, sha256
 from selfheal_engine.repair.losses import losses
-from selfheal_engine.repair.quick_text import region_of, spliced
 from selfheal_engine.repair.searching import Edits, Say, Search, limits_of, search_edits
 from selfheal_engine.repair.trials import Runner, TestResult, Trial, command_words, runner_of
 

@@ -18,7 +18,7 @@ from selfheal_engine.diagnosis.spectrum import Crash, Scores
 from selfheal_engine.model import Candidate
 from selfheal_engine.patch_generator.edits import Edit
 from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
-from selfheal_engine.repair.quick_text import Region, region_of, spliced
+from selfheal_engine.patch_generator.quick_text import Region, region_of, spliced
 from selfheal_engine.repair.trials import Runner, TestResult
 
 Say = Callable[[str], None]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from selfheal_engine.diagnosis.source_file import SourceFile
 from selfheal_engine.model import Candidate, Check
 from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
-from selfheal_engine.repair.quick_text import region_of, spliced
+from selfheal_engine.patch_generator.quick_text import region_of, spliced
 from selfheal_engine.sandbox_validator.static_checks import python_files
 
 MUTANTS_AT_MOST = 6

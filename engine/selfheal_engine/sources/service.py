@@ -31,10 +31,18 @@ from selfheal_engine.sources.brokers import Brokers
 from selfheal_engine.sources.deploys import Deploys
 from selfheal_engine.sources.leaks import LeakReport
 from selfheal_engine.sources.occurrences import OccurrenceStore
-from selfheal_engine.sources.outside import WAYS, Outside
+from selfheal_engine.sources.outside import Outside
 from selfheal_engine.sources.probes import ProbeSet, RouteCounts
 from selfheal_engine.sources.process_tree import ProcessTree
-from selfheal_engine.sources.traffic import Traffic
+from selfheal_engine.sources.readings import (
+    Totals,
+    increase,
+    latency,
+    or_level,
+    rate,
+    spool_depth,
+    teller_of,
+)
 
 SWAP_S = 5.0
 STATS_S = 0.4
@@ -88,7 +96,7 @@ class ServiceSource:
         self._leak: LeakReport | None = None
         self._alive = True
         self._note = ""
-        self._before = _Totals()
+        self._before = Totals()
         self._last = time.monotonic()
         self._stats: dict[int, dict[str, Any]] = {}
         self._recent: deque[tuple[float, dict[str, tuple[int, int, Counter[int]]]]] = deque()
@@ -188,23 +196,23 @@ class ServiceSource:
         tree = self._tree.read()
         self._stats = self._probes.refresh_stats(STATS_S)
         page = self._outside.measure()
-        now = _Totals.of(self._probes, self._store, self._outside)
+        now = Totals.of(self._probes, self._store, self._outside)
         before, self._before = self._before, now
-        requests = _more(now.requests, before.requests)
-        errors = _more(now.errors, before.errors)
+        requests = increase(now.requests, before.requests)
+        errors = increase(now.errors, before.errors)
         outside = now.outside - before.outside
         durations = now.durations - before.durations
         self._remember_routes(now_s)
         has_probe = bool(self._probes.cards)
         traffic = has_probe or bool(self._outside.traffic.teller)
-        failures = _more(now.failures, before.failures)
+        failures = increase(now.failures, before.failures)
         readings = {
             "cpu_usage": tree.cpu,
-            "memory_usage": _or_level(tree.memory, page.levels.get("memory_bytes")),
-            "error_rate": _rate(
+            "memory_usage": or_level(tree.memory, page.levels.get("memory_bytes")),
+            "error_rate": rate(
                 errors + outside, failures, interval, traffic or self._outside.hears_exceptions
             ),
-            "response_time": _latency(
+            "response_time": latency(
                 durations, bool(now.requests), "" if traffic else self._outside.why_no_requests
             ),
             "queue_depth": self._queue_depth(tree.backlog, page.levels.get("backlog")),
@@ -236,7 +244,7 @@ class ServiceSource:
 
     def _queue_depth(self, backlog: int | None, told: float | None) -> Reading:
         depths = [s["queue_depth"] for s in self._stats.values() if s.get("ok")]
-        spool = _spool_depth(self._settings.queue_dir)
+        spool = spool_depth(self._settings.queue_dir)
         waiting = self._brokers.waiting(
             [told for s in self._stats.values() for told in s.get("brokers", ())]
         )
@@ -367,7 +375,7 @@ class ServiceSource:
         return recent
 
     def _routes(self) -> Mapping[str, RouteCounts]:
-        return _told(self._probes, self._outside).routes
+        return teller_of(self._probes, self._outside).routes
 
     # ------------------------------------------------------------ commands
     def swap(self, request: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]:
@@ -441,69 +449,3 @@ class ServiceSource:
                 locating.stop_foreign(self._found.pid)
         self._outside.close()
         self._probes.close()
-
-
-class _Totals:
-    """Cumulative counts at one time."""
-
-    def __init__(self) -> None:
-        self.requests = self.errors = self.exceptions = self.outside = self.restarts = 0
-        self.failures = 0
-        """Exceptions that others than the probe told of; they may have failed a request or not."""
-        self.durations: Counter[int] = Counter()
-        self.totals: dict[str, int] = {}
-        self.fingerprints: dict[str, int] = {}
-
-    @staticmethod
-    def of(probes: ProbeSet, store: OccurrenceStore, other: Outside) -> _Totals:
-        made = _Totals()
-        told = _told(probes, other)
-        made.requests, made.errors = told.requests, told.errors
-        made.exceptions, made.outside = probes.exceptions + other.exceptions, probes.outside
-        made.failures = other.exceptions
-        made.restarts = probes.restarts
-        made.totals = dict(probes.totals)
-        made.fingerprints = dict(store.counts)
-        for route in told.routes.values():
-            made.durations.update(route.histogram)
-        return made
-
-
-def _told(probes: ProbeSet, other: Outside) -> ProbeSet | Traffic:
-    """Who tells of requests: the probe, unless it has seen none and somebody else has."""
-    return probes if probes.requests or not other.traffic.requests else other.traffic
-
-
-def _more(now: int, before: int) -> int:
-    return max(0, now - before)
-
-
-def _or_level(reading: Reading, level: float | None) -> Reading:
-    return reading if reading.value is not None or level is None else Reading(level)
-
-
-def _rate(errors: int, failures: int, interval_s: float, known: bool) -> Reading:
-    """Failed requests or exceptions, whichever are more: one crash is mostly both."""
-    if not known:
-        return Reading(None, f"needs {WAYS}")
-    return Reading(60.0 * max(errors, failures) / interval_s)
-
-
-def _latency(durations: Mapping[int, int], any_request: bool, missing: str) -> Reading:
-    p95 = histogram.quantile_s(durations, 0.95)
-    if p95 is not None:
-        return Reading(1000.0 * p95)
-    if missing:
-        return Reading(None, missing)
-    return Reading(
-        None, "no request ended in this interval" if any_request else "no requests seen yet"
-    )
-
-
-def _spool_depth(folder: str) -> int | None:
-    if not folder:
-        return None
-    try:
-        return sum(1 for entry in os.scandir(folder) if entry.is_file())
-    except OSError:
-        return None
