@@ -63,6 +63,12 @@ def demo(
         _print_list()
         return
     chosen = find_case(case or DEFAULT_CASE)
+    if not chosen.shows:
+        version = ".".join(map(str, chosen.python_below))
+        raise SelfhealError(
+            f"{chosen.name} shows a bug that Python {version} and later do not have: "
+            "play another one (see `demo --list`)"
+        )
     if "interval_s" not in context.meta["selfheal.sources"]:
         settings = replace(settings, interval_s=1.0)  # a demo is watched by eye
     place = Path(folder or tempfile.mkdtemp(prefix="selfheal-demo-")).absolute()

@@ -6,6 +6,7 @@ app; the zoo's, one folder each, are there when the app runs from its checkout.
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
@@ -55,6 +56,13 @@ class Case:
     rate_per_s: float = 20.0
     truth: Truth = field(default_factory=lambda: Truth("", "", ()))
     bundled: bool = True
+    python_below: tuple[int, ...] = ()
+    """The first Python in which the bug cannot happen any more; () where there is none."""
+
+    @property
+    def shows(self) -> bool:
+        """Whether this interpreter still has what the bug needs."""
+        return not self.python_below or sys.version_info[:2] < self.python_below
 
 
 @cache
@@ -110,6 +118,9 @@ def _read(file: Path, *, bundled: bool) -> Case:
             also=tuple(truth.get("also", ())),
         ),
         bundled=bundled,
+        python_below=tuple(map(int, service["python_below"].split(".")))
+        if "python_below" in service
+        else (),
     )
 
 

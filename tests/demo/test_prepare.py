@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,10 @@ def test_nothing_is_left_to_fill_in(lay_out):
 
 def test_free_ports_differ():
     assert len(set(free_ports(5))) == 5
+
+
+def test_a_bug_that_a_newer_python_does_not_have_is_not_played():
+    relay = next(case for case in all_cases() if case.name == "line-relay")
+    assert relay.python_below == (3, 12)
+    assert replace(relay, python_below=(3, 99)).shows
+    assert not replace(relay, python_below=(3, 0)).shows

@@ -45,6 +45,8 @@ def test_the_truth_names_a_function_that_is_there(case: Case):
 @pytest.mark.e2e
 @each_case
 def test_the_own_tests_pass_on_the_buggy_service_and_the_hidden_ones_do_not(case: Case):
+    if not case.shows:
+        pytest.skip("this Python does not have what the bug needs")
     with copy_of(case) as tree:
         outcome = judge_tree(case, tree)
     assert outcome.own
