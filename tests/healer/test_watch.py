@@ -253,6 +253,17 @@ def test_a_route_that_fails_on_without_the_exception_goes_back(watch) -> None:
     assert outcome.text == "rolled back: calls of /order fail as before"
 
 
+def test_an_orderly_answer_for_a_peer_that_fails_on_is_no_failure_of_the_patch(
+    watch, by_route
+) -> None:
+    record = replace(by_route.occurrence, exception="urllib.error.HTTPError")
+    of_a_peer = watch(
+        replace(by_route, occurrence=record), effects=SideEffects(Counter(), None, 0.2, 0.0)
+    )
+    outcome, _ = glimpses(of_a_peer, 60, lambda _: {}, errors=3)
+    assert outcome.kind == "healed"
+
+
 @pytest.mark.parametrize(("calls_per_s", "proven"), [(4, True), (0, False)])
 def test_a_healing_says_whether_it_is_proven(watch, calls_per_s, proven) -> None:
     outcome, _ = run(watch(), 100, calls_per_s=calls_per_s)

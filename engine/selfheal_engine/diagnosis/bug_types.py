@@ -14,31 +14,9 @@ from selfheal_engine.diagnosis.failure import Failure
 from selfheal_engine.diagnosis.origin import Step, called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.model import Occurrence
+from selfheal_engine.model.vocabulary import UPSTREAM_ERRORS
 
 Vote = Callable[[str, float, str], None]
-UPSTREAM = (
-    "ConnectionError",
-    "ConnectionResetError",
-    "ConnectionRefusedError",
-    "ConnectionAbortedError",
-    "BrokenPipeError",
-    "ConnectError",
-    "ConnectTimeout",
-    "ReadTimeout",
-    "ReadError",
-    "RemoteProtocolError",
-    "URLError",
-    "HTTPError",
-    "SSLError",
-    "gaierror",
-    "RemoteDisconnected",
-    "IncompleteRead",
-    "OperationalError",
-    "ServiceUnavailable",
-    "TimeoutError",
-    "timeout",
-    "Timeout",
-)
 INPUT = (
     "ValueError",
     "JSONDecodeError",
@@ -145,7 +123,7 @@ def _by_exception(
         cast("memory_leak_fix", 4, "memory ran out")
     elif name == "RecursionError":
         cast("logic_correction", 4, "a recursion does not end")
-    elif name in UPSTREAM or _is_upstream(occurrence):
+    elif name in UPSTREAM_ERRORS or _is_upstream(occurrence):
         cast("error_handling", 4, "an upstream call failed")
         cast("timeout_guard", 1.5 if "time" in name.lower() else 0.3, "")
     elif name == "KeyError":

@@ -27,6 +27,7 @@ from selfheal_engine.healer.sequential import (
 )
 from selfheal_engine.healer.side_effects import Glimpse, SideEffects, in_mb, still_failing
 from selfheal_engine.model import Incident, Occurrence, Sample
+from selfheal_engine.model.vocabulary import UPSTREAM_ERRORS
 
 MINIMUM_S = 8.0
 """No healing is declared sooner: workers drain, retries come back."""
@@ -86,6 +87,7 @@ class Watch:
         self._settings = settings
         self._kind = occurrence.kind if occurrence else "metric"
         self._handled_before = occurrence is not None and occurrence.handled
+        self._of_a_peer = occurrence is not None and is_of_a_peer(occurrence)
         self._route = route_of(occurrence, routes_before)
         self._effects = effects or SideEffects(Counter(), None, 1.0, None)
         frames = occurrence.frames if occurrence else ()
@@ -275,9 +277,12 @@ class Watch:
         return max(0, now - self._routes_start.get(self._route, (0, 0))[0])
 
     def _still_failing(self) -> bool:
-        """Errors of the route that nothing explains: the exception is gone, the failure is not."""
+        """Errors of the route that nothing explains: the exception is gone, the failure is not.
+
+        Where a peer fails, it goes on doing so, and an orderly 502 is all that a patch can give.
+        """
         settled = self._routes_settled
-        if self._route is None or settled is None or self._share is None:
+        if self._of_a_peer or self._route is None or settled is None or self._share is None:
             return False
         now, then = self._routes.get(self._route, (0, 0)), settled.get(self._route, (0, 0))
         calls, errors = now[0] - then[0], now[1] - then[1]
@@ -308,6 +313,12 @@ class Watch:
 
     def _blame(self, occurrence: Occurrence, harm: str) -> None:
         self._harm, self.caused = harm, occurrence.fingerprint
+
+
+def is_of_a_peer(occurrence: Occurrence) -> bool:
+    """Whether what failed first was another service, a database or the network."""
+    names = [occurrence.exception, *(one.exception for one in occurrence.chain)]
+    return any(name.rpartition(".")[2] in UPSTREAM_ERRORS for name in names)
 
 
 def _began_s(occurrence: Occurrence) -> float:

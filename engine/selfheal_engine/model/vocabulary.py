@@ -52,6 +52,32 @@ Risk = Literal["low", "medium", "high"]
 Level = Literal["never", "low", "medium", "high"]
 
 
+UPSTREAM_ERRORS = (
+    "ConnectionError",
+    "ConnectionResetError",
+    "ConnectionRefusedError",
+    "ConnectionAbortedError",
+    "BrokenPipeError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "ReadError",
+    "RemoteProtocolError",
+    "URLError",
+    "HTTPError",
+    "SSLError",
+    "gaierror",
+    "RemoteDisconnected",
+    "IncompleteRead",
+    "OperationalError",
+    "ServiceUnavailable",
+    "TimeoutError",
+    "timeout",
+    "Timeout",
+)
+"""Last names of the exceptions by which a peer's failure shows, in the common client libraries."""
+
+
 class IncidentState(StrEnum):
     """The life of an incident; DESIGN: open -> ... -> healed or another end."""
 

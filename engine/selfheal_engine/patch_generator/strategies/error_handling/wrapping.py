@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from selfheal_engine.diagnosis.bug_types import UPSTREAM
+from selfheal_engine.model.vocabulary import UPSTREAM_ERRORS
 from selfheal_engine.patch_generator.edits import (
     BODY,
     indented,
@@ -53,7 +53,7 @@ def is_slip(exception: str) -> bool:
 
 def is_upstream(scene: Scene) -> bool:
     """A peer failed, or sent what cannot be read: the crash lies in code that asks a peer."""
-    if scene.exception in UPSTREAM:
+    if scene.exception in UPSTREAM_ERRORS:
         return True
     return scene.exception in UNREADABLE and asks_peer(scene)
 
