@@ -253,6 +253,20 @@ def test_a_route_that_fails_on_without_the_exception_goes_back(watch) -> None:
     assert outcome.text == "rolled back: calls of /order fail as before"
 
 
+def test_waits_for_locks_of_threads_stuck_before_are_not_blamed_on_a_deadlocks_patch(
+    watch, by_route
+) -> None:
+    record = replace(by_route.occurrence, kind="deadlock", request=None)
+    watching = watch(replace(by_route, occurrence=record))
+    frame = Frame("/srv/shop.py", 9, "city", own=True)
+    watching.occurrence(
+        occurrence(START_S + 20, "f2", kind="stall", began_s=START_S + 12, frames=(frame,))
+    )
+    outcome, _ = run(watching, 100)
+    assert outcome.kind == "healed"
+    assert "restart the process" in outcome.text
+
+
 def test_an_orderly_answer_for_a_peer_that_fails_on_is_no_failure_of_the_patch(
     watch, by_route
 ) -> None:

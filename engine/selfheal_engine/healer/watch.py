@@ -110,6 +110,8 @@ class Watch:
         self._known = _known_fingerprints(before) | {incident.fingerprint}
         self._control_failures = 0
         self._stray_failures = 0
+        self._held_up = 0
+        """Waits after a deadlock's patch, for locks that threads stuck before still hold."""
         self._harm = ""
         self.caused = ""
         """Fingerprint of a new failure that came with the patch and ended the watch."""
@@ -136,7 +138,10 @@ class Watch:
         elif (
             on_canary and occurrence.kind in FAILURES and occurrence.fingerprint not in self._known
         ):
-            self._new_failure(occurrence)
+            if self._kind == "deadlock" and occurrence.kind in SLOW_KINDS:
+                self._held_up += occurrence.count  # by threads that no new code sets free
+            else:
+                self._new_failure(occurrence)
 
     def look(self, glimpse: Glimpse, routes: Routes, now_s: float) -> None:
         """A light look, about once a second."""
@@ -229,9 +234,11 @@ class Watch:
         if calls is not None and self._share is not None:
             needed = calls_needed(self._share)
             if calls >= needed:
-                return Outcome("healed", f"{calls} comparable calls without the error")
+                text = f"{calls} comparable calls without the error"
+                return Outcome("healed", text + self._aftermath())
         elif self._rate_per_s is not None and elapsed_s >= seconds_needed(self._rate_per_s):
-            return Outcome("healed", f"not seen again for {elapsed_s:.0f} s")
+            text = f"not seen again for {elapsed_s:.0f} s"
+            return Outcome("healed", text + self._aftermath())
         if elapsed_s < self._settings.watch_s:
             return None
         if calls == 0:
@@ -242,7 +249,7 @@ class Watch:
             )
         seen = "" if calls is None else f" and {calls} comparable calls"
         text = f"not seen again for {elapsed_s:.0f} s{seen}"
-        return Outcome("healed", text, proven=False)
+        return Outcome("healed", text + self._aftermath(), proven=False)
 
     def _decide_leak(self, elapsed_s: float) -> Outcome | None:
         times = [time for time, _ in self._memory]
@@ -267,6 +274,11 @@ class Watch:
                 f"rolled back: memory still grows {in_mb(after[0])}, it was {in_mb(before)}",
             )
         return Outcome("healed", f"no further growth was found in {elapsed_s:.0f} s")
+
+    def _aftermath(self) -> str:
+        if not self._held_up:
+            return ""
+        return "; threads that were stuck before go on holding their locks: restart the process"
 
     # ------------------------------------------------------------ evidence
     def _comparable_calls(self) -> int | None:
