@@ -211,7 +211,7 @@ class Watch:
             return Outcome("roll_back", f"rolled back: calls of {self._route} fail as before")
         at_the_end = elapsed_s >= self._settings.watch_s
         growing = self._effects.growing(lately=at_the_end)
-        if growing:
+        if growing and not self._held_up:  # callers that pile up at a held lock take memory too
             # what a healed call fills for the first time comes to a stand
             return Outcome("roll_back", f"rolled back: {growing}") if at_the_end else None
         return self._decide_failures(elapsed_s)
