@@ -212,7 +212,7 @@ def test_a_wall_whose_owner_is_gone_is_swept(prefix: str) -> None:
     stray = sleeping(prefix + dead_mark())
     try:
         time.sleep(0.2)
-        assert isolation.sweep() >= 1
+        isolation.sweep()
         assert stray.wait(10) == -signal.SIGKILL
     finally:
         stray.kill()
@@ -226,7 +226,7 @@ def test_a_command_of_the_second_tier_whose_owner_is_gone_is_swept() -> None:
     stray = sleeping("sleep", {"A": "1", "TMPDIR": f"{copy}/tmp"})
     try:
         time.sleep(0.2)
-        assert isolation.sweep() >= 1
+        isolation.sweep()
         assert stray.wait(10) == -signal.SIGKILL
     finally:
         stray.kill()

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,10 @@ def test_a_full_disk_is_infrastructure_here_too(project: Path) -> None:
 def test_a_crashed_engines_copy_is_swept() -> None:
     stale = Path(tempfile.mkdtemp(prefix=f"{isolation.COPY_PREFIX}4194304-"))
     (stale / "x").write_text("x")
-    assert wall.sweep() >= 1
+    wall.sweep()
+    end = time.monotonic() + 10.0  # an engine beside this test may be sweeping it just now
+    while stale.exists() and time.monotonic() < end:
+        time.sleep(0.02)
     assert not stale.exists()
 
 
