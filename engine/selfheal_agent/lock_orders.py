@@ -76,7 +76,7 @@ class LockOrders:
     def __init__(self) -> None:
         self._seen: dict[tuple[int, int], Order] = {}
         self._looks: dict[tuple[int, int], int] = {}
-        self._lines: dict[CodeType, frozenset[int]] = {}
+        self._withs: dict[CodeType, list[ast.With]] = {}
         self._samples: dict[tuple[CodeType, int], list[dict[str, Any]]] = {}
         self._found: list[tuple[Order, Order]] = []
         self._told: set[tuple[Any, ...]] = set()
@@ -94,8 +94,8 @@ class LockOrders:
         """The locks that a thread holds by where it stands, innermost first."""
         held: list[_Held] = []
         while frame is not None and len(held) < 6:
-            if frames.is_own(frame.f_code.co_filename) and self._entered(frame.f_code):
-                held += _held_in(frame)
+            if frames.is_own(frame.f_code.co_filename):
+                held += _held_in(frame, self._entered(frame.f_code))
             frame = frame.f_back
         for position, inner in enumerate(held):
             for place, outer in enumerate(held[position + 1 :], position + 1):
@@ -139,13 +139,13 @@ class LockOrders:
             self.risk = RISK
         return found
 
-    def _entered(self, code: CodeType) -> frozenset[int]:
-        """First lines of the blocks that a `with` of something guards."""
-        known = self._lines.get(code)
+    def _entered(self, code: CodeType) -> list[ast.With]:
+        """The `with` statements of the code that may take locks, looked up once."""
+        known = self._withs.get(code)
         if known is None:
-            known = frozenset(node.body[0].lineno for node in _withs(code))
-            if len(self._lines) < 5_000:
-                self._lines[code] = known
+            known = _withs(code)
+            if len(self._withs) < 5_000:
+                self._withs[code] = known
         return known
 
     # ------------------------------------------------------------ from Python 3.12 on
@@ -167,12 +167,12 @@ class LockOrders:
                 if frames.is_own(code.co_filename) and self._entered(code):
                     monitoring.set_local_events(TOOL, code, events.LINE)
             except Exception:
-                self.watching = True  # told once, by being blind to this code
+                return disable  # blind to this code, and no harm to the service
             return disable
 
         def at_line(code: CodeType, line: int) -> Any:
             try:
-                if line not in self._entered(code):
+                if all(node.body[0].lineno != line for node in self._entered(code)):
                     return disable
                 place = (id(code), line)
                 looks = self._looks[place] = self._looks.get(place, 0) + 1
@@ -200,11 +200,11 @@ def _withs(code: CodeType) -> list[ast.With]:
 _LINES = sys.version_info >= (3, 10)
 
 
-def _held_in(frame: FrameType) -> list[_Held]:
-    """Locks of the `with` blocks of one frame that its current line is in, innermost first."""
+def _held_in(frame: FrameType, withs: list[ast.With]) -> list[_Held]:
+    """Locks of those of a frame's blocks that its current line is in, innermost first."""
     line = frame.f_lineno or 0
     found: list[_Held] = []
-    for node in _withs(frame.f_code):
+    for node in withs:
         if not node.body[0].lineno <= line <= (node.body[-1].end_lineno or 0):
             continue
         for item in node.items:

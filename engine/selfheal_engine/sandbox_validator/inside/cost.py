@@ -1,7 +1,7 @@
-"""What good calls cost: bytecodes run, CPU time, and what stays behind when they are repeated.
+"""What good calls cost: bytecodes run, and what stays behind when they are repeated.
 
 Bytecode counts are free of noise: the same code on the same input runs the same number, on
-however busy a machine. CPU time is the least of several rounds, for slowness outside Python.
+however busy a machine. CPU time is compared by `duel`; here it only says how often to repeat.
 Memory, descriptors, threads and children are read after each of eight segments of repetitions.
 Quick calls are repeated with other input each time as well, for what grows with new keys only: so
 often that a cache with a usual bound is full before the segments that count.
@@ -37,7 +37,7 @@ VARIED_AT_MOST_S = 0.1e-3
 
 
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
-    """Count, time and repeat the calls; those that fail are left out."""
+    """Count and repeat the calls; those that fail are left out."""
     usable = [one for one in step["calls"][:CALLS_AT_MOST] if works(one)]
     if not usable:
         return {"ended": "unknown", "why": "no good call can be repeated"}
@@ -57,7 +57,6 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
         "ended": "returned",
         "calls": len(usable),
         "opcodes": opcodes,
-        "cpu_s": min(rounds),
         "slopes": slopes,
     }
 
