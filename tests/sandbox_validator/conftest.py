@@ -14,6 +14,7 @@ from selfheal_agent import recording
 from selfheal_engine.config import Settings
 from selfheal_engine.model import (
     Candidate,
+    Check,
     Diagnosis,
     GoodCall,
     Occurrence,
@@ -106,6 +107,13 @@ class Shop:
         return self.validator.validate(
             candidates, self.diagnosis, self.occurrence, lambda verdict: None
         )
+
+
+def check(verdict: Verdict, name: str) -> Check:
+    """The check of that name, which must be there."""
+    found = verdict.check(name)
+    assert found is not None, verdict.checks
+    return found
 
 
 def write_shop(root: Path, tests: str = TESTS) -> None:

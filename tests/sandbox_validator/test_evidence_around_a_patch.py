@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfheal_engine.model import Candidate, Check, Verdict
+from selfheal_engine.model import Candidate, Verdict
 from selfheal_engine.sandbox_validator import hardening
 from selfheal_engine.sandbox_validator.inside import variation
-from tests.sandbox_validator.conftest import FIX, ORDERS, Shop
+from tests.sandbox_validator.conftest import FIX, ORDERS, Shop, check
 
 leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=4)
 trees = st.recursive(
@@ -32,12 +32,6 @@ def test_a_neighbour_differs_in_one_place_and_leaves_the_original_alone(args: li
         assert repr(value) == before
     names = [variation.named(path, new) for path, new in variation.changes(value)]
     assert len(set(names)) == len(names) <= variation.NEIGHBOURS_AT_MOST
-
-
-def check(verdict: Verdict, name: str) -> Check:
-    found = verdict.check(name)
-    assert found is not None
-    return found
 
 
 HARMFUL = (
