@@ -16,16 +16,8 @@ from selfheal_engine.episodic_memory import EpisodicMemory
 from selfheal_engine.episodic_memory.memory import HISTORY_FILE, INCIDENTS_FILE
 from selfheal_engine.errors import HistoryError
 from selfheal_engine.model import Event, IncidentState
+from tests.coordinator.conftest import Bench
 from tests.coordinator.scripted import BROKEN, MENDED, occurrence
-from tests.coordinator.test_lifecycle import Bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.loop.close()
-    made.parts.close(stop_service=False)
 
 
 @contextmanager
@@ -173,8 +165,7 @@ def test_a_queued_approval_that_an_engine_died_over_waits_for_its_person_again(
     assert again.state(one) is IncidentState.WATCHING
     assert again.state(two) is IncidentState.PROPOSED, "the patch of the other was taken for it"
     assert again.file.read_bytes() == MENDED
-    again.loop.close()
-    again.parts.close(stop_service=False)
+    again.close()
 
 
 def test_a_pause_that_has_passed_lets_the_proposal_go(tmp_path: Path) -> None:
@@ -186,8 +177,7 @@ def test_a_pause_that_has_passed_lets_the_proposal_go(tmp_path: Path) -> None:
     bench.loop.healings._policy._roll_backs_s[incident.fingerprint] = [time.time() - 61]
     bench.loop.healings.reconsider()
     assert bench.state(incident) is IncidentState.APPROVED
-    bench.loop.close()
-    bench.parts.close(stop_service=False)
+    bench.close()
 
 
 def test_a_deferred_proposal_is_left_to_the_person(tmp_path: Path) -> None:
@@ -196,8 +186,7 @@ def test_a_deferred_proposal_is_left_to_the_person(tmp_path: Path) -> None:
     bench.loop.decisions.defer(incident.id)
     bench.loop.healings.reconsider()
     assert bench.state(incident) is IncidentState.PROPOSED
-    bench.loop.close()
-    bench.parts.close(stop_service=False)
+    bench.close()
 
 
 def test_a_restart_of_the_engine_closes_no_circuit_breaker(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from selfheal_engine.coordinator.holding import hold
 from selfheal_engine.model import IncidentState
-from tests.coordinator.test_lifecycle import Bench
+from tests.coordinator.conftest import Bench
 
 
 def test_a_second_engine_of_the_same_service_only_looks(tmp_path: Path) -> None:
@@ -40,5 +40,4 @@ def test_who_only_looks_leaves_the_record_of_the_other_alone(tmp_path: Path) -> 
     assert viewer.parts.memory.episodes() == []
     assert [i.id for i, _ in owner.parts.memory.unfinished()] == [incident.id]
     for bench in (viewer, owner):
-        bench.loop.close()
-        bench.parts.close(stop_service=False)
+        bench.close()

@@ -3,76 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from selfheal_engine.coordinator.loop import EngineLoop
-from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.errors import PatchConflictError, SelfhealError
-from selfheal_engine.model import Candidate, Event, Incident, IncidentState, Snapshot
+from selfheal_engine.model import Candidate, Event, Incident, IncidentState
+from tests.coordinator.conftest import Bench
 from tests.coordinator.scripted import (
     BROKEN,
     MENDED,
-    ScriptedService,
     candidate,
     occurrence,
-    parts_for,
     proposed,
 )
-
-
-class Bench:
-    """An engine loop that a test turns by hand."""
-
-    def __init__(self, folder: Path, **settings: object) -> None:
-        self.told: list[Snapshot | Event] = []
-        self.parts: Parts = parts_for(folder, self.told.append, **settings)
-        self.loop = EngineLoop(self.parts)
-        self.file = self.parts.project.root / "shop.py"
-
-    @property
-    def service(self) -> ScriptedService:
-        source: object = self.parts.source
-        assert isinstance(source, ScriptedService)
-        return source
-
-    def open(self, *candidates: object) -> Incident:
-        """An incident with its proposal, as after a proposing process."""
-        (incident,) = self.parts.tracker.observe(time.time(), (), [occurrence()])
-        self.loop.ledger.opened(incident)
-        made = proposed(incident, *candidates)  # type: ignore[arg-type]
-        return self.loop.ledger.move(
-            incident.id, IncidentState.PROPOSED, "", proposal=made.proposal
-        )
-
-    def turn_until(self, condition: Callable[[], bool], most_s: float = 20.0) -> None:
-        deadline = time.monotonic() + most_s
-        while not condition():
-            assert time.monotonic() < deadline, [v for v in self.told if isinstance(v, Event)][-9:]
-            self.loop._turn()
-
-    def approve(self, incident: Incident, name: str = "c1") -> Future[str]:
-        answer: Future[str] = Future()
-        self.loop.healings.approve(incident.id, name, answer)
-        return answer
-
-    def state(self, incident: Incident) -> IncidentState:
-        return self.loop.ledger.incident(incident.id).state
-
-    def kinds(self) -> list[str]:
-        return [value.kind for value in self.told if isinstance(value, Event)]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.loop.close()
-    made.parts.close(stop_service=False)
 
 
 def test_an_approved_patch_is_applied_watched_and_healed(bench: Bench) -> None:
@@ -162,8 +107,7 @@ def test_maintenance_refuses_with_a_sentence(tmp_path: Path) -> None:
 def test_the_maintenance_switch_outlasts_the_engine(tmp_path: Path) -> None:
     first = Bench(tmp_path)
     first.parts.switch_maintenance(True)
-    first.loop.close()
-    first.parts.close(stop_service=False)
+    first.close()
     again = Bench(tmp_path, approve="low")
     incident = again.open()
     again.loop.healings.proposed(again.loop.ledger.incident(incident.id))
@@ -173,8 +117,7 @@ def test_the_maintenance_switch_outlasts_the_engine(tmp_path: Path) -> None:
     again.parts.switch_maintenance(False)
     again.loop.healings.reconsider()
     assert again.state(incident) is IncidentState.APPROVED
-    again.loop.close()
-    again.parts.close(stop_service=False)
+    again.close()
 
 
 def test_what_waits_for_nobody_cannot_be_approved_twice(bench: Bench) -> None:
@@ -213,8 +156,7 @@ def test_what_policy_leaves_is_told_with_its_reason_once(tmp_path: Path) -> None
     left = [v.body for v in bench.told if isinstance(v, Event) and v.kind == "decision"]
     assert [(body["decision"], body["by"]) for body in left] == [("leave", "policy")]
     assert left[0]["reason"] == "safety 95 is below 99: waiting for you"
-    bench.loop.close()
-    bench.parts.close(stop_service=False)
+    bench.close()
 
 
 def test_a_healing_can_be_taken_back_later_from_the_history(bench: Bench) -> None:
@@ -266,8 +208,7 @@ def test_a_deploy_over_a_watched_patch_ends_the_watch(tmp_path: Path) -> None:
     bench.file.write_bytes(b"def total(order):\n    return 0\n")
     bench.turn_until(lambda: bench.state(incident) is IncidentState.DISMISSED)
     assert "shop.py was changed" in bench.loop.ledger.incident(incident.id).outcome
-    bench.loop.close()
-    bench.parts.close(stop_service=False)
+    bench.close()
 
 
 def test_a_healing_on_thin_evidence_goes_back_when_the_error_returns(bench: Bench) -> None:
