@@ -118,9 +118,9 @@ def _read(file: Path, *, bundled: bool) -> Case:
             also=tuple(truth.get("also", ())),
         ),
         bundled=bundled,
-        python_below=tuple(map(int, service["python_below"].split(".")))
-        if "python_below" in service
-        else (),
+        python_below=tuple(
+            int(part) for part in service.get("python_below", "").split(".") if part
+        ),
     )
 
 
