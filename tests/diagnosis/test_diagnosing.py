@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,51 @@ def test_a_frame_of_older_code_is_found_on_its_new_line_or_said_to_be_gone(tmp_p
     assert moved.suspects[0].line == 5
     (tmp_path / "example.py").write_text("def f(a=None):\n    return 1\n")
     assert "older code" in diagnose(occurrence, project).summary
+
+
+def test_whoever_made_a_wrong_value_is_a_suspect(tmp_path: Path) -> None:
+    found = diagnosed(
+        tmp_path,
+        """
+        ROOMS = {'a': {'size': '12'}}
+
+
+        def size(room):
+            kept = room['size']
+            return kept.strip()
+
+
+        def fits(room, people):
+            return people < size(room)
+
+
+        def f():
+            return fits(ROOMS['a'], 3)
+        """,
+    )
+    assert [s.function for s in found.suspects][:2] == ["fits", "size"]
+
+
+def test_a_worker_that_never_ends_is_replayed_by_its_round(tmp_path: Path) -> None:
+    example = Example(
+        """
+        from queue import Queue
+
+        JOBS = Queue()
+        JOBS.put('x')
+
+
+        def f():
+            while True:
+                job = JOBS.get()
+                int(job)
+        """,
+        kind="thread_death",
+    )
+    project = project_of(example, tmp_path)
+    occurrence = occurrence_of(example, tmp_path)
+    # the arguments it was entered with are known, yet called again it would wait for ever
+    frames = tuple(replace(frame, arguments="[[], {}]") for frame in occurrence.frames)
+    found = diagnose(replace(occurrence, frames=frames), project)
+    assert found.reproducers[0].kind == "statement"
+    assert found.reproducers[0].crash_function == "f"

@@ -12,6 +12,7 @@ from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.growing import growing
 from selfheal_engine.diagnosis.keeping import keepers
 from selfheal_engine.diagnosis.origin import Step, trace_back
+from selfheal_engine.diagnosis.producers import Producer, producers
 from selfheal_engine.diagnosis.recent_changes import changed_lines
 from selfheal_engine.diagnosis.reproducers import find_reproducers
 from selfheal_engine.diagnosis.source_file import Sources
@@ -23,6 +24,10 @@ MAX_SUSPECTS = 8
 FRAME_WEIGHT = (1.0, 0.55, 0.35, 0.2)
 """By distance from the crash: in 72 real crashes the fix was in the innermost own function in
 64 %, in the top three in 76 %."""
+
+MAKER_WEIGHT = 0.52
+"""Of a call that made a value of the failing expression: as much as the caller's line."""
+MOST_MAKERS = 3
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,12 @@ def _suspects(
     for index, step in enumerate(origin):
         last = index == len(origin) - 1
         add(step.file.path, step.line, step.function, 0.95 if last else 0.6, step.text)
+    for maker in () if origin or failure is None else _makers(sources, failure):
+        function = maker.file.function_of(maker.node)
+        name = maker.file.qualified_name(function) if function is not None else "<module>"
+        text = " ".join(maker.file.segment(maker.node).split())[:60]
+        reason = f"its value may come from `{text}`"
+        add(maker.file.path, maker.node.lineno, name, MAKER_WEIGHT, reason)
     for growth in occurrence.growth:
         file = sources.get(growth.file)
         if file is not None:
@@ -205,6 +216,21 @@ def _suspects(
                 break
     ranked = sorted(found.values(), key=lambda s: -s.score)
     return tuple(ranked[:MAX_SUSPECTS])
+
+
+def _makers(sources: Sources, failure: Failure) -> list[Producer]:
+    """The calls outside the failing function that made a value of the failing expression."""
+    if not isinstance(failure.node, ast.expr):
+        return []
+    operands = [n for n in ast.iter_child_nodes(failure.node) if isinstance(n, ast.expr)]
+    made = (p for operand in operands for p in producers(sources, failure.file, operand))
+    elsewhere = (
+        p
+        for p in made
+        if isinstance(p.node, ast.Call)
+        and p.file.function_of(p.node) not in (failure.function, None)
+    )
+    return list(islice(elsewhere, MOST_MAKERS))
 
 
 def _starts_empty(reproducer: Reproducer) -> bool:

@@ -98,10 +98,12 @@ def _rounds(occurrence: Occurrence, sources: Sources) -> list[Reproducer]:
     for frame in occurrence.frames:
         relative = sources.project.relative(frame.file)
         file = sources.get(relative) if relative is not None else None
-        if not frame.own or file is None or relative is None or frame.arguments:
+        if not frame.own or file is None or relative is None:
             continue
         statement = file.statement_at(frame.line)
         outer = list(file.ancestors(statement)) if statement is not None else []
+        if frame.arguments and not any(map(_is_endless, outer)):
+            continue  # called again with them, it comes to the item by itself
         in_loop = any(isinstance(n, ast.While | ast.For) for n in outer)
         if not in_loop or not frame.locals:
             return []
@@ -120,6 +122,21 @@ def _rounds(occurrence: Occurrence, sources: Sources) -> list[Reproducer]:
             )
         ]
     return []
+
+
+def _is_endless(node: ast.AST) -> bool:
+    """A loop that only the outside ends: nothing in its test changes by its own doing."""
+    if not isinstance(node, ast.While):
+        return False
+    tested = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
+    stored = {
+        n.id
+        for part in node.body
+        for n in ast.walk(part)
+        if isinstance(n, ast.Name)
+        if isinstance(n.ctx, ast.Store)
+    }
+    return not tested & stored
 
 
 def module_name(frame: Frame, relative: str) -> str:

@@ -6,11 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import (
-    called_name,
-    definitions,
-    last_assignment,
-)
+from selfheal_engine.diagnosis.origin import called_name
+from selfheal_engine.diagnosis.producers import Producer, producers
+from selfheal_engine.diagnosis.source_file import SourceFile
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     Edit,
@@ -23,7 +21,9 @@ from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import is_stable
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
-_READERS = ("fromisoformat", "strptime", "fromtimestamp", "utcfromtimestamp", "combine", "parse")
+_READERS = ("fromisoformat", "strptime", "utcfromtimestamp", "combine", "parse")
+_WITH_ZONE = ("fromtimestamp",)
+"""Makers of a time that take its zone as `tz`."""
 
 
 class KnowTheZone(Rule):
@@ -72,6 +72,64 @@ class KnowTheZone(Rule):
         ),
         Example(
             before="""
+                from datetime import datetime, timedelta, timezone
+
+                LOANS = [{'since': '2024-01-01', 'days': 3}]
+
+
+                def due(loan):
+                    since = datetime.fromisoformat(loan['since'])
+                    return since + timedelta(days=loan['days'])
+
+
+                def f():
+                    return due(LOANS[0]) < datetime.now(timezone.utc)
+                """,
+            after="""
+                from datetime import datetime, timedelta, timezone
+
+                LOANS = [{'since': '2024-01-01', 'days': 3}]
+
+
+                def due(loan):
+                    since = datetime.fromisoformat(loan['since'])
+                    if since.tzinfo is None:
+                        since = since.replace(tzinfo=timezone.utc)
+                    return since + timedelta(days=loan['days'])
+
+
+                def f():
+                    return due(LOANS[0]) < datetime.now(timezone.utc)
+                """,
+        ),
+        Example(
+            before="""
+                from datetime import datetime, timezone
+
+
+                class Lease:
+                    def __init__(self, end):
+                        self.end = datetime.fromtimestamp(end)
+
+
+                def f():
+                    return Lease(0).end < datetime.now(timezone.utc)
+                """,
+            after="""
+                from datetime import datetime, timezone
+
+
+                class Lease:
+                    def __init__(self, end):
+                        self.end = datetime.fromtimestamp(end, tz=timezone.utc)
+
+
+                def f():
+                    return Lease(0).end < datetime.now(timezone.utc)
+                """,
+        ),
+        Example(
+            before="""
                 def f():
                     return 1 < 'a'
                 """,
@@ -81,28 +139,12 @@ class KnowTheZone(Rule):
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         if "offset-naive" not in scene.message:
             return
-        utc, imports = _utc(scene)
         for operand in _operands(scene.node):
-            for made, anchor in self._makers(scene, operand):
-                name = called_name(made)
-                if name == "now" and not made.args and not made.keywords:
-                    yield scene.draft(
-                        add_argument(made, utc),
-                        *imports,
-                        title=f"`now({utc})` knows its zone",
-                        weight=1.6,
-                    )
-                elif name == "utcnow":
-                    owner = scene.text(made.func).rpartition(".")[0]
-                    yield scene.draft(
-                        replace_expression(made, f"{owner}.now({utc})"),
-                        *imports,
-                        title=f"`now({utc})` in place of `utcnow()`, which knows no zone",
-                        weight=1.7,
-                    )
-                elif name in _READERS:
-                    yield from self._from_text(scene, made, anchor, utc, imports)
+            for made in producers(scene.sources, scene.file, operand):
+                if isinstance(made.node, ast.Call):
+                    yield from self._made(scene, made, made.node)
             if is_stable(operand):
+                utc, imports = _utc(scene.file)
                 yield scene.draft(
                     replace_expression(operand, f"{EXPR}.replace(tzinfo={utc})"),
                     *imports,
@@ -110,42 +152,57 @@ class KnowTheZone(Rule):
                     weight=0.9,
                 )
 
-    @staticmethod
-    def _makers(scene: Scene, operand: ast.expr) -> Iterator[tuple[ast.Call, ast.stmt | None]]:
-        """The calls that made the operand, in this function or in those that it calls."""
-        for node in ast.walk(operand):
-            if isinstance(node, ast.Call):
-                yield node, None
-                for file, function in definitions(scene.sources, scene.file, node):
-                    inside = ast.walk(function) if file is scene.file else ()
-                    calls = [n for n in inside if isinstance(n, ast.Call)]
-                    yield from ((c, None) for c in calls if called_name(c) in ("now", "utcnow"))
-            elif isinstance(node, ast.Name):
-                found = last_assignment(scene.file, scene.function, node.id, node.lineno)
-                if found is not None:
-                    for inner in ast.walk(found[1]):
-                        if isinstance(inner, ast.Call):
-                            yield inner, found[0]
+    def _made(self, scene: Scene, made: Producer, call: ast.Call) -> Iterator[Draft]:
+        """A call that makes a time: told its zone, in its own form."""
+        name, (utc, imports) = called_name(call), _utc(made.file)
+        if name == "now" and not call.args and not call.keywords:
+            yield scene.draft(
+                add_argument(call, utc),
+                *imports,
+                title=f"`now({utc})` knows its zone",
+                weight=1.6,
+                file=made.file,
+            )
+        elif name == "utcnow":
+            owner = made.file.segment(call.func).rpartition(".")[0]
+            yield scene.draft(
+                replace_expression(call, f"{owner}.now({utc})"),
+                *imports,
+                title=f"`now({utc})` in place of `utcnow()`, which knows no zone",
+                weight=1.7,
+                file=made.file,
+            )
+        elif name in _WITH_ZONE and not any(k.arg == "tz" for k in call.keywords):
+            yield scene.draft(
+                add_argument(call, f"tz={utc}"),
+                *imports,
+                title=f"`{name}` told the zone",
+                weight=1.5,
+                file=made.file,
+            )
+        elif name in _READERS:
+            yield from self._from_text(scene, made, call)
 
     @staticmethod
-    def _from_text(
-        scene: Scene, made: ast.Call, anchor: ast.stmt | None, utc: str, imports: list[Edit]
-    ) -> Iterator[Draft]:
+    def _from_text(scene: Scene, made: Producer, call: ast.Call) -> Iterator[Draft]:
+        anchor, (utc, imports) = made.anchor, _utc(made.file)
         named = isinstance(anchor, ast.Assign) and isinstance(anchor.targets[0], ast.Name)
-        if isinstance(anchor, ast.Assign) and named and anchor.value is made:
-            name = scene.text(anchor.targets[0])
+        if isinstance(anchor, ast.Assign) and named and anchor.value is call:
+            name = made.file.segment(anchor.targets[0])
             guard = f"if {name}.tzinfo is None:\n    {name} = {name}.replace(tzinfo={utc})"
             yield scene.draft(
                 insert_after(anchor, guard),
                 *imports,
                 title=f"read `{name}` as UTC when it names no zone",
                 weight=1.6,
+                file=made.file,
             )
         yield scene.draft(
-            replace_expression(made, f"{EXPR}.replace(tzinfo={utc})"),
+            replace_expression(call, f"{EXPR}.replace(tzinfo={utc})"),
             *imports,
             title="read the time as UTC",
             weight=1.0,
+            file=made.file,
         )
 
 
@@ -155,11 +212,11 @@ def _operands(node: ast.AST) -> list[ast.expr]:
     return [node.left, node.right] if isinstance(node, ast.BinOp) else []
 
 
-def _utc(scene: Scene) -> tuple[str, list[Edit]]:
+def _utc(file: SourceFile) -> tuple[str, list[Edit]]:
     """How the file names UTC, with the import where it does not yet."""
-    text = scene.file.text
-    if re.search(r"from datetime import .*\bUTC\b", text):
+    if re.search(r"from datetime import .*\bUTC\b", file.text):
         return "UTC", []
-    if re.search(r"^import datetime$", text, re.MULTILINE):
-        return "datetime.timezone.utc", []
+    module = re.search(r"^import datetime(?: as (\w+))?$", file.text, re.MULTILINE)
+    if module is not None:
+        return f"{module[1] or 'datetime'}.timezone.utc", []
     return "timezone.utc", [add_import("from datetime import timezone")]
