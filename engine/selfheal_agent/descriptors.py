@@ -19,6 +19,7 @@ from selfheal_agent.memory import descriptors_by_kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from collections.abc import Callable
     from typing import Any
 
 RISE = 24
@@ -26,6 +27,8 @@ RISE = 24
 PROOF = 16
 """Opens of one line that must have stayed open before it is reported."""
 SHARE = 0.6
+MAX_CALLS = 8
+"""Different calls of the opening function that are kept for replay."""
 _KINDS = {"socket.__new__": "socket", "subprocess.Popen": "pipe"}
 """Audit events whose descriptors are no files."""
 _EVENTS = frozenset({"open", "os.open", "sqlite3.connect", *_KINDS})
@@ -34,8 +37,10 @@ _EVENTS = frozenset({"open", "os.open", "sqlite3.connect", *_KINDS})
 class DescriptorWatch:
     """Counts of this process; `look` is called by the probe's thread each second."""
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: Capture, put: Callable[[Any], None]) -> None:
+        """`put` takes calls that may be replayed to the ring."""
         self._capture = capture
+        self._put = put
         self._counts: deque[int] = deque(maxlen=60)
         self._since = 0
         """Open descriptors when the closer look began; 0: no closer look."""
@@ -100,9 +105,18 @@ class DescriptorWatch:
         known = self._opens.get(place)
         if known is not None:
             known[0] += 1
+            if known[0] % 2 and len(known[4]) < MAX_CALLS:  # not each: routes may take turns
+                self._keep_call(known[4], frames.take([(frame, frame.f_lasti, place[1])])[0])
         elif len(self._opens) < 64:
             entries = frames.stack_entries(frame)
-            self._opens[place] = [1, event, frames.take(entries), requests.current_record()]
+            stack = frames.take(entries)
+            self._opens[place] = [1, event, stack, requests.current_record(), {}]
+            own = next((f for f in reversed(stack) if f["own"]), None)
+            self._keep_call(self._opens[place][4], own or {})
+
+    def _keep_call(self, calls: dict[str, Any], frame: dict[str, Any]) -> None:
+        if frame.get("arguments"):
+            calls[frame["arguments"]] = frame
 
     def _judge(self, risen: int) -> None:
         kinds = descriptors_by_kind() or self._kinds
@@ -115,7 +129,7 @@ class DescriptorWatch:
         ]
         if risen < PROOF or not grown:
             return
-        place, (count, event, stack, request) = max(grown, key=lambda item: int(item[1][0]))
+        place, (count, event, stack, request, calls) = max(grown, key=lambda item: int(item[1][0]))
         if count < PROOF or not SHARE * count <= risen * 1.2 or count < SHARE * risen:
             return  # opened here and closed again, or opened elsewhere
         file = frames.absolute(place[0])
@@ -140,3 +154,7 @@ class DescriptorWatch:
             ],
         }
         self._capture.event(record, ("resource", place))
+        for arguments, frame in calls.items():
+            call = {"function": frame["function"], "file": frame["file"], "arguments": arguments}
+            self._put({"t": "good_call", **call, "result": "", "time_s": time.time()})
+        calls.clear()

@@ -151,10 +151,11 @@ class _Probe:
         self.started_s = time.time()
         self._stalls = self._descriptors = self._tasks = self._memory = None
         if self._capture is not None:
-            from selfheal_agent import good_calls, queues, requests
+            from selfheal_agent import good_calls, queues, recent, requests
 
             requests.finished.clear()
             requests.in_flight.clear()
+            recent.forget()
             queues.forget()
             good_calls.restore_all()
             self._totals = None
@@ -203,7 +204,7 @@ class _Probe:
         if self._stalls is None:
             self._stalls = StallWatch(self.capture, self.totals)
             self._listen_more()
-            self._descriptors = DescriptorWatch(self.capture)
+            self._descriptors = DescriptorWatch(self.capture, self._put)
             self._tasks = TaskWatch(self.capture)
         self._stalls.look()
         self._descriptors.look()
@@ -231,7 +232,7 @@ class _Probe:
 
     def render(self, raw: dict[str, Any]) -> dict[str, Any] | None:
         """A handed-over record as it goes over the wire."""
-        from selfheal_agent import capture
+        from selfheal_agent import capture, recent
 
         if "t" in raw:
             return raw
@@ -240,6 +241,8 @@ class _Probe:
         if codes and record["kind"] in ("exception", "stall"):
             self._to_watch += codes
         self._watch_crash_paths()
+        for exchange in recent.exchanges_for(record):
+            self.channel.put(exchange)
         return {"t": "occurrence", "record": record}
 
     def _watch_crash_paths(self) -> None:
@@ -276,8 +279,13 @@ class _Probe:
                 self._memory.middle()
             return {"ok": self._memory is not None}
         if kind == "memory_report":
+            from selfheal_agent import recent
+
             watch, self._memory = self._memory, None
             found = watch.report() if watch is not None else []
+            for file in list(dict.fromkeys(one["file"] for one in found if one["file"]))[:2]:
+                for exchange in recent.exchanges(file, ""):
+                    self._put(exchange)
             return {"ok": True, "growth": found, "path": watch.path if watch is not None else []}
         return {"ok": False, "reason": f"unknown command {kind!r}"}
 

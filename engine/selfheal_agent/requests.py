@@ -12,7 +12,7 @@ import time
 from _thread import get_ident
 from collections import deque
 
-from selfheal_agent import histogram
+from selfheal_agent import histogram, recent
 from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
 
 TYPE_CHECKING = False
@@ -110,6 +110,7 @@ def end(request: InFlight, failed: bool) -> None:
         find = request.route_of
         route = find(request.environ) if find is not None else _collapsed(request)
     finished.append((route, clock() - request.started, failed or request.status >= 500))
+    recent.note(request, route)
     if in_flight.get(request.key) is request:
         del in_flight[request.key]
 

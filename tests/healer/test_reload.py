@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -14,10 +15,11 @@ import pytest
 
 from selfheal_engine.config import Settings
 from selfheal_engine.healer import apply_patch, live, revert_patch
-from selfheal_engine.model import FunctionSwap, ProcessInfo, ServiceInfo, SwapResult
+from selfheal_engine.model import FunctionSwap, Incident, ProcessInfo, ServiceInfo, SwapResult
+from selfheal_engine.model.vocabulary import OccurrenceKind
 from selfheal_engine.project import Project
 
-from .conftest import MakeCandidate
+from .conftest import MakeCandidate, Service
 
 OLD = b"def application(environ, start):\n    start('200 OK', [])\n    return [b'old']\n"
 NEW = OLD.replace(b"old", b"new")
@@ -60,6 +62,8 @@ class Gunicorn:
     def workers(self) -> list[int]:
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
+    swaps = False
+
     def service(self) -> ServiceInfo:
         master = psutil.Process(self.process.pid)
         processes = tuple(
@@ -72,7 +76,7 @@ class Gunicorn:
         return None
 
     def swap(self, swap: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]:
-        return [SwapResult(pid, False, reason="no") for pid in pids or self.workers()]
+        return [SwapResult(pid, self.swaps, reason="no") for pid in pids or self.workers()]
 
     def revert(self, swap: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]:
         return self.swap(swap, pids)
@@ -109,6 +113,60 @@ def test_a_prefork_master_gets_new_workers_on_the_new_text_and_back(
     assert server.process.poll() is None
     assert revert_patch(applied, project, server, settings, vault).ok
     eventually(lambda: server.answer() == b"old")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("kind", "bug_type", "way"),
+    [
+        ("deadlock", "race_condition_fix", "reload"),
+        ("exception", "resource_cleanup", "reload"),
+        ("resource", "resource_cleanup", "swap"),
+        ("exception", "null_check", "swap"),
+    ],
+)
+def test_processes_that_hold_on_to_what_the_bug_did_are_reloaded_after_the_swap(
+    start: Callable[..., Gunicorn],
+    tmp_path: Path,
+    candidate: MakeCandidate,
+    incident: Incident,
+    kind: OccurrenceKind,
+    bug_type: str,
+    way: str,
+) -> None:
+    server = start()
+    server.swaps = True
+    assert incident.occurrence is not None
+    record = replace(incident.occurrence, kind=kind)
+    applied = apply_patch(
+        candidate(NEW, OLD, "wsgi.py"),
+        Project(tmp_path, sys.executable),
+        server,
+        Settings(state_dir=str(tmp_path / "state"), canary=False),
+        tmp_path / "vault",
+        incident=replace(incident, occurrence=record, bug_type=bug_type),
+    )
+    assert (applied.way, applied.stuck) == (way, "")
+    if way == "reload":
+        eventually(lambda: server.answer() == b"new")
+
+
+def test_where_nothing_reloads_the_swap_stays_and_says_what_is_left(
+    service: Service, project: Project, candidate: MakeCandidate, incident: Incident, tmp_path: Path
+) -> None:
+    assert incident.occurrence is not None
+    record = replace(incident.occurrence, kind="deadlock")
+    applied = apply_patch(
+        candidate(),
+        project,
+        service,
+        Settings(state_dir=str(tmp_path / "state")),
+        tmp_path / "vault",
+        incident=replace(incident, occurrence=record),
+    )
+    assert applied.way == "swap"
+    assert "reload_command" in applied.stuck
+    assert "until a restart" in applied.note
 
 
 @pytest.mark.e2e

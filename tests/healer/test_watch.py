@@ -253,18 +253,51 @@ def test_a_route_that_fails_on_without_the_exception_goes_back(watch) -> None:
     assert outcome.text == "rolled back: calls of /order fail as before"
 
 
-def test_waits_for_locks_of_threads_stuck_before_are_not_blamed_on_a_deadlocks_patch(
+STUCK = replace(APPLIED, stuck="it cannot be reloaded by itself (set reload_command)")
+FRAME = Frame("/srv/shop.py", 9, "city", own=True)
+
+
+def waits_on(watching: Watch, kind: str = "stall", fingerprint: str = "f2", **more: object) -> None:
+    watching.occurrence(
+        occurrence(
+            START_S + 20, fingerprint, kind=kind, began_s=START_S + 12, frames=(FRAME,), **more
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "comes", "fingerprint"),
+    [("deadlock", "stall", "f2"), ("exception", "exception", "f1")],
+    ids=["a held lock", "an empty pool"],
+)
+def test_what_was_stuck_before_is_not_blamed_on_the_patch_but_told(
+    watch, by_route, kind, comes, fingerprint
+) -> None:
+    record = replace(by_route.occurrence, kind=kind, request=None)
+    watching = watch(replace(by_route, occurrence=record), applied=STUCK)
+    waits_on(watching, comes, fingerprint)
+    outcome, second = run(watching, 100)
+    assert (outcome.kind, second) == ("handed_over", 60)
+    assert "restart the service" in outcome.text
+
+
+def test_a_restart_by_the_owner_frees_what_was_stuck(watch, by_route) -> None:
+    record = replace(by_route.occurrence, kind="deadlock", request=None)
+    watching = watch(replace(by_route, occurrence=record), applied=STUCK)
+    waits_on(watching)
+    watching.look(Glimpse(START_S + 21, {99: 1e6}), {}, START_S + 21)
+    outcome, _ = run(watching, 100)
+    assert outcome.kind == "healed"
+
+
+def test_another_failure_of_the_patched_code_goes_back_though_something_is_stuck(
     watch, by_route
 ) -> None:
     record = replace(by_route.occurrence, kind="deadlock", request=None)
-    watching = watch(replace(by_route, occurrence=record))
-    frame = Frame("/srv/shop.py", 9, "city", own=True)
-    watching.occurrence(
-        occurrence(START_S + 20, "f2", kind="stall", began_s=START_S + 12, frames=(frame,))
-    )
+    watching = watch(replace(by_route, occurrence=record), applied=STUCK)
+    waits_on(watching, "exception", exception="NameError")
     outcome, _ = run(watching, 100)
-    assert outcome.kind == "healed"
-    assert "restart the process" in outcome.text
+    assert outcome.kind == "roll_back"
 
 
 def test_an_orderly_answer_for_a_peer_that_fails_on_is_no_failure_of_the_patch(

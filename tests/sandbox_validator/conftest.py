@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +109,9 @@ class Shop:
         )
 
 
+MakeShop = Callable[..., Shop]
+
+
 def check(verdict: Verdict, name: str) -> Check:
     """The check of that name, which must be there."""
     found = verdict.check(name)
@@ -159,3 +162,35 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     validator.baseline(diagnosis, occurrence)
     yield Shop(root, validator, diagnosis, occurrence)
     validator.close()
+
+
+@pytest.fixture
+def make_shop(tmp_path: Path) -> Iterator[MakeShop]:
+    """A shop with files, tests and reproducers of its own."""
+    open_validators: list[SandboxValidator] = []
+
+    def make(
+        files: dict[str, str] | None = None,
+        tests: tuple[str, ...] = PYTEST,
+        reproducers: tuple[Reproducer, ...] | None = None,
+        occurrence: Occurrence | None = None,
+        **settings: object,
+    ) -> Shop:
+        root = tmp_path / "service"
+        write_shop(root)
+        for name, text in (files or {}).items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        known = Settings(state_dir=str(tmp_path / "state"), **settings)  # type: ignore[arg-type]
+        validator = SandboxValidator(Project(root, sys.executable, tests), known)
+        open_validators.append(validator)
+        diagnosis, recorded = none_address(root)
+        if reproducers is not None:
+            diagnosis = replace(diagnosis, reproducers=reproducers)
+        shop = Shop(root, validator, diagnosis, occurrence or recorded)
+        validator.baseline(shop.diagnosis, shop.occurrence)
+        return shop
+
+    yield make
+    for validator in open_validators:
+        validator.close()

@@ -3,59 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from selfheal_engine.config import Settings
-from selfheal_engine.model import Diagnosis, Occurrence, Reproducer
-from selfheal_engine.project import Project
+from selfheal_engine.model import Diagnosis, Reproducer
 from selfheal_engine.sandbox_validator import SandboxValidator
 from tests.sandbox_validator.conftest import (
     FIX,
     ORDERS,
-    PYTEST,
+    MakeShop,
     Shop,
     check,
-    none_address,
-    write_shop,
 )
-
-MakeShop = Callable[..., Shop]
-
-
-@pytest.fixture
-def make_shop(tmp_path: Path) -> Iterator[MakeShop]:
-    """A shop with files, tests and reproducers of its own."""
-    open_validators: list[SandboxValidator] = []
-
-    def make(
-        files: dict[str, str] | None = None,
-        tests: tuple[str, ...] = PYTEST,
-        reproducers: tuple[Reproducer, ...] | None = None,
-        occurrence: Occurrence | None = None,
-        **settings: object,
-    ) -> Shop:
-        root = tmp_path / "service"
-        write_shop(root)
-        for name, text in (files or {}).items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        known = Settings(state_dir=str(tmp_path / "state"), **settings)  # type: ignore[arg-type]
-        validator = SandboxValidator(Project(root, sys.executable, tests), known)
-        open_validators.append(validator)
-        diagnosis, recorded = none_address(root)
-        if reproducers is not None:
-            diagnosis = replace(diagnosis, reproducers=reproducers)
-        shop = Shop(root, validator, diagnosis, occurrence or recorded)
-        validator.baseline(shop.diagnosis, shop.occurrence)
-        return shop
-
-    yield make
-    for validator in open_validators:
-        validator.close()
 
 
 # ------------------------------------------------------------- what kills a patch

@@ -296,9 +296,10 @@ class Healings:
 
     def _start_watch(self, incident: Incident, applied: Applied, now_s: float, text: str) -> None:
         self._watched = begin_watch(incident, applied, self._parts, now_s)
-        self._ledger.move(
-            incident.id, IncidentState.WATCHING, text, activity="in force: watching that it holds"
-        )
+        activity = "in force: watching that it holds"
+        if applied.stuck:
+            activity = "in force, but restart the service: what was stuck before stays so till then"
+        self._ledger.move(incident.id, IncidentState.WATCHING, text, activity=activity)
 
     def _decide(self, watched: Watched, now_s: float) -> None:
         outcome = watched.watch.decide(now_s)

@@ -10,6 +10,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from selfheal_agent.recent import ran_out
 from selfheal_engine.diagnosis.failure import Failure
 from selfheal_engine.diagnosis.origin import Step, called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
@@ -113,7 +114,7 @@ def _by_exception(
         cast("race_condition_fix" if own else "logic_correction", 2, "")
     elif name == "RuntimeError" and ("release unlocked" in message or "not acquired" in message):
         cast("race_condition_fix", 4, "a lock is released that is not held")
-    elif _exhausted(name, message):
+    elif ran_out(name, message):
         cast("resource_cleanup", 5, "a limited resource ran out")
     elif name in ("ResourceWarning",) or "unclosed" in message:
         cast("resource_cleanup", 5, "something was never closed")
@@ -207,30 +208,6 @@ def _key_error(failure: Failure | None, cast: Vote) -> None:
     if shared or (failure is not None and isinstance(failure.statement, ast.Delete)):
         threads = failure is not None and "threading" in failure.file.text
         cast("race_condition_fix", 4.5 if threads else 2.2, "a key was gone when it was removed")
-
-
-def _exhausted(name: str, message: str) -> bool:
-    words = (
-        "too many open files",
-        "can't start new thread",
-        "database is locked",
-        "pool limit",
-        "too many clients",
-        "no space left",
-        "connection pool",
-        "too many connections",
-        "disk quota exceeded",
-    )
-    if any(word in message.lower() for word in words) or name in ("PoolTimeout", "PoolError"):
-        return True
-    return name in OUT_OF_ROOM
-
-
-OUT_OF_ROOM = frozenset(
-    {"Busy", "TooBusy", "BusyError", "Exhausted", "ExhaustedError", "NoCapacity", "CapacityError"}
-    | {"NoFreeSlot", "NoSlots", "LimitReached", "QuotaExceeded", "PoolExhausted", "Overloaded"}
-)
-"""Names by which projects say that nothing is left to hand out."""
 
 
 def _in_pool(occurrence: Occurrence) -> bool:

@@ -14,6 +14,7 @@ from selfheal_engine.diagnosis.keeping import keepers
 from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.producers import Producer, producers
 from selfheal_engine.diagnosis.recent_changes import changed_lines
+from selfheal_engine.diagnosis.repeated import exhaustion
 from selfheal_engine.diagnosis.reproducers import find_reproducers
 from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.diagnosis.unreleased import unreleased
@@ -66,6 +67,8 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
     if types[0][0] == "resource_cleanup":
         suspects = _with_takers(sources, suspects)
         reproducers = tuple(r for r in reproducers if not _starts_empty(r))
+        if occurrence.kind == "exception":
+            reproducers = (*exhaustion(occurrence, reproducers), *reproducers)
     evidence += stale
     evidence += [f"{s.file}:{s.line} {s.reason}" for s in suspects if "commit" in s.reason][:2]
     last = origin[-1] if origin else None

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from selfheal_engine.codec import to_plain
 from selfheal_engine.diagnosis.failure import Failure
-from selfheal_engine.diagnosis.growing import growing
+from selfheal_engine.diagnosis.repeated import growth, module_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.model import Frame, Occurrence, Reproducer, Value
 
@@ -36,8 +36,8 @@ def find_reproducers(
         # (the broken module itself has no frame in a replay)
         place["crash_function"] = ""
         return (*_entries(occurrence, sources, place), *_imports(occurrence, sources))
-    if occurrence.kind == "leak":
-        return _growth(occurrence, sources)
+    if occurrence.kind in ("leak", "resource"):
+        return growth(occurrence, sources)
     if occurrence.kind == "stall":
         return _stalls(occurrence, sources, place)
     if occurrence.kind == "deadlock":
@@ -139,13 +139,6 @@ def _is_endless(node: ast.AST) -> bool:
     return not tested & stored
 
 
-def module_name(frame: Frame, relative: str) -> str:
-    """How to import the frame's file: its module, or its path where it ran as a script."""
-    if frame.module not in ("", "__main__", "__mp_main__"):
-        return frame.module
-    return relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
 def _calls(occurrence: Occurrence, sources: Sources, place: dict[str, object]) -> list[Reproducer]:
     found: list[Reproducer] = []
     for frame in occurrence.frames:
@@ -186,40 +179,6 @@ def _imports(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]
                 ),
             )
     return ()
-
-
-def _growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
-    found: list[Reproducer] = []
-    for growth in occurrence.growth:
-        relative = sources.project.relative(growth.file)
-        file = sources.get(relative) if relative is not None else None
-        if relative is None or file is None:
-            continue
-        function = file.function_at(growth.line)
-        place = {"crash_file": relative, "crash_line": growth.line}
-        if occurrence.request is not None and occurrence.request.app:
-            found.append(Reproducer("growth", request=occurrence.request, **place))  # type: ignore[arg-type]
-        # the function that keeps, then the one that allocates
-        keepers = [f for f in map(file.function_of, growing(file)) if f is not None]
-        for user in dict.fromkeys([*keepers, *([function] if function is not None else [])]):
-            name = file.qualified_name(user)
-            good = [call for call in occurrence.good_calls if call.function == name]
-            if user is not function and not good:
-                continue
-            module = relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            found.append(
-                Reproducer(
-                    "growth",
-                    module=module,
-                    file=relative,
-                    functions=(name,),
-                    arguments=tuple(call.arguments for call in good[:20]),
-                    crash_function=name,
-                    exact=bool(good),
-                    **place,  # type: ignore[arg-type]
-                )
-            )
-    return tuple(found[:3])
 
 
 def _stalls(

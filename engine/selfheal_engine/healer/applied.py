@@ -35,6 +35,8 @@ class Applied:
     branch: str = ""
     output: str = ""
     """The patch file, with --apply-mode export."""
+    stuck: str = ""
+    """Why processes that hold on to what the bug did to them could not be reloaded."""
     proven: bool = True
     """Healed on enough comparable calls; without, it goes back should the error return."""
 

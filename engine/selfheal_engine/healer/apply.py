@@ -26,7 +26,7 @@ from selfheal_engine.healer.files import (
     remove_file,
     sweep,
 )
-from selfheal_engine.healer.live import Brought, bring, undo, workers
+from selfheal_engine.healer.live import Brought, bring, renew, undo, workers
 from selfheal_engine.model import Candidate, FunctionSwap, Incident, SwapResult
 from selfheal_engine.project import Project
 
@@ -82,10 +82,16 @@ def apply_patch(
         return replace(applied, way="file", note=note)
     brought = Brought("swap", ())
     try:
-        brought, canary = _bring_live(applied, project, source, settings, pids)
+        brought, canary = _bring_live(applied, project, source, settings, pids, _holds_on(incident))
         if brought.refused:
             raise SelfhealError(f"not applied: {brought.refused}")
-        applied = replace(applied, way=brought.way, processes=brought.processes, canary=canary)
+        applied = replace(
+            applied,
+            way=brought.way,
+            processes=brought.processes,
+            canary=canary,
+            stuck=brought.stuck,
+        )
         if settings.apply_mode == "git":
             sha = _commit(candidate, incident, project, files_planned, applied.branch)
             applied = replace(applied, way="git", commit=sha)
@@ -184,9 +190,12 @@ def _bring_live(
     source: Swapping,
     settings: Settings,
     pids: tuple[int, ...],
+    holds_on: bool,
 ) -> tuple[Brought, tuple[int, ...]]:
     """The processes on the new code, and the canary that goes ahead, if one does."""
     swaps = swaps_of(applied, project)
+    if holds_on and not pids:
+        return renew(swaps, source, settings), ()
     serving = workers(source.service())
     first = pids or (tuple(p.pid for p in serving[:1]) if settings.canary else ())
     if first and len(serving) > len(first):
@@ -194,6 +203,15 @@ def _bring_live(
         if not brought.refused and brought.way == "swap":
             return brought, first
     return bring(swaps, source, settings), ()
+
+
+def _holds_on(incident: Incident | None) -> bool:
+    """Whether processes keep what the bug did to them: locks held for ever, an empty pool."""
+    occurrence = incident.occurrence if incident is not None else None
+    if incident is None or occurrence is None:
+        return False
+    ran_dry = occurrence.kind == "exception" and incident.bug_type == "resource_cleanup"
+    return ran_dry or occurrence.kind == "deadlock"
 
 
 def _describe(candidate: Candidate, planned: Sequence[PlannedFile]) -> Applied:
@@ -225,6 +243,8 @@ def _note(applied: Applied, seconds: float) -> str:
         where += ", the others follow when it stands"
     if applied.way in ("reload", "restart"):
         where = f"in force after a {applied.way} of {seconds:.1f} s"
+    if applied.stuck:
+        where += "; what was stuck or lost before stays so until a restart"
     return f"{where}, committed as {applied.commit[:10]}" if applied.commit else where
 
 

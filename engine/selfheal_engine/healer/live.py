@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -23,6 +23,8 @@ from selfheal_engine.model import FunctionSwap, ProcessInfo, ServiceInfo, SwapRe
 
 RELOAD_WAIT_S = 35.0
 """A little more than the graceful timeout that gunicorn gives its workers by default."""
+DRAIN_S = 3.0
+"""Once as many new workers as before serve, the old ones are waited for only so long."""
 COMMAND_WAIT_S = 60.0
 RELOADS_ON_HUP = ("gunicorn", "uvicorn", "uwsgi")
 """Pre-fork servers whose manuals say that SIGHUP to the master starts workers on new code."""
@@ -35,6 +37,8 @@ class Brought:
     way: Way
     processes: tuple[SwapResult, ...]
     refused: str = ""
+    stuck: str = ""
+    """Why processes that hold on to something could not be renewed; they run the new code."""
 
 
 def bring(
@@ -61,6 +65,19 @@ def bring(
     if restarted is None:
         return Brought("restart", results)
     return Brought("swap", results, f"{why}; {reloaded}; {restarted}")
+
+
+def renew(swaps: Iterable[FunctionSwap], source: Swapping, settings: Settings) -> Brought:
+    """Bring every process to the files' text, and by a reload where the service can be reloaded.
+
+    Threads that wait for each other, and what leaked before, stay with the process whatever
+    code it runs. The swap comes first, so that it does not get worse meanwhile.
+    """
+    brought = bring(swaps, source, settings)
+    if brought.way != "swap" or brought.refused:
+        return brought
+    why = reload(source.service(), settings)
+    return replace(brought, way="reload") if why is None else replace(brought, stuck=why)
 
 
 def undo(
@@ -109,7 +126,7 @@ def reload(service: ServiceInfo, settings: Settings) -> str | None:
         return _run(settings.reload_command, "reload_command")
     master = _prefork_master(service)
     if master is not None:
-        return _hup(master)
+        return _hup(master, sum(p.ppid == master.pid for p in service.processes))
     unit = _unit(service)
     if unit is not None:
         return _reload_unit(*unit)
@@ -158,13 +175,16 @@ def _catches_hup(pid: int) -> bool:
     return bool(masks) and bool(int(masks[0], 16) >> (signal.SIGHUP - 1) & 1)
 
 
-def _hup(master: psutil.Process) -> str | None:
+def _hup(master: psutil.Process, workers: int) -> str | None:
     before = {child.pid for child in master.children()}
+    began = time.monotonic()
     master.send_signal(signal.SIGHUP)
 
     def renewed() -> bool:
         now = {child.pid for child in master.children()}
-        return bool(now) and not now & before
+        served = len(now - before) >= max(1, workers)
+        # an old one that is stuck takes its time to end, and nobody waits for it
+        return bool(now) and (not now & before or (served and time.monotonic() - began > DRAIN_S))
 
     if _becomes_true(renewed, RELOAD_WAIT_S):
         return None

@@ -11,7 +11,7 @@ cumulative sums at each sample, and more finely by `side_effects` once a second.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Literal
 
@@ -58,7 +58,8 @@ Routes = dict[str, tuple[int, int]]
 class Outcome:
     """What the watch concludes, with the sentence for the person.
 
-    handed_over: nothing is in force (a file or a patch was written), so nothing can be watched.
+    handed_over: nothing is in force (a file or a patch was written), so nothing can be watched;
+    or what runs is stuck from before and nobody has restarted it.
     """
 
     kind: Literal["healed", "roll_back", "next_canary", "handed_over"]
@@ -111,7 +112,7 @@ class Watch:
         self._control_failures = 0
         self._stray_failures = 0
         self._held_up = 0
-        """Waits after a deadlock's patch, for locks that threads stuck before still hold."""
+        """Failures of what was stuck or lost before the patch, in processes that keep it."""
         self._harm = ""
         self.caused = ""
         """Fingerprint of a new failure that came with the patch and ended the watch."""
@@ -131,20 +132,33 @@ class Watch:
         if occurrence.fingerprint != self._incident.fingerprint and not occurrence.handled:
             self._others_failed += occurrence.count
         if occurrence.fingerprint == self._incident.fingerprint and self._kind != "leak":
-            if on_canary:
+            if self._applied.stuck:
+                self._held_up += occurrence.count
+            elif on_canary:
                 self._harm = f"the error came back in process {occurrence.pid}"
             else:
                 self._control_failures += occurrence.count
         elif (
             on_canary and occurrence.kind in FAILURES and occurrence.fingerprint not in self._known
         ):
-            if self._kind == "deadlock" and occurrence.kind in SLOW_KINDS:
-                self._held_up += occurrence.count  # by threads that no new code sets free
+            if self._applied.stuck and self._is_of_the_stuck(occurrence):
+                self._held_up += occurrence.count
             else:
                 self._new_failure(occurrence)
 
+    def _is_of_the_stuck(self, occurrence: Occurrence) -> bool:
+        """Whether who meets what is stuck fails so: no new code sets it free."""
+        known = self._incident.occurrence
+        same = known is not None and occurrence.exception == known.exception
+        return same or occurrence.kind in SLOW_KINDS
+
     def look(self, glimpse: Glimpse, routes: Routes, now_s: float) -> None:
         """A light look, about once a second."""
+        if self._applied.stuck and glimpse.memory:
+            old = {result.pid for result in self._applied.processes}
+            if not old & glimpse.memory.keys():  # somebody has restarted it
+                self.rolled_out(replace(self._applied, stuck=""), now_s)
+                self._held_up = 0
         self._routes = routes
         self._effects.look(glimpse)
         if now_s < self._applied_s + self._grace_s:
@@ -207,11 +221,14 @@ class Watch:
         least_s = STALL_MINIMUM_S if self._kind in SLOW_KINDS else MINIMUM_S
         if elapsed_s < min(least_s, self._settings.watch_s):
             return None
+        if self._held_up:
+            at_the_end = elapsed_s >= self._settings.watch_s
+            return Outcome("handed_over", self._still_stuck()) if at_the_end else None
         if self._still_failing():
             return Outcome("roll_back", f"rolled back: calls of {self._route} fail as before")
         at_the_end = elapsed_s >= self._settings.watch_s
         growing = self._effects.growing(lately=at_the_end)
-        if growing and not self._held_up:  # callers that pile up at a held lock take memory too
+        if growing:
             # what a healed call fills for the first time comes to a stand
             return Outcome("roll_back", f"rolled back: {growing}") if at_the_end else None
         return self._decide_failures(elapsed_s)
@@ -235,10 +252,10 @@ class Watch:
             needed = calls_needed(self._share)
             if calls >= needed:
                 text = f"{calls} comparable calls without the error"
-                return Outcome("healed", text + self._aftermath())
+                return Outcome("healed", text)
         elif self._rate_per_s is not None and elapsed_s >= seconds_needed(self._rate_per_s):
             text = f"not seen again for {elapsed_s:.0f} s"
-            return Outcome("healed", text + self._aftermath())
+            return Outcome("healed", text)
         if elapsed_s < self._settings.watch_s:
             return None
         if calls == 0:
@@ -249,7 +266,7 @@ class Watch:
             )
         seen = "" if calls is None else f" and {calls} comparable calls"
         text = f"not seen again for {elapsed_s:.0f} s{seen}"
-        return Outcome("healed", text + self._aftermath(), proven=False)
+        return Outcome("healed", text, proven=False)
 
     def _decide_leak(self, elapsed_s: float) -> Outcome | None:
         times = [time for time, _ in self._memory]
@@ -275,10 +292,12 @@ class Watch:
             )
         return Outcome("healed", f"no further growth was found in {elapsed_s:.0f} s")
 
-    def _aftermath(self) -> str:
-        if not self._held_up:
-            return ""
-        return "; threads that were stuck before go on holding their locks: restart the process"
+    def _still_stuck(self) -> str:
+        """Nothing is healed yet, and nothing speaks against the patch, which was proven."""
+        return (
+            "the patch is in force, but its processes keep what was stuck or lost before it: "
+            f"restart the service ({self._applied.stuck})"
+        )
 
     # ------------------------------------------------------------ evidence
     def _comparable_calls(self) -> int | None:

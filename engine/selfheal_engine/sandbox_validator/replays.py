@@ -18,6 +18,8 @@ from selfheal_engine.sandbox_validator.jobs import Outcome
 from selfheal_engine.sandbox_validator.static_checks import original, python_files
 
 GOOD_CALLS_AT_MOST = 40
+GOOD_REQUESTS_AT_MOST = 16
+EXCHANGES_AT_MOST = 8
 DUEL_CALLS_AT_MOST = 6
 _CPU_S = {"growth": 20.0, "interleaving": 60.0}
 """CPU seconds that a replay of these kinds may take."""
@@ -65,7 +67,7 @@ def step_for(
         "goods": [
             {"function": good.function, "file": good.file, "arguments": good.arguments}
             for good in occurrence.good_calls
-            if not good.raised and good.request is None
+            if not good.raised and good.arguments
         ][:GOOD_CALLS_AT_MOST],
     }
     if reproducer.kind == "statement":
@@ -73,11 +75,14 @@ def step_for(
             step["original"] = project.read(reproducer.crash_file).decode()
     if reproducer.kind == "growth":
         step["slopes"] = (before or {}).get("slopes", {})
+        step["inputs"] = (before or {}).get("inputs", [])
+        # of what ran out only that counts: a little memory more is another matter
+        step["handles_only"] = bool(reproducer.exception)
         step["good_requests"] = [
             request_step(good.request, project, occurrence)
             for good in occurrence.good_calls
-            if good.request is not None
-        ][:4]
+            if good.request is not None and good.request.app
+        ][:GOOD_REQUESTS_AT_MOST]
     if reproducer.request is not None:
         step.update(request_step(reproducer.request, project, occurrence))
     if reproducer.kind in ("call", "request"):
@@ -181,9 +186,14 @@ def request_step(
 def good_steps(occurrence: Occurrence, project: Project) -> list[dict[str, Any]]:
     """Steps that replay the calls and the whole exchanges that went well."""
     steps: list[dict[str, Any]] = []
+    exchanges = 0
     for number, good in enumerate(occurrence.good_calls[:GOOD_CALLS_AT_MOST]):
         step = {"id": f"good{number}", "function": good.function}
         if good.request is not None:
+            exchanges += 1
+            refused = good.request.status >= 400  # whatever leaks, leaks there
+            if not good.arguments and (refused or exchanges > EXCHANGES_AT_MOST):
+                continue
             request = request_step(good.request, project, occurrence)
             steps.append({**step, "kind": "request", **request})
             continue

@@ -178,7 +178,8 @@ class SandboxValidator:
         for name in (str(step["id"]) for step in goods):
             outcome = report.outcome(name)
             twin_outcome = again.outcome(name) if again else outcome
-            if outcome["ended"] == twin_outcome["ended"] == "returned":
+            failed = outcome.get("status", 0) >= 500  # what leaks may run out among them
+            if outcome["ended"] == twin_outcome["ended"] == "returned" and not failed:
                 found.goods[name] = replays.stable(outcome, twin_outcome)
         found.good_steps = tuple(goods) if found.goods else ()
         return found

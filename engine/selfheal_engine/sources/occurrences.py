@@ -84,11 +84,13 @@ class OccurrenceStore:
         calls = self._good.setdefault(
             (call.file, call.function), deque(maxlen=MAX_GOOD_PER_FUNCTION)
         )
-        if any(known.arguments == call.arguments for known in calls):
+        if any(_same_input(known, call) for known in calls):
             return
         calls.append(call)
         for print_, latest in self._latest.items():
-            if any(f.file == call.file and f.function == call.function for f in latest.frames):
+            if any(
+                f.file == call.file and call.function in ("", f.function) for f in latest.frames
+            ):
                 self._updated[print_] = None
                 if latest.request is None and latest.kind == "leak":
                     self._latest[print_] = replace(latest, request=request)
@@ -113,6 +115,11 @@ class OccurrenceStore:
                 if known == place or (not place[1] and known[0] == place[0]):
                     found.extend(calls)
         return tuple(found[:MAX_GOOD_CALLS])
+
+
+def _same_input(one: GoodCall, other: GoodCall) -> bool:
+    """The same arguments; of exchanges that were kept without any, the same request."""
+    return one.arguments == other.arguments and bool(one.arguments or one.request == other.request)
 
 
 def _named(occurrence: Occurrence) -> Occurrence:

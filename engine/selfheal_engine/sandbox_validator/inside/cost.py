@@ -18,10 +18,11 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import growth, variation
+    from selfheal_engine.sandbox_validator.inside import growth, repeating, variation
     from selfheal_engine.sandbox_validator.inside import replay as replaying
 else:
     import growth
+    import repeating
     import replay as replaying
     import variation
 
@@ -92,7 +93,7 @@ def varied_call(one: replaying.Step) -> Callable[[int], None] | None:
     def try_one(value: list[Any]) -> None:
         replaying.settle(function(*value[0], **value[1]))
 
-    leaves = growth.variable_leaves([args, kwargs], try_one)
+    leaves = repeating.leaves_that_go([args, kwargs], try_one)
     if not leaves:
         return None
     return lambda number: try_one(variation.varied([args, kwargs], leaves, number + 1))

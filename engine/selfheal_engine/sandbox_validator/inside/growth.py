@@ -9,30 +9,26 @@ that a cache with a bound has stopped growing.
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import gc
-import inspect
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
 
 if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import repeating
     from selfheal_engine.sandbox_validator.inside import replay as replaying
-    from selfheal_engine.sandbox_validator.inside import request as requesting
-    from selfheal_engine.sandbox_validator.inside import variation
 else:
+    import repeating
     import replay as replaying
-    import request as requesting
-    import variation
 
 SEGMENTS = 8
 CALLS_AT_FIRST = 40
+HANDLE_CALLS = 12
+"""A segment's calls where memory does not count."""
 CALLS_AT_MOST = 6000
 SECONDS_AT_MOST = 4.0
 LEAST = {"bytes": 24.0, "descriptors": 0.2, "threads": 0.2, "children": 0.2}
@@ -44,34 +40,54 @@ Call = Callable[[int], None]
 
 
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
-    """Repeat, measure, and say whether it grows ("fault") and how fast ("slopes")."""
+    """Repeat, measure, and say whether it grows ("fault") and how fast ("slopes").
+
+    `inputs` of the outcome are those that were repeated: a patch is judged by the same ones.
+    """
+    before = step.get("slopes") or {}
+    outcome: replaying.Outcome = {"ended": "returned", "slopes": {}, "calls": 0}
     try:
-        call = repeated(step, job)
+        inputs = repeating.inputs_of(step, job)
+        wanted = [(int(place), bool(varies)) for place, varies in step.get("inputs") or ()]
+        wanted = [choice for choice in wanted if choice[0] < len(inputs)]
+        chosen = wanted or repeating.chosen(inputs, held)
+        outcome["inputs"] = chosen
+
+        def call(number: int) -> None:
+            place, varies = chosen[number % len(chosen)]
+            inputs[place].repeat(number, varies)
+
         for number in range(10):  # warm caches, lazy imports, first-use tables
             call(number)
+        slopes, calls = measure(call, before, handles_only=bool(step.get("handles_only")))
+    except repeating.WorseError as why:
+        return dict(outcome, fault=str(why))
     except BaseException as why:
         return replaying.raised(why, job)
-    slopes, calls = measure(call, step.get("slopes") or {})
     growing = {
         what: slope
         for what, slope in slopes.items()
-        if slope > max(LEAST[what], REMAINS * (step.get("slopes") or {}).get(what, 0.0))
+        if slope > max(LEAST[what], REMAINS * before.get(what, 0.0))
+        and not (what == "bytes" and step.get("handles_only"))
     }
-    outcome: replaying.Outcome = {"ended": "returned", "slopes": slopes, "calls": calls}
+    outcome.update(slopes=slopes, calls=calls)
     if growing:
         words = ", ".join(f"{growing[what]:.4g} {what}" for what in sorted(growing))
         outcome["fault"] = f"grows by {words} a call over {calls} calls"
     return outcome
 
 
-def measure(call: Call, before: dict[str, float]) -> tuple[dict[str, float], int]:
+def measure(
+    call: Call, before: dict[str, float], handles_only: bool = False
+) -> tuple[dict[str, float], int]:
     """Growth a call, by kind, over the last part of the repetitions.
 
     The unpatched code is stopped as soon as it has grown in every segment. A patched one
-    (`before` tells how fast it grew) goes on until a bounded cache would be full or time is up.
+    (`before` tells how fast it grew) goes on until a bounded cache would be full or time is up;
+    descriptors and their like fill no cache and need fewer calls.
     """
     started = time.monotonic()
-    size, number, calls = CALLS_AT_FIRST, 10, 0
+    size, number, calls = HANDLE_CALLS if handles_only else CALLS_AT_FIRST, 10, 0
     readings: list[tuple[int, dict[str, float]]] = [(0, held())]
     while True:
         for _ in range(size):
@@ -83,6 +99,8 @@ def measure(call: Call, before: dict[str, float]) -> tuple[dict[str, float], int
         full = calls >= CALLS_AT_MOST or spent > SECONDS_AT_MOST
         if len(readings) > SEGMENTS:
             slopes = slopes_of(readings[-SEGMENTS // 2 - 1 :])
+            if handles_only:
+                return slopes, calls
             grows = any(slopes[what] > LEAST[what] for what in slopes)
             steady = all(
                 slopes[what] <= max(LEAST[what], REMAINS * before.get(what, 0.0)) for what in slopes
@@ -167,111 +185,3 @@ def large_bytes() -> float:
         return 0.0
     numbers = _mallinfo()
     return float(numbers.uordblks + numbers.hblkhd)
-
-
-def repeated(step: replaying.Step, job: replaying.Job) -> Call:
-    """The recorded request, else good calls of the function, else good exchanges."""
-    if step.get("method"):
-        return request_call(step, job)
-    try:
-        return function_call(step)
-    except replaying.UnusableError:
-        for exchange in step.get("good_requests", []):
-            return request_call(dict(step, **exchange), job)
-        raise
-
-
-def needs_arguments(function: Callable[..., Any]) -> bool:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(
-        parameter.default is parameter.empty and parameter.kind in kinds
-        for parameter in inspect.signature(function).parameters.values()
-    )
-
-
-def function_call(step: replaying.Step) -> Call:
-    """Call the function with each recorded good input in turn, its variable leaves varied."""
-    function = replaying.resolve(step["module"], step["function"])
-    texts = [text for text in step.get("all_arguments", []) if text]
-    texts += [good["arguments"] for good in step["goods"] if good["function"] == step["function"]]
-    inputs: list[list[Any]] = []
-    for text in texts[:20]:
-        args, kwargs = replaying.arguments(text, function, step["module"])
-        inputs.append([args, kwargs])
-    if not inputs:
-        if needs_arguments(function):
-            raise replaying.UnusableError("no good call of the function was recorded")
-        inputs.append([[], {}])
-    # `self` and other objects are decoded once and shared: what they hold must add up
-    for one in inputs[1:]:
-        if one[0] and inputs[0][0] and is_receiver(one[0][0], inputs[0][0][0]):
-            one[0][0] = inputs[0][0][0]
-
-    def try_one(value: Any) -> None:
-        replaying.settle(function(*value[0], **value[1]))
-
-    chosen = [variable_leaves(value, try_one) for value in inputs]
-
-    def call(number: int) -> None:
-        place = number % len(inputs)
-        try_one(variation.varied(inputs[place], chosen[place], number))
-
-    return call
-
-
-def is_receiver(one: Any, other: Any) -> bool:
-    plain = (str, int, float, dict, list, tuple, type(None))
-    return type(one) is type(other) and not isinstance(one, plain)
-
-
-def variable_leaves(value: Any, try_one: Callable[[Any], None]) -> list[variation.Path]:
-    """The leaves that can be changed while the call still ends well. Raises when none does."""
-    try_one(value)
-    good = []
-    for path in variation.leaves(value):
-        try:
-            try_one(variation.varied(value, [path], 3))
-        except Exception:  # this leaf must stay as it is
-            continue
-        good.append(path)
-    if good:
-        try:
-            try_one(variation.varied(value, good, 5))
-        except Exception:  # together they do not go: the first alone is enough
-            return good[:1]
-    return good
-
-
-def request_call(step: replaying.Step, job: replaying.Job) -> Call:
-    """Send the request again and again, varied where the answer's status stays the same."""
-    app = requesting.load(step["app"])
-    value = {
-        "query": dict(parse_qsl(step["query"], keep_blank_values=True)),
-        "path": step["path"].split("/"),
-        "body": body_of(step),
-    }
-
-    def send(parts: Any) -> int:
-        changed = dict(step, query=urlencode(parts["query"]), path="/".join(parts["path"]))
-        if parts["body"] is not None:
-            changed["body"] = base64.b64encode(json.dumps(parts["body"]).encode()).decode()
-        return requesting.serve(app, changed)[0]
-
-    status = send(value)
-    if status >= 500:
-        raise replaying.UnusableError(f"the request is answered with {status}")
-
-    def try_one(parts: Any) -> None:
-        if send(parts) != status:
-            raise ValueError("another status")
-
-    chosen = variable_leaves(value, try_one)
-    return lambda number: try_one(variation.varied(value, chosen, number))
-
-
-def body_of(step: replaying.Step) -> Any:
-    """The JSON body, None when there is none or it is of another kind."""
-    try:
-        return json.loads(base64.b64decode(step["body"]).decode())
-    except ValueError:
-        return None

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import growth, variation
+    from selfheal_engine.sandbox_validator.inside import repeating, variation
     from selfheal_engine.sandbox_validator.inside import replay as replaying
     from selfheal_engine.sandbox_validator.inside import request as requesting
 else:
-    import growth
+    import repeating
     import replay as replaying
     import request as requesting
     import variation
@@ -50,7 +50,7 @@ def runs(
     if step.get("method"):
         parts = {
             "query": dict(parse_qsl(step["query"], keep_blank_values=True)),
-            "body": growth.body_of(step),
+            "body": repeating.body_of(step),
         }
         for path, new in variation.changes(parts):
             sent = sent_as(step, variation.changed(parts, path, new))

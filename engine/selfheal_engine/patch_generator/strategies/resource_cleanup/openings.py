@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from selfheal_engine.diagnosis.bug_types import OUT_OF_ROOM
+from selfheal_agent.recent import OUT_OF_ROOM
 from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.conventions import is_test

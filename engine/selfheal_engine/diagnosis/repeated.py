@@ -1,0 +1,116 @@
+"""Reproducers of what only repetition shows: memory that piles up, descriptors, an empty pool.
+
+Each is replayed many times in one process; the fault is that something grows with every call,
+or that in the end the same input fails (see `sandbox_validator.inside.growth`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from selfheal_engine.diagnosis.growing import growing
+from selfheal_engine.diagnosis.source_file import SourceFile, Sources
+from selfheal_engine.model import Frame, Growth, Occurrence, Reproducer, RequestRecord
+
+MOST = 4
+MOST_OF_HANDLES = 2
+"""The outermost says it all: who takes gives back somewhere on the way out."""
+MAX_INPUTS = 20
+DESCRIPTOR = "descriptor:"
+"""Begins the type of a growth that is no memory."""
+
+
+def growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
+    """Of a report that names where memory or descriptors pile up."""
+    found: list[Reproducer] = []
+    for one in occurrence.growth:
+        relative = sources.project.relative(one.file)
+        file = sources.get(relative) if relative is not None else None
+        if file is None:
+            continue
+        place = Reproducer("growth", crash_file=file.path, crash_line=one.line)
+        if one.type_name.startswith(DESCRIPTOR):
+            place = replace(place, exception=occurrence.exception)
+            users = _openers(occurrence, sources)
+        else:
+            users = [(file, name) for name in _keepers(occurrence, file, one)]
+        request = _request(occurrence)
+        if request is not None:
+            found.append(replace(place, request=request))
+        found += [_repeated_call(occurrence, user, name, place) for user, name in users]
+    handles = any(one.exception for one in found)
+    return tuple(dict.fromkeys(found))[: MOST_OF_HANDLES if handles else MOST]
+
+
+def exhaustion(
+    occurrence: Occurrence, reproducers: tuple[Reproducer, ...]
+) -> tuple[Reproducer, ...]:
+    """Of an exception that says that nothing is left: its own input and that of others, repeated.
+
+    What is taken and not given back is empty again only after many calls, of whoever leaks.
+    """
+    found: list[Reproducer] = []
+    request = _request(occurrence)
+    if request is not None:
+        first = Reproducer("growth", request=request, exception=occurrence.exception)
+        found.append(first)
+    calls = [one for one in reproducers if one.kind == "call"]
+    found += [replace(one, kind="growth", exception=occurrence.exception) for one in calls]
+    return tuple(found)[:MOST_OF_HANDLES]
+
+
+def _request(occurrence: Occurrence) -> RequestRecord | None:
+    """The request that was served; else any that went well, of those that can be sent again."""
+    requests = [occurrence.request, *(good.request for good in occurrence.good_calls)]
+    return next((r for r in requests if r is not None and r.app), None)
+
+
+def _keepers(occurrence: Occurrence, file: SourceFile, one: Growth) -> list[str]:
+    """The functions that keep, then the one that allocates."""
+    function = file.function_at(one.line)
+    users = [user for user in map(file.function_of, growing(file)) if user is not None]
+    names = [file.qualified_name(user) for user in users]
+    called = {call.function for call in occurrence.good_calls if call.arguments}
+    own = file.qualified_name(function) if function is not None else ""
+    return list(dict.fromkeys([*(n for n in names if n in called), *([own] if own else [])]))
+
+
+def _openers(occurrence: Occurrence, sources: Sources) -> list[tuple[SourceFile, str]]:
+    """The functions on the way to the opening line, outermost first, that can be called again.
+
+    Whoever only hands out what it opens leaves it to its callers, so these come first.
+    """
+    found = []
+    for frame in occurrence.frames:
+        relative = sources.project.relative(frame.file)
+        file = sources.get(relative) if relative is not None else None
+        if frame.own and file is not None and frame.function in file.functions:
+            recorded = any(c.function == frame.function for c in occurrence.good_calls)
+            if frame.arguments or recorded:
+                found.append((file, frame.function))
+    return found
+
+
+def _repeated_call(
+    occurrence: Occurrence, file: SourceFile, name: str, place: Reproducer
+) -> Reproducer:
+    good = [c.arguments for c in occurrence.good_calls if c.function == name and c.arguments]
+    own = [f.arguments for f in occurrence.frames if f.own and f.function == name and f.arguments]
+    inputs = tuple(dict.fromkeys([*own, *good]))[:MAX_INPUTS]
+    module = file.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return replace(
+        place,
+        module=module,
+        file=file.path,
+        functions=(name,),
+        arguments=inputs,
+        crash_function=name,
+        exact=any('{"$":"standin"' not in text for text in inputs),
+    )
+
+
+def module_name(frame: Frame, relative: str) -> str:
+    """How to import the frame's file: its module, or its path where it ran as a script."""
+    if frame.module not in ("", "__main__", "__mp_main__"):
+        return frame.module
+    return relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".")

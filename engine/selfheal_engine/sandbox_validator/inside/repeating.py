@@ -1,0 +1,255 @@
+"""Recorded inputs that can be sent again and again: those that leave something behind are found.
+
+Of several recorded requests or calls often one kind only leaks: the one that leaves early, the
+one with a header. So each input is tried alone first, as it was recorded and with its leaves
+varied, and the ones after which most is held are repeated. What runs out in the end makes an
+input that went well end badly; that is a fault as well, and shows where nothing can be counted.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import replay as replaying
+    from selfheal_engine.sandbox_validator.inside import request as requesting
+    from selfheal_engine.sandbox_validator.inside import variation
+else:
+    import replay as replaying
+    import request as requesting
+    import variation
+
+INPUTS_AT_MOST = 20
+TRIES = 16
+"""Repetitions that tell whether an input leaves something behind."""
+TRYING_S = 0.15
+"""No input is tried for longer than this ..."""
+ALL_TRYING_S = 2.0
+"""... and all together no longer than this; those that are left are repeated too."""
+SURE = 0.5
+"""So many descriptors, threads or children a call are no accident."""
+BYTES = 48.0
+COPIED_DEPTH = 6
+
+Run = Callable[[Any], str]
+"""Sends a value once and says how that ended: "" well, "status 404", the name of an exception."""
+Held = Callable[[], "dict[str, float]"]
+
+
+class WorseError(Exception):
+    """An input ends badly that ended otherwise when it was sent first."""
+
+
+class Input:
+    """One recorded input."""
+
+    def __init__(self, value: Any, run: Run) -> None:
+        self._value = value
+        self._run = run
+        self.ending = self._send(value)
+        """How it ended the first time."""
+        self.leaves = self._variable()
+        self.repeat(0, varies=False)
+
+    def _send(self, value: Any) -> str:
+        return self._run(copied(value))
+
+    def _variable(self) -> list[variation.Path]:
+        def try_one(value: Any) -> None:
+            ending = self._send(value)
+            if ending != self.ending:
+                self._still_goes(ending)
+                raise ValueError(f"it ends in {ending}")
+
+        return leaves_that_go(self._value, try_one)
+
+    def repeat(self, number: int, varies: bool) -> None:
+        """Send it once more. Raises WorseError when it fails now and did not at first."""
+        value = variation.varied(self._value, self.leaves, number) if varies else self._value
+        self._still_goes(self._send(value))
+
+    def _still_goes(self, ending: str) -> None:
+        """Other input may well fail; the recorded one may not."""
+        if ending == self.ending or not is_bad(ending):
+            return
+        again = self._send(self._value)
+        if again != self.ending and is_bad(again):
+            first = f"{self.ending} at first" if self.ending else "well at first"
+            raise WorseError(f"the same input ends in {again} after a while, it ended {first}")
+
+
+def is_bad(ending: str) -> bool:
+    return (bool(ending) and not ending.startswith("status ")) or ending.startswith("status 5")
+
+
+def copied(value: Any, depth: int = 0) -> Any:
+    """Built-in containers anew, so that what a call puts into its arguments is not kept by us."""
+    if depth < COPIED_DEPTH:
+        if type(value) is dict:
+            return {key: copied(item, depth + 1) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(copied(item, depth + 1) for item in value)
+        if type(value) is set:
+            return set(value)
+    return value
+
+
+def leaves_that_go(value: Any, try_one: Callable[[Any], None]) -> list[variation.Path]:
+    """The leaves that can be changed while the call ends as it did."""
+    good = []
+    for path in variation.leaves(value):
+        try:
+            try_one(variation.varied(value, [path], 3))
+        except WorseError:
+            raise
+        except Exception:  # this leaf must stay as it is
+            continue
+        good.append(path)
+    if good:
+        try:
+            try_one(variation.varied(value, good, 5))
+        except WorseError:
+            raise
+        except Exception:  # together they do not go: the first alone is enough
+            return good[:1]
+    return good
+
+
+# ---------------------------------------------------------------- which of them
+def chosen(inputs: list[Input], held: Held) -> list[tuple[int, bool]]:
+    """(position, whether it is varied) of the inputs after which most is held."""
+    began = time.monotonic()
+    sure: list[tuple[int, bool]] = []
+    some: list[tuple[float, tuple[int, bool]]] = []
+    untried: list[tuple[int, bool]] = []
+    for position, one in enumerate(inputs):
+        for varies in (True, False) if one.leaves else (False,):
+            choice = (position, varies)
+            if time.monotonic() - began > ALL_TRYING_S:
+                untried.append(choice)
+                continue
+            left = left_by(one, varies, held)
+            if any(left[what] >= SURE for what in left if what != "bytes"):
+                sure.append(choice)
+            elif left["bytes"] >= BYTES:
+                some.append((left["bytes"], choice))
+    if sure:
+        return sure
+    most = max((size for size, _ in some), default=0.0)
+    # many small remains are the allocator's own; what leaks stands out
+    found = [choice for size, choice in some if size >= most / 4] + untried
+    return found or [(position, bool(one.leaves)) for position, one in enumerate(inputs)]
+
+
+def left_by(one: Input, varies: bool, held: Held) -> dict[str, float]:
+    """What stays behind after each repetition of one input."""
+    for number in range(3):  # warm caches, lazy imports, first-use tables
+        one.repeat(number, varies)
+    before, began, count = held(), time.monotonic(), 0
+    while count < TRIES and (count < 4 or time.monotonic() - began < TRYING_S):
+        one.repeat(10 + count, varies)
+        count += 1
+    after = held()
+    return {what: (after[what] - before[what]) / count for what in before}
+
+
+# ---------------------------------------------------------------- where they come from
+def inputs_of(step: replaying.Step, job: replaying.Job) -> list[Input]:
+    """The recorded requests, else good calls of the function, else good exchanges."""
+    if step.get("method"):
+        return requests_of([step, *step.get("good_requests", [])])
+    try:
+        return calls_of(step)
+    except replaying.UnusableError:
+        if step.get("good_requests"):
+            return requests_of(step["good_requests"])
+        raise
+
+
+def calls_of(step: replaying.Step) -> list[Input]:
+    """The function with each recorded input."""
+    function = replaying.resolve(step["module"], step["function"])
+    texts = [text for text in step.get("all_arguments", []) if text]
+    texts += [good["arguments"] for good in step["goods"] if good["function"] == step["function"]]
+    values: list[list[Any]] = []
+    for text in list(dict.fromkeys(texts))[:INPUTS_AT_MOST]:
+        args, kwargs = replaying.arguments(text, function, step["module"])
+        values.append([args, kwargs])
+    if not values:
+        if needs_arguments(function):
+            raise replaying.UnusableError("no good call of the function was recorded")
+        values.append([[], {}])
+    # `self` and other objects are decoded once and shared: what they hold must add up
+    for value in values[1:]:
+        if value[0] and values[0][0] and is_receiver(value[0][0], values[0][0][0]):
+            value[0][0] = values[0][0][0]
+
+    def run(value: Any) -> str:
+        try:
+            replaying.settle(function(*value[0], **value[1]))
+        except Exception as why:
+            if replaying.unusable(why):
+                raise
+            return replaying.exception_name(type(why))
+        return ""
+
+    return [Input(value, run) for value in values]
+
+
+def needs_arguments(function: Callable[..., Any]) -> bool:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        parameter.default is parameter.empty and parameter.kind in kinds
+        for parameter in inspect.signature(function).parameters.values()
+    )
+
+
+def is_receiver(one: Any, other: Any) -> bool:
+    plain = (str, int, float, dict, list, tuple, type(None))
+    return type(one) is type(other) and not isinstance(one, plain)
+
+
+def requests_of(steps: list[replaying.Step]) -> list[Input]:
+    """The requests that the application answers without a failure. Raises when none is."""
+    app = requesting.load(steps[0]["app"])
+    found: list[Input] = []
+    for step in steps[:INPUTS_AT_MOST]:
+        value = {
+            "query": dict(parse_qsl(step["query"], keep_blank_values=True)),
+            "path": step["path"].split("/"),
+            "body": body_of(step),
+        }
+        one = Input(value, sender(app, step))
+        if not is_bad(one.ending):
+            found.append(one)
+        worst = one.ending
+    if not found:
+        raise replaying.UnusableError(f"the request is answered with {worst}")
+    return found
+
+
+def sender(app: Any, step: replaying.Step) -> Run:
+    def run(parts: Any) -> str:
+        changed = dict(step, query=urlencode(parts["query"]), path="/".join(parts["path"]))
+        if parts["body"] is not None:
+            changed["body"] = base64.b64encode(json.dumps(parts["body"]).encode()).decode()
+        try:
+            return f"status {requesting.serve(app, changed)[0]}"
+        except Exception as why:
+            return replaying.exception_name(type(why))
+
+    return run
+
+
+def body_of(step: replaying.Step) -> Any:
+    """The JSON body, None when there is none or it is of another kind."""
+    try:
+        return json.loads(base64.b64decode(step["body"]).decode())
+    except ValueError:
+        return None

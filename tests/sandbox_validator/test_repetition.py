@@ -1,0 +1,125 @@
+"""What only repetition shows: one of many inputs leaves something behind, or a pool runs empty."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from selfheal_engine.diagnosis import diagnose
+from selfheal_engine.model import Frame, GoodCall, Growth, Occurrence, RequestRecord
+from selfheal_engine.project import Project
+from tests.sandbox_validator.conftest import MakeShop, call_of, check
+
+TILES = """\
+import os
+import queue
+
+_pool = queue.Queue()
+for number in range(3):
+    _pool.put(number)
+
+
+def read(path, known=""):
+    descriptor = os.open(path, os.O_RDONLY)
+    content = os.read(descriptor, 20)
+    if known == "same":
+        return None
+    os.close(descriptor)
+    return content
+
+
+def report(order):
+    seat = _pool.get_nowait()
+    if order not in ("up", "down"):
+        raise ValueError(order)
+    _pool.put(seat)
+    return order
+
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/report":
+        try:
+            report(environ["QUERY_STRING"].partition("=")[2])
+        except ValueError:
+            start_response("400 Bad Request", [])
+            return [b""]
+    found = read(__file__, environ.get("HTTP_IF_NONE_MATCH", ""))
+    start_response("200 OK" if found else "304 Not Modified", [])
+    return [found or b""]
+"""
+KEEPS = '    if known == "same":\n        return None\n    os.close(descriptor)\n'
+CLOSES = '    os.close(descriptor)\n    if known == "same":\n        return None\n'
+TAKE = "    seat = _pool.get_nowait()\n"
+LOOK = '    if order not in ("up", "down"):\n        raise ValueError(order)\n'
+RENAMED = ("content = os.read(descriptor, 20)", "content = os.read(descriptor, 40)")
+
+
+def request(path: str, query: str = "", status: int = 200, **headers: str) -> RequestRecord:
+    return RequestRecord(
+        "GET", path, query, tuple(headers.items()), app="tiles:application", status=status
+    )
+
+
+SERVED = request("/tile")
+KNOWN = request("/tile", status=304, **{"If-None-Match": "same"})
+UP = request("/report", "order=up")
+BAD = request("/report", "order=sideways", status=400)
+
+
+def occurrence_of(
+    root: Path, name: str, served: RequestRecord | None, others: tuple[RequestRecord, ...]
+) -> Occurrence:
+    """As the probe tells it: of a line that opens too much, or of the one who found nothing."""
+    file = str(root / "tiles.py")
+    lines = TILES.splitlines()
+    text = "descriptor = os.open" if name == "ResourceLeak" else "seat = _pool.get_nowait"
+    line = next(n for n, x in enumerate(lines, 1) if text in x)
+    function = "read" if name == "ResourceLeak" else "report"
+    arguments = "" if served else call_of(file, known="same")
+    frame = Frame(file, line, function, "tiles", lines[line - 1], own=True, arguments=arguments)
+    growth = (Growth(file, line, 0, 40, "descriptor:open"),)
+    leak = name == "ResourceLeak"
+    return Occurrence(
+        "o1",
+        "resource" if leak else "exception",
+        0.0,
+        1,
+        name,
+        "",
+        (frame,),
+        request=served,
+        growth=growth if leak else (),
+        good_calls=tuple(GoodCall(function, file, "", "", request=one) for one in others),
+    )
+
+
+CASES = {
+    # whoever was served when the record was made leaks nothing: one of the others does
+    "descriptors of requests": ("ResourceLeak", SERVED, (SERVED, KNOWN, UP), KEEPS, CLOSES),
+    "descriptors of a call": ("ResourceLeak", None, (), KEEPS, CLOSES),
+    "an empty pool": ("_queue.Empty", UP, (UP, BAD), TAKE + LOOK, LOOK + TAKE),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_not_given_back_shows_by_repetition(
+    make_shop: MakeShop, tmp_path: Path, case: str
+) -> None:
+    name, served, others, before, after = CASES[case]
+    assert TILES.count(before) == 1
+    root = tmp_path / "service"
+    root.mkdir()
+    (root / "tiles.py").write_text(TILES)
+    occurrence = occurrence_of(root, name, served, others)
+    diagnosis = diagnose(occurrence, Project(root, sys.executable, ()))
+    assert diagnosis.bug_type == "resource_cleanup"
+    assert diagnosis.reproducers
+    shop = make_shop({"tiles.py": TILES}, reproducers=diagnosis.reproducers, occurrence=occurrence)
+    good, bad = shop.judge(
+        shop.candidate(TILES.replace(before, after), "tiles.py", "good"),
+        shop.candidate(TILES.replace(*RENAMED), "tiles.py", "bad"),
+    )
+    assert check(good, "reproducer").status == "passed", check(good, "reproducer")
+    assert check(bad, "reproducer").status == "failed"
