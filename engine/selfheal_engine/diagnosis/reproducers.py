@@ -27,6 +27,7 @@ def find_reproducers(
     crash_file = sources.project.relative(crash.file) if crash is not None else None
     place = {
         "exception": occurrence.exception,
+        "message": occurrence.message,
         "crash_file": crash_file or "",
         "crash_line": crash.line if crash is not None else 0,
         "crash_function": crash.function if crash is not None else "",
@@ -47,8 +48,10 @@ def find_reproducers(
         return _imports(occurrence, sources)
     if occurrence.kind == "thread_death":
         found = [*_rounds(occurrence, sources), *found]
-    if occurrence.exception == "RuntimeError" and "changed size" in occurrence.message:
-        found += _iterations(failure, place)
+    if occurrence.exception == "RuntimeError" and (
+        "changed size" in occurrence.message or "mutated during" in occurrence.message
+    ):
+        found = [*_iterations(occurrence, failure, place), *found]
     if crash is not None and crash_file and crash.locals and failure is not None:
         values = {name: to_plain(value) for name, value in _around(occurrence, crash)}
         found.append(
@@ -233,30 +236,57 @@ def _takes_locks(file: SourceFile, function: Function) -> bool:
     return "lock" in text.lower() or ".acquire(" in text or "with " in text
 
 
-def _iterations(failure: Failure | None, place: dict[str, object]) -> list[Reproducer]:
-    """The function that iterates, with those that change the same collection, run at once."""
-    if failure is None or failure.function is None or not isinstance(failure.statement, ast.For):
+def _iterations(
+    occurrence: Occurrence, failure: Failure | None, place: dict[str, object]
+) -> list[Reproducer]:
+    """The request or call again, while what it iterates over changes; and the real writers.
+
+    The writers run at once with the reader where they need no arguments that are not known.
+    """
+    if failure is None or failure.function is None:
         return []
-    file = failure.file
-    fields = {n.attr for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Attribute)}
-    names = {n.id for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Name)}
-    shared = (fields or names) - {"self", "items", "values", "keys"}
-    others = [
-        name
-        for name, function in file.functions.items()
-        if function is not failure.function
-        and shared & {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(function)}
-    ]
-    functions = (file.qualified_name(failure.function), *others[:3])
-    recorded = (failure.frame.arguments, *("" for _ in others[:3]))
-    return [
+    file, frame = failure.file, failure.frame
+    name = file.qualified_name(failure.function)
+    place = {**place, "crash_function": name}
+    values = json.dumps({key: to_plain(value) for key, value in frame.locals})
+    module = module_name(frame, file.path)
+    again: dict[str, object] = {"module": module, "file": file.path, "functions": (name,), **place}
+    found: list[Reproducer] = []
+    if occurrence.request is not None and occurrence.request.app:
+        request = occurrence.request
+        found.append(
+            Reproducer("iteration", request=request, arguments=("", values), **again)  # type: ignore[arg-type]
+        )
+    if frame.arguments:
+        arguments = (frame.arguments, values)
+        found.append(Reproducer("iteration", arguments=arguments, **again))  # type: ignore[arg-type]
+    others = _sharers(failure)
+    if not others:
+        return found
+    found.append(
         Reproducer(
             "interleaving",
-            module=module_name(failure.frame, file.path),
+            module=module,
             file=file.path,
-            functions=functions,
-            arguments=recorded,
+            functions=(name, *others[:3]),
+            arguments=(frame.arguments, *("" for _ in others[:3])),
             exact=False,
             **place,  # type: ignore[arg-type]
         )
+    )
+    return found
+
+
+def _sharers(failure: Failure) -> list[str]:
+    """The functions of the file that use what the failing loop iterates over."""
+    if not isinstance(failure.statement, ast.For):
+        return []
+    fields = {n.attr for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Attribute)}
+    names = {n.id for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Name)}
+    shared = (fields | names) - {"self", "items", "values", "keys"}
+    return [
+        name
+        for name, function in failure.file.functions.items()
+        if function is not failure.function
+        and shared & {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(function)}
     ]

@@ -16,6 +16,7 @@ ReproducerKind = Literal[
     "growth",  # repeated good calls or requests grow without bound
     "stall",  # a call against a peer that never answers does not return
     "interleaving",  # functions run at once deadlock or disagree
+    "iteration",  # a call or request, while what it iterates over changes
     "test",  # a failing test of the project
 ]
 
@@ -36,6 +37,8 @@ class Reproducer:
     test: str = ""
     """Test id for the kind "test"."""
     exception: str = ""
+    message: str = ""
+    """The exception's words, "" where they are not known."""
     crash_file: str = ""
     """Where the fault shows, relative to the project."""
     crash_line: int = 0

@@ -21,6 +21,7 @@ GOOD_CALLS_AT_MOST = 40
 GOOD_REQUESTS_AT_MOST = 16
 EXCHANGES_AT_MOST = 8
 DUEL_CALLS_AT_MOST = 6
+WORDS_AT_MOST = 100
 _CPU_S = {"growth": 20.0, "interleaving": 60.0}
 """CPU seconds that a replay of these kinds may take."""
 _STALLED_S = 3.0
@@ -70,7 +71,7 @@ def step_for(
             if not good.raised and good.arguments
         ][:GOOD_CALLS_AT_MOST],
     }
-    if reproducer.kind == "statement":
+    if reproducer.kind in ("statement", "iteration"):
         with contextlib.suppress(OSError, UnicodeDecodeError):
             step["original"] = project.read(reproducer.crash_file).decode()
     if reproducer.kind == "growth":
@@ -83,11 +84,23 @@ def step_for(
             for good in occurrence.good_calls
             if good.request is not None and good.request.app
         ][:GOOD_REQUESTS_AT_MOST]
+    if reproducer.kind == "iteration":
+        step["items"] = reproducer.arguments[-1]
     if reproducer.request is not None:
         step.update(request_step(reproducer.request, project, occurrence))
+        step["kept"] = _kept(occurrence, project)
     if reproducer.kind in ("call", "request"):
         step.update(peer_of(occurrence))
     return step
+
+
+def _kept(occurrence: Occurrence, project: Project) -> list[dict[str, str]]:
+    """What the modules on the way to the failure kept: a request meets the state it met then."""
+    return [
+        {"module": module_of(project, frame.file), "arguments": frame.arguments}
+        for frame in occurrence.frames
+        if frame.own and '"globals"' in frame.arguments and module_of(project, frame.file)
+    ]
 
 
 def batch(steps: Sequence[dict[str, Any]], before: Outcome | None) -> list[dict[str, Any]]:
@@ -244,7 +257,11 @@ def fault(reproducer: Reproducer, outcome: Outcome) -> Fault:
 
 
 def same_fault(reproducer: Reproducer, outcome: Outcome) -> bool:
-    """The same kind of fault at the same place: exception class and crashing function."""
+    """The same kind of fault at the same place: exception class and crashing function.
+
+    A function may raise the same class elsewhere too, as when it needs what a replay alone does
+    not have: the line tells them apart, or the words where the line has moved.
+    """
     ended = outcome["ended"]
     if reproducer.kind == "growth":
         return bool(outcome.get("fault"))
@@ -259,11 +276,16 @@ def same_fault(reproducer: Reproducer, outcome: Outcome) -> bool:
     if not reproducer.crash_function or reproducer.kind == "statement":
         return True
     wanted = reproducer.crash_function.rpartition(".")[2]
-    return any(
-        name.rpartition(".")[2] == wanted
+    lines = [
+        line
+        for file, line, name in outcome.get("frames", [])
+        if name.rpartition(".")[2] == wanted
         and (not reproducer.crash_file or file == reproducer.crash_file)
-        for file, _, name in outcome.get("frames", [])
-    )
+    ]
+    if not reproducer.crash_line or not reproducer.message:
+        return bool(lines)
+    same_words = outcome.get("message", "")[:WORDS_AT_MOST] == reproducer.message[:WORDS_AT_MOST]
+    return bool(lines) and (same_words or reproducer.crash_line in lines)
 
 
 def same_name(one: str, other: str) -> bool:

@@ -297,7 +297,7 @@ class SandboxValidator:
         self, candidate: Candidate, occurrence: Occurrence, wanted: Lines
     ) -> Iterator[Check]:
         """Whether small mutants of the changed lines would be noticed, as time allows."""
-        quick = ("call", "request", "statement")
+        quick = ("call", "request", "statement", "iteration")
         if any(r.kind not in quick for _, r, _ in self._baseline.reproducers):
             return  # what is measured over seconds is too slow to be measured for each mutant
         started = time.monotonic()

@@ -30,7 +30,17 @@ Outcome = dict[str, Any]
 Job = dict[str, Any]
 Step = dict[str, Any]
 
-KINDS = ("request", "statement", "growth", "stall", "interleaving", "cost", "duel", "neighbours")
+KINDS = (
+    "request",
+    "statement",
+    "growth",
+    "stall",
+    "interleaving",
+    "iteration",
+    "cost",
+    "duel",
+    "neighbours",
+)
 """Steps that a module of the same name beside this one replays."""
 MESSAGE_AT_MOST = 300
 ITEMS_AT_MOST = 1000
@@ -99,7 +109,7 @@ def use_django(root: str) -> None:
 def run(step: Step, job: Job) -> Outcome:
     """Run one step; exceptions are the caller's to report."""
     watch = cover.Cover(job.get("cover") or {}, job["root"])
-    if step["kind"] in ("batch", "call", "request", "statement", "stall"):
+    if step["kind"] in ("batch", "call", "request", "statement", "stall", "iteration"):
         watch.start()
     try:
         outcome = run_kind(step, job)
@@ -221,6 +231,14 @@ def put_back(module: str, kept: dict[str, Any]) -> None:
             now.extend(value)
         else:
             scope[name] = value
+
+
+def restore(module: str, text: str) -> None:
+    """Give a module what it kept by the recording of a call of it, where that can be read."""
+    with contextlib.suppress(UnusableError):
+        value = decoded(text, module)
+        if isinstance(value, dict):
+            put_back(module, value.get("globals") or {})
 
 
 def decoded(text: str, module: str = "") -> Any:

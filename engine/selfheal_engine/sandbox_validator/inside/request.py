@@ -29,6 +29,8 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     """Serve the request once; the record holds status, headers, body and logged exceptions."""
     app = load(step["app"])
+    for kept in step.get("kept", ()):
+        replaying.restore(kept["module"], kept["arguments"])
     caught = Caught(job)
     logging.getLogger().addHandler(caught)
     started = time.perf_counter()
