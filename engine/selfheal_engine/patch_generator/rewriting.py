@@ -240,11 +240,20 @@ class _Writer(cst.CSTTransformer):
         body = list(block.body)
         for first, last, edit in sorted(edits, key=lambda e: e[0], reverse=True):
             old = body[first : last + 1]
-            snippet = cst.parse_module(edit.code, self.config)
+            snippet = cst.parse_module(edit.code, self.config).visit(_BareEmptyLines())
             body[first : last + 1] = _substituted(list(snippet.body), old)
         if not body:
             body = [cst.parse_statement("pass", self.config)]
         return block.with_changes(body=body)
+
+
+class _BareEmptyLines(cst.CSTTransformer):
+    """Empty lines of a snippet stay without blanks wherever it is put."""
+
+    def on_leave(self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT) -> cst.CSTNodeT:
+        if isinstance(updated_node, cst.EmptyLine) and updated_node.comment is None:
+            return updated_node.with_changes(indent=False)
+        return updated_node
 
 
 class _Substitute(cst.CSTTransformer):

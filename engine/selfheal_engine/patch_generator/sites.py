@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from selfheal_engine.diagnosis.failure import parts_of
@@ -164,3 +164,10 @@ def statements_around(file: SourceFile, statement: ast.stmt) -> Iterator[ast.stm
             return
         if isinstance(outer, ast.stmt):
             yield outer
+
+
+def first_statement(body: Sequence[ast.stmt]) -> ast.stmt:
+    """The first statement of a block behind its docstring; the docstring where nothing follows."""
+    first = body[0]
+    docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return body[1] if docstring and len(body) > 1 else first

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from selfheal_engine.diagnosis.failure import parts_of
-from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.patch_generator.edits import (
     BODY,
     Edit,
@@ -19,7 +19,7 @@ from selfheal_engine.patch_generator.edits import (
     replace_statements,
 )
 from selfheal_engine.patch_generator.mutations.surroundings import Surroundings
-from selfheal_engine.patch_generator.sites import in_loop, is_stable
+from selfheal_engine.patch_generator.sites import first_statement, in_loop, is_stable
 
 Changes: TypeAlias = tuple[str, tuple[Edit, ...], float]
 
@@ -164,7 +164,7 @@ def _is_store(node: ast.Name) -> bool:
 
 def signature_changes(function: Function, around: Surroundings) -> Iterator[Changes]:
     """Changes of the function's beginning: shared defaults, a base class that was not started."""
-    first = _first(function)
+    first = first_statement(function.body)
     named = [*function.args.posonlyargs, *function.args.args]
     defaults = function.args.defaults
     pairs = list(zip(named[len(named) - len(defaults) :], defaults, strict=True))
@@ -189,38 +189,50 @@ def signature_changes(function: Function, around: Surroundings) -> Iterator[Chan
 
 
 def _base_start(function: Function, first: ast.stmt, around: Surroundings) -> Iterator[Changes]:
-    owner = around.file.parent(function)
+    for rank, code in enumerate(base_starts(function, around.file)):
+        yield "call_base", (insert_before(first, code),), 1.0 - 0.2 * rank
+
+
+def base_starts(
+    function: Function, file: SourceFile, sources: Sources | None = None
+) -> Iterator[str]:
+    """The calls of the base class's `__init__` that a class's own one may have forgotten."""
+    owner = file.parent(function)
     if not isinstance(owner, ast.ClassDef) or not owner.bases:
         return
     calls = [n for n in ast.walk(function) if isinstance(n, ast.Call)]
-    if any(around.file.segment(call.func).endswith("__init__") for call in calls):
+    if any(file.segment(call.func).endswith("__init__") for call in calls):
         return
     own = [a.arg for a in function.args.args[1:]]
-    wanted = _parameters_of_base(around.file, owner)
+    wanted = _parameters_of_base(file, owner, sources)
     ways: list[list[str]] = [[], own]
     if wanted is not None and own:
         ways.insert(0, [name if name in own else own[0] for name in wanted])
     for rank, given in enumerate(ways):
         if given not in ways[:rank]:
-            call = insert_before(first, f"super().__init__({', '.join(given)})")
-            yield "call_base", (call,), 1.0 - 0.2 * rank
+            yield f"super().__init__({', '.join(given)})"
 
 
-def _parameters_of_base(file: SourceFile, owner: ast.ClassDef) -> list[str] | None:
-    """Parameters of the `__init__` that the class inherits, where it is in the same file."""
-    classes = {n.name: n for n in file.tree.body if isinstance(n, ast.ClassDef)}
-    base = next(
-        (classes[b.id] for b in owner.bases if isinstance(b, ast.Name) and b.id in classes), None
-    )
-    if base is None:
-        return None
-    for node in base.body:
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            return [a.arg for a in node.args.args[1:]]
-    return _parameters_of_base(file, base)
+def _parameters_of_base(
+    file: SourceFile, owner: ast.ClassDef, sources: Sources | None = None
+) -> list[str] | None:
+    """Required parameters of the inherited `__init__`, and the optional ones it shares by name."""
+    names = [ast.unparse(base).rpartition(".")[2] for base in owner.bases]
+    start = next((n for n in owner.body if _is_start(n)), None)
+    own = [a.arg for a in start.args.args[1:]] if isinstance(start, ast.FunctionDef) else []
+    for other in [file, *(sources.all() if sources is not None else ())]:
+        classes = {n.name: n for n in other.tree.body if isinstance(n, ast.ClassDef)}
+        base = next((classes[name] for name in names if name in classes), None)
+        if base is None or base is owner:
+            continue
+        inherited = next((n for n in base.body if _is_start(n)), None)
+        if not isinstance(inherited, ast.FunctionDef):
+            return _parameters_of_base(other, base, sources)
+        arguments = [a.arg for a in inherited.args.args[1:]]
+        required = len(arguments) - len(inherited.args.defaults)
+        return arguments[:required] + [a for a in arguments[required:] if a in own]
+    return None
 
 
-def _first(function: Function) -> ast.stmt:
-    first = function.body[0]
-    docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return function.body[1] if docstring and len(function.body) > 1 else first
+def _is_start(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == "__init__"

@@ -7,7 +7,25 @@ These templates know the exception's words; what only tests can tell apart is le
 from __future__ import annotations
 
 from selfheal_engine.patch_generator.rules import Rule
+from selfheal_engine.patch_generator.strategies.logic_correction.arguments import (
+    CallTheMethod,
+    KnownArguments,
+    TakeTheRest,
+    Unshadow,
+)
+from selfheal_engine.patch_generator.strategies.logic_correction.attributes import (
+    SetBeforehand,
+    StartBase,
+)
+from selfheal_engine.patch_generator.strategies.logic_correction.awaiting import AwaitIfNeeded
+from selfheal_engine.patch_generator.strategies.logic_correction.bindings import (
+    BindValues,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.clocks import KnowTheZone
+from selfheal_engine.patch_generator.strategies.logic_correction.containers import (
+    MakeMutable,
+    MethodOfKind,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.conversions import ConvertOperand
 from selfheal_engine.patch_generator.strategies.logic_correction.edge_cases import (
     GuardEmpty,
@@ -17,11 +35,27 @@ from selfheal_engine.patch_generator.strategies.logic_correction.flow import (
     AddReturn,
     LimitRecursion,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.formats import (
+    FillTemplate,
+    FitFormat,
+)
+from selfheal_engine.patch_generator.strategies.logic_correction.hashing import (
+    HashableKey,
+)
+from selfheal_engine.patch_generator.strategies.logic_correction.items import AddEach, ReadTheItem
+from selfheal_engine.patch_generator.strategies.logic_correction.lookups import (
+    FitKey,
+    FitMember,
+)
+from selfheal_engine.patch_generator.strategies.logic_correction.module_names import (
+    ModuleMember,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.near_names import (
     InitialiseVariable,
     NearestAttribute,
     NearestKey,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.properties import StoreApart
 from selfheal_engine.patch_generator.strategies.logic_correction.ranges import (
     ClampRange,
     DefaultForEmpty,
@@ -32,6 +66,11 @@ from selfheal_engine.patch_generator.strategies.logic_correction.signatures impo
     AddAwait,
     CallOrNot,
     FitSignature,
+)
+from selfheal_engine.patch_generator.strategies.logic_correction.texts import (
+    EitherText,
+    EscapePattern,
+    WiderEncoding,
 )
 
 RULES: tuple[Rule, ...] = (
@@ -51,4 +90,26 @@ RULES: tuple[Rule, ...] = (
     ConvertOperand(),
     CallOrNot(),
     FitSignature(),
+    AwaitIfNeeded(),
+    CallTheMethod(),
+    KnownArguments(),
+    TakeTheRest(),
+    Unshadow(),
+    SetBeforehand(),
+    StartBase(),
+    StoreApart(),
+    BindValues(),
+    MakeMutable(),
+    MethodOfKind(),
+    FillTemplate(),
+    FitFormat(),
+    HashableKey(),
+    AddEach(),
+    FitKey(),
+    FitMember(),
+    ReadTheItem(),
+    ModuleMember(),
+    EitherText(),
+    EscapePattern(),
+    WiderEncoding(),
 )

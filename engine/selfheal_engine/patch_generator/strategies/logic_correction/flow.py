@@ -16,6 +16,7 @@ from selfheal_engine.patch_generator.edits import (
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import first_statement
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 
@@ -142,9 +143,7 @@ class LimitRecursion(Rule):
         function = scene.function
         if scene.exception != "RecursionError" or function is None:
             return
-        first = function.body[0]
-        docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-        at = function.body[1] if docstring and len(function.body) > 1 else first
+        at = first_statement(function.body)
         own = [n for n in ast.walk(function) if isinstance(n, ast.Call)]
         calls = [n for n in own if called_name(n) == function.name]
         values = scene.conventions.nothing_value(scene.file, function)

@@ -14,6 +14,7 @@ from selfheal_engine.patch_generator.edits import (
 )
 from selfheal_engine.patch_generator.neutral_values import by_use
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import first_statement
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 
@@ -248,9 +249,7 @@ class InitialiseVariable(Rule):
         if scene.exception != "UnboundLocalError" or found is None or function is None:
             return
         name = found[1]
-        first = function.body[0]
-        docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-        at = function.body[1] if docstring and len(function.body) > 1 else first
+        at = first_statement(function.body)
         module_level = any(
             isinstance(t, ast.Name) and t.id == name
             for n in scene.file.tree.body
