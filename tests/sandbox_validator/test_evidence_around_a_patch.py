@@ -77,6 +77,11 @@ def test_mutants_stay_on_the_changed_lines_and_parse(shop: Shop) -> None:
         assert f"orders.py:{line} " in mutant.text
 
 
+def test_what_is_told_to_a_log_is_left_alone(shop: Shop) -> None:
+    told = shop.candidate("import logging\n\nlogging.info('skipped %d of %d', 1 + 2, 4)\n")
+    assert list(hardening.mutants(told, {"orders.py": [3]})) == []
+
+
 def test_few_survivors_pass_and_many_do_not() -> None:
     assert hardening.check(0, []) is None
     passed, failed = hardening.check(3, ["a"]), hardening.check(1, ["a", "b"])

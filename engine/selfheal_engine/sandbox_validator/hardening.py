@@ -33,6 +33,7 @@ _KINDS = frozenset(
     }
 )
 """Kinds that change what a line means and need no knowledge of what it is about."""
+_LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,26 @@ def mutants(candidate: Candidate, lines: Mapping[str, list[int]]) -> Iterator[Mu
     files = dict(candidate.files)
     for path, content in python_files(candidate).items():
         file = SourceFile(path, content)
-        wanted = dict.fromkeys(lines.get(path, ()), 1.0)
+        told = _telling(file)
+        wanted = {line: 1.0 for line in lines.get(path, ()) if line not in told}
         for mutation in _spread(m for m in mutations_of(file, wanted) if m.kind in _KINDS):
             text = _text(file, mutation)
             if text is not None:
                 said = f"{path}:{mutation.line} {mutation.kind.replace('_', ' ')}"
                 yield Mutant(said, {**files, path: text})
+
+
+def _telling(file: SourceFile) -> set[int]:
+    """Lines of statements that only write to a log: no oracle looks at what they say."""
+    return {
+        line
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr in _LOGS
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
 
 
 def _spread(found: Iterator[Mutation]) -> list[Mutation]:
