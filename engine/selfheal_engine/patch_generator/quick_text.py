@@ -6,20 +6,27 @@ Layout does not matter here, only meaning; what is shown to a person is written 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selfheal_engine.diagnosis.source_file import SourceFile
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import BODY, EXPR, Edit
 
 
 @dataclass(frozen=True)
 class Region:
-    """The top-level statement that holds a mutation: its text is all that is compiled anew."""
+    """What holds a mutation: its text is all that is compiled anew.
+
+    A function, or a method within bare headers of its classes: a class of two thousand lines
+    takes a hundred times as long to compile. Else the top-level statement.
+    """
 
     file: SourceFile
     first: int
     last: int
+    headers: tuple[str, ...] = ()
+    """Lines to be compiled in front of it, for the classes that it is in."""
 
     @property
     def lines(self) -> list[str]:
@@ -27,13 +34,27 @@ class Region:
 
 
 def region_of(file: SourceFile, line: int) -> Region | None:
-    for node in file.tree.body:
-        decorators = getattr(node, "decorator_list", ())
-        first = min([node.lineno, *(d.lineno for d in decorators)])
-        last = node.end_lineno or node.lineno
+    outer = node = _holding(file.tree.body, line)
+    headers: list[str] = []
+    while isinstance(node, ast.ClassDef):
+        headers.append(f"{' ' * node.col_offset}class {node.name}:\n")
+        node = _holding(node.body, line)
+    if isinstance(node, Function) and "\t" not in file.line(node.lineno):
+        return Region(file, *_extent(node), tuple(headers))
+    return Region(file, *_extent(outer)) if outer is not None else None
+
+
+def _holding(body: Sequence[ast.stmt], line: int) -> ast.stmt | None:
+    for node in body:
+        first, last = _extent(node)
         if first <= line <= last:
-            return Region(file, first, last)
+            return node
     return None
+
+
+def _extent(node: ast.stmt) -> tuple[int, int]:
+    decorators = getattr(node, "decorator_list", ())
+    return min([node.lineno, *(d.lineno for d in decorators)]), node.end_lineno or node.lineno
 
 
 def spliced(region: Region, edits: Sequence[Edit]) -> str:

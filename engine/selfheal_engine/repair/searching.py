@@ -196,8 +196,8 @@ def _mutant(search: Search, number: int, mutations: Edits) -> dict[str, object] 
     parts = [
         {
             "file": path,
-            "source": spliced(region, edits[path, first]),
-            "line": region.first,
+            "source": "".join(region.headers) + spliced(region, edits[path, first]),
+            "line": region.first - len(region.headers),
             "annotations": "from __future__ import annotations" in region.file.text,
         }
         for (path, first), region in regions.items()

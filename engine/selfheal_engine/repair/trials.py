@@ -20,6 +20,8 @@ from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator import Limits, level, run_walled
 
 MOST_TESTS = 2000
+TRIED_ALONE = 100
+"""So many mutants, the likeliest, get a process of their own though they failed among others."""
 MIB = 1 << 20
 SHELLS = ("sh", "bash", "dash", "zsh")
 DROPPED_BY_UNITTEST = ("-v", "--verbose", "-q", "--quiet", "-f", "--failfast", "-b", "--buffer")
@@ -131,8 +133,10 @@ class Runner:
             "test_limit_s": max(limits.values(), default=1.0),
             "limit_s": min(120.0, 20.0 + 4 * sum(limits.get(t, 1.0) for t in tests)),
             "cpu_s": cpu_s,
+            "alone": TRIED_ALONE,
         }
-        messages = self._run(job, cpu_s * 3 + 30)
+        # processor time ends it; a loaded machine may need many times as long for that
+        messages = self._run(job, cpu_s * 8 + 30)
         return [
             Trial(m["id"], m["outcome"], m.get("passed", 0), m.get("test", ""), m["seconds"])
             for m in messages

@@ -93,28 +93,60 @@ class PytestItems:
             item.session._setupstate.teardown_exact(None)
 
     def repeatable(self, name: str) -> Callable[[], Any] | None:
-        """A function that runs the test again and again in one process, None where that may lie.
+        """A function that runs the test again and again in one process: None, or how it failed.
 
-        Only plain functions whose arguments are all parameters (these are copied for each run),
-        without fixtures that the project itself wants used everywhere.
+        Plain functions whose arguments are all parameters (these are copied for each run) are
+        called as they are, without the cost of fixtures; the others with all that pytest sets up.
         """
         item = self.items[name]
         function = getattr(item, "obj", None)
-        if not isinstance(function, types.FunctionType):
-            return None
-        if function.__code__.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
-            return None
         params = getattr(getattr(item, "callspec", None), "params", {})
+        if not self._is_plain(item, function, params):
+            return lambda: self._once_more(item, params)
+        assert isinstance(function, types.FunctionType)
+        names = list(inspect.signature(function).parameters)
+
+        def plain() -> Any:
+            try:
+                function(**{n: copy.deepcopy(params[n]) for n in names})
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test has failed
+                return _signature(error)
+
+        return plain
+
+    @staticmethod
+    def _is_plain(item: Any, function: Any, params: Any) -> bool:
+        if not isinstance(function, types.FunctionType):
+            return False
+        if function.__code__.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
+            return False
         known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
         for fixture, definitions in known.items():
             code = getattr(definitions[-1].func, "__code__", None)
             own = code is not None and code.co_filename.startswith(str(item.config.rootpath))
             if own and fixture not in params:
-                return None
-        names = list(inspect.signature(function).parameters)
-        if not set(names) <= set(params):
-            return None
-        return lambda: function(**{n: copy.deepcopy(params[n]) for n in names})
+                return False
+        return set(inspect.signature(function).parameters) <= set(params)
+
+    @staticmethod
+    def _once_more(item: Any, params: Any) -> Any:
+        kept = dict(params)
+        for key, value in kept.items():
+            params[key] = copy.deepcopy(value)
+        # what an earlier run of the item left on it
+        item.__dict__.pop("_excinfo", None)
+        if hasattr(item, "_request"):
+            item._initrequest()
+        try:
+            item.ihook.pytest_runtest_setup(item=item)
+            item.ihook.pytest_runtest_call(item=item)
+            noted = _noted(item)
+            return _signature(noted[0]) if noted else None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test has failed
+            return _signature(error)
+        finally:
+            item.session._setupstate.teardown_exact(None)
+            params.update(kept)
 
 
 class _Program(unittest.TestProgram):
@@ -166,7 +198,15 @@ class UnittestItems:
         return failure is not None and failure[0] == "failed"
 
     def repeatable(self, name: str) -> Callable[[], Any] | None:
-        return None
+        """A function that runs the test again and again in one process: None, or how it failed."""
+
+        def again() -> Any:
+            failure = self.run(name)
+            if failure is None or failure[0] != "failed":
+                return None
+            return _signature(failure[1]) if failure[1] is not None else failure[2]
+
+        return again
 
 
 class DjangoItems(UnittestItems):
@@ -204,6 +244,15 @@ class _Result(unittest.TestResult):
 def _noted(item: Any) -> list[BaseException]:
     """How a unittest.TestCase failed: pytest's item notes its errors down, it does not raise."""
     return [info.value for info in getattr(item, "_excinfo", None) or ()]
+
+
+def _signature(error: BaseException) -> tuple[Any, ...]:
+    """What tells two failures apart: the type and the places on the way."""
+    steps, step = [], error.__traceback__
+    while step is not None:
+        steps.append((step.tb_frame.f_code.co_name, step.tb_lineno))
+        step = step.tb_next
+    return type(error).__name__, *steps
 
 
 def _broken(error: BaseException) -> Failure:

@@ -46,11 +46,20 @@ def exchange(code: types.CodeType, tree: ast.AST, running: list[types.FunctionTy
         function.__code__ = new[name]
         placed += 1
         if name in defaults:
-            space = function.__globals__
-            positional, keyword = defaults[name]
-            function.__defaults__ = tuple(value_of(n, space) for n in positional) or None
-            function.__kwdefaults__ = {k: value_of(n, space) for k, n in keyword.items()} or None
+            give_defaults(function, *defaults[name])
     return placed
+
+
+def give_defaults(
+    function: types.FunctionType, positional: list[ast.expr], keyword: dict[str, ast.expr]
+) -> None:
+    space = function.__globals__
+    try:
+        values = tuple(value_of(n, space) for n in positional) or None
+        named = {k: value_of(n, space) for k, n in keyword.items()} or None
+    except NameError:
+        return  # a default that the class's body knows: it stays as it is
+    function.__defaults__, function.__kwdefaults__ = values, named
 
 
 def value_of(node: ast.expr, space: dict[str, Any]) -> Any:

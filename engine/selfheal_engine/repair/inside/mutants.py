@@ -25,6 +25,8 @@ Job = dict[str, Any]
 Answer = dict[str, Any]
 Mutant = dict[str, Any]
 Running = dict[str, list[types.FunctionType]]
+Test = Callable[[], Any]
+"""Runs a test: None when it passes, else how it failed."""
 
 
 SCREENED_TOGETHER = 100
@@ -68,17 +70,12 @@ class Screening:
     The first mutant that loops or dies ends the process; those behind it get a new one.
     """
 
-    def __init__(
-        self,
-        test: Callable[[], Any],
-        mutants: list[Mutant],
-        root: str,
-        running: Running,
-        limit_s: float,
-    ) -> None:
-        self.test, self.mutants, self.root = test, mutants, root
-        self.running, self.limit_s = running, limit_s
+    def __init__(self, test: Test, mutants: list[Mutant], job: Job, running: Running) -> None:
+        self.test, self.mutants, self.root = test, mutants, job["root"]
+        self.running = running
+        self.limit_s = job["limits"].get(job["failing"][0], job["test_limit_s"])
         self.passed: list[int] = []
+        self.unplaced: list[int] = []
         self.at = 0
 
     def __call__(self) -> Answer:
@@ -87,49 +84,75 @@ class Screening:
             self.at = at
             saved = self._functions_of(mutant)
             signal.setitimer(signal.ITIMER_VIRTUAL, self.limit_s)
-            if self._passes(mutant):
-                self.passed.append(mutant["id"])
+            self._try(mutant)
             for function, code, defaults, keyword in saved:
                 function.__code__ = code
                 function.__defaults__, function.__kwdefaults__ = defaults, keyword
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        return {"outcome": "passed", "passed": self.passed, "at": len(self.mutants)}
+        return self._answer(len(self.mutants))
 
-    def _passes(self, mutant: Mutant) -> bool:
+    def _try(self, mutant: Mutant) -> None:
         try:
-            placed = place(mutant, self.root, self.running)
-            self.test()
-        except Exception:  # noqa: BLE001 - whatever it is, the test has failed
-            return False
-        return bool(placed)
+            if not place(mutant, self.root, self.running):
+                self.unplaced.append(mutant["id"])
+            elif self.test() is None:
+                self.passed.append(mutant["id"])
+        except BaseException:  # noqa: BLE001 - whatever it is, the test has failed
+            return
 
     def _functions_of(self, mutant: Mutant) -> list[tuple[Any, ...]]:
         files = {os.path.join(self.root, part["file"]) for part in mutant["parts"]}
         functions = [f for file in files for f in self.running.get(file, [])]
         return [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
 
+    def _answer(self, at: int) -> Answer:
+        return {"outcome": "ended", "passed": self.passed, "unplaced": self.unplaced, "at": at}
+
     def partial(self) -> Answer:
-        return {"outcome": "timeout", "passed": self.passed, "at": self.at + 1}
+        return dict(self._answer(self.at + 1), outcome="timeout")
+
+
+class Steadiness:
+    """Whether a test fails the same way each time that one process runs it."""
+
+    def __init__(self, test: Test) -> None:
+        self.test = test
+
+    def __call__(self) -> Answer:
+        first = self.test()
+        steady = first is not None and all(self.test() == first for _ in range(3))
+        return {"outcome": "ended", "steady": steady}
+
+    def partial(self) -> Answer:
+        return {"outcome": "timeout"}
 
 
 def screened(items: Any, job: Job, running: Running) -> Iterator[Mutant]:
-    """The mutants that pass the quickest failing test; all of them where it cannot be repeated."""
+    """The mutants that pass the quickest failing test; all of them where it cannot be repeated.
+
+    What a mutant leaves behind in the process may fail those after it, so the first ones, which
+    are the likeliest, are tried alone whatever the screening said.
+    """
     test = items.repeatable(job["failing"][0]) if job["failing"] else None
+    limit = job["limits"].get(job["failing"][0], job["test_limit_s"]) if job["failing"] else 1.0
+    if test is not None:
+        answer, _ = in_fork(Steadiness(test), 2.0 + 4 * limit, job["memory_bytes"])
+        if not answer.get("steady"):
+            test = None
     if test is None:
         yield from job["mutants"]
         return
     mutants, at = job["mutants"], 0
-    limit = job["limits"].get(job["failing"][0], job["test_limit_s"])
     while at < len(mutants):
         batch = mutants[at : at + SCREENED_TOGETHER]
-        work = Screening(test, batch, job["root"], running, limit)
-        wall = 2.0 + 4 * limit + 0.05 * len(batch)
+        work = Screening(test, batch, job, running)
+        wall = 2.0 + 4 * limit + 0.05 * len(batch) + 2 * limit * len(batch)
         answer, _ = in_fork(work, wall, job["memory_bytes"])
-        passed = set(answer.get("passed") or ())
+        kept = {*(answer.get("passed") or ()), *(answer.get("unplaced") or ())}
         # a process that died said nothing: its mutants are tried one by one
         done = answer.get("at") or len(batch)
-        for mutant in batch[:done]:
-            if "at" not in answer or mutant["id"] in passed:
+        for number, mutant in enumerate(batch[:done], at):
+            if "at" not in answer or mutant["id"] in kept or number < job.get("alone", 0):
                 yield mutant
             else:
                 yield {"id": mutant["id"], "screened": True}
