@@ -13,7 +13,7 @@ from types import CodeType, FrameType, TracebackType
 
 from selfheal_agent import frames, good_calls, requests, texts
 from selfheal_agent.scrub import scrub_text
-from selfheal_agent.values import qualified_type
+from selfheal_agent.values import ids, qualified_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -118,8 +118,12 @@ class Capture:
         count = self._claim(known)
         if count is None:
             return
-        entries = frames.traceback_entries(tb)
-        record = describe(exc, kind, caught_by, entries, self._entry_tickets(tb))
+        try:
+            entries = frames.traceback_entries(tb)
+            record = describe(exc, kind, caught_by, entries, self._entry_tickets(tb))
+        except BaseException:
+            known.reported -= count  # no memory left: a later record tells of them
+            raise
         record["handled"] = handled
         record["key"] = known.number
         record["count"] = count
@@ -282,7 +286,8 @@ def _marked(exc: BaseException) -> bool:
     return mark == os.getpid() or type(_get_cause(exc)).__name__ in _REMOTE
 
 
-_PLAIN_ARGS = (str, int, type(None), bytes, tuple, float)
+_PLAIN_ARGS = ids(str, int, type(None), bytes, tuple, float)
+_SHOWN = ids(int, float, bool, type(None), bytes)
 _KNOWN_TEXTS = (
     OSError.__str__,
     SyntaxError.__str__,
@@ -298,7 +303,7 @@ def message_of(exc: BaseException) -> str:
     cls = type(exc)
     own_text: Any = cls.__str__ if type(cls) is type else None
     args = _get_args(exc)
-    plain = all(type(arg) in _PLAIN_ARGS for arg in args)
+    plain = all(id(type(arg)) in _PLAIN_ARGS for arg in args)
     if own_text in _KNOWN_TEXTS and plain:
         text: str = own_text(exc)
         return scrub_text(text[:1000])
@@ -312,7 +317,7 @@ def _plain_text(arg: object) -> str:
     cls = type(arg)
     if type(arg) is str:
         return arg[:1000]
-    if cls in (int, float, bool, type(None), bytes):
+    if id(cls) in _SHOWN:
         return repr(arg)[:1000]
     if issubclass(cls, BaseException):
         return message_of(arg)  # type: ignore[arg-type]

@@ -4,8 +4,7 @@ Wire format, both ways: one JSON object a line, UTF-8. The socket is a unix stre
 mode 0600, one for each process, `<run dir>/<pid>.sock`; the peer's uid must be ours. The first
 client that asks becomes the owner and may command; later ones only read and are told who the
 owner is. Application threads only append to a deque and, when the thread sleeps, write one
-byte to a pipe. The thread is started below `threading`, so that gevent cannot turn it into a
-greenlet and the service does not count it.
+byte to a pipe.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ import sys
 import time
 from collections import deque
 
-from selfheal_agent import warming
-from selfheal_agent.client import Client, inode_of
+from selfheal_agent import spooling, warming
+from selfheal_agent.client import Client, close_own, inode_of
+from selfheal_agent.own_thread import OwnThread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -31,8 +31,8 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
 # kept from before anything could be monkey-patched
 _poll = select.poll
 _allocate_lock = _thread.allocate_lock
-_start_thread = _thread.start_new_thread
 _clock = time.monotonic
+_sleep = time.sleep
 _POLLIN, _POLLOUT, _POLLNVAL = select.POLLIN, select.POLLOUT, select.POLLNVAL
 
 MAX_RING_BYTES = 2_000_000
@@ -43,6 +43,10 @@ TICK_S = 1.0
 LISTEN_AFTER_S = 0.03
 """A process that is gone by then was no service: it never pays for the socket."""
 PRELOAD_AFTER_S = 0.4
+GONE_S = 0.5
+"""The end of the process waits at most so long for the thread to leave."""
+MAX_AT_END = 100
+"""Records in hand that the end of the process still renders itself."""
 
 
 class Channel:
@@ -82,7 +86,7 @@ class Channel:
         """Held while the thread works: a fork waits for it, so that no lock is torn."""
         self._idle_event = _allocate_lock()
         self._stopping = False
-        self.started = False
+        self._thread: OwnThread | None = None
 
     # ------------------------------------------------------------ from any thread
     def put(self, raw: Any) -> None:
@@ -97,15 +101,16 @@ class Channel:
     def wake(self) -> None:
         self._asleep = False
         try:
-            os.write(self._wake_w, b"x")
+            # a service may close what it did not open; the number can be its own file by now
+            if inode_of(self._wake_w) == self._wake_inodes[1]:
+                os.write(self._wake_w, b"x")
         except OSError:
             return  # full pipe: it is awake; closed: it is gone
 
     def start(self) -> None:
         """Start the thread (again, after a fork)."""
         self._open_pipe()
-        self.started = True
-        _start_thread(self._run, ())
+        self._thread = OwnThread(self._run)
 
     def _open_pipe(self) -> None:
         self._wake_r, self._wake_w = os.pipe()
@@ -115,7 +120,7 @@ class Channel:
 
     def flush(self, timeout_s: float) -> None:
         """Wait until what was handed over is sent or spooled; for the end of the process."""
-        if not self.started or self.pid != os.getpid():
+        if self._thread is None or self.pid != os.getpid():
             return
         if not self._pending and not self._clients and not self._rendering:
             return
@@ -128,27 +133,35 @@ class Channel:
                         return
                 continue
             self.wake()
-            time.sleep(0.002)
+            _sleep(0.002)
 
     def close(self, leave_records: bool = True) -> None:
         """Spool what no owner has read and remove the socket. The process is about to end."""
         if self.pid != os.getpid() or self._stopping:
             return
         self._stopping = True
+        self.wake()
+        # the interpreter must not be taken apart under the thread, nor the ring read beside it
+        gone = self._thread is None or self._thread.wait(GONE_S)
         if leave_records:
-            self.leave()
+            self.leave(_end_of(self._pending, self._render_one) if gone else 0)
         for ending in (".sock", ".json") if self._listener is not None else ():
             try:
                 os.unlink(os.path.join(self._folder, f"{self.pid}{ending}"))
             except OSError:
                 continue
 
-    def leave(self) -> None:
-        """Spool what no owner has read; it counts as delivered from now on."""
-        left = [line for number, line in self._ring if number >= self._delivered]
+    def leave(self, lost: int = 0) -> None:
+        """Spool what no owner has read; it counts as delivered from now on.
+
+        `lost` records could not even be rendered.
+        """
+        left = [line for number, line in list(self._ring) if number >= self._delivered]
+        if lost:
+            left.append(b'{"t":"dropped","count":%d}\n' % lost)
         if left:
             self._delivered = self._next
-            self._spool(left)
+            spooling.spool(self._folder, self.pid, self.root, left)
 
     def forget_after_fork(self) -> None:
         """In the child: give up the parent's descriptors, keep its files."""
@@ -156,10 +169,11 @@ class Channel:
             client.close()
         self._clients.clear()
         if self._listener is not None:
-            self._listener.close()
-        for fd in (self._wake_r, self._wake_w):
+            close_own(self._listener, self._listener_inode)
+        for fd, inode in zip((self._wake_r, self._wake_w), self._wake_inodes):
             try:
-                os.close(fd)
+                if inode_of(fd) == inode:
+                    os.close(fd)
             except OSError:
                 continue
 
@@ -192,7 +206,7 @@ class Channel:
             except OSError:
                 if self._stopping:
                     return
-                time.sleep(0.05)
+                _sleep(0.05)
                 events = []
             if any(event & _POLLNVAL for _, event in events):  # closed under us
                 events = []
@@ -241,6 +255,7 @@ class Channel:
         return poller.poll(timeout_s * 1000)
 
     def _listen(self) -> None:
+        listener = None
         try:
             os.makedirs(self._folder, 0o700, exist_ok=True)
             path = os.path.join(self._folder, f"{self.pid}.sock")
@@ -254,53 +269,68 @@ class Channel:
                 os.chmod(path, 0o600)
             listener.listen(8)
             listener.setblocking(False)
-            self._listener = listener
-            self._listener_inode = inode_of(listener.fileno())
-            self._write_card()
         except OSError as why:
             self.problem = f"no socket in {self._folder}: {why.strerror}"
+            if listener is not None:
+                listener.close()
+            return
+        self._listener = listener
+        self._listener_inode = inode_of(listener.fileno())
+        self._write_card()
 
     def _check_listener(self) -> None:
         """Come back when a cleaner removed the socket or something closed our descriptors."""
         for fd, client in list(self._clients.items()):
             if inode_of(fd) != client.inode:
-                client.socket.detach()  # the number may be somebody else's file by now
-                del self._clients[fd]
+                self._clients.pop(fd).close()
         if (inode_of(self._wake_r), inode_of(self._wake_w)) != self._wake_inodes:
             self._open_pipe()
         path = os.path.join(self._folder, f"{self.pid}.sock")
         if self._listener is not None:
-            if inode_of(self._listener.fileno()) != self._listener_inode:
-                self._listener.detach()
-            elif os.path.exists(path):
+            if self._own_listener() and os.path.exists(path):
+                if not os.path.exists(path[: -len("sock")] + "json"):
+                    self._write_card()
                 return
-            else:
-                self._listener.close()
+            close_own(self._listener, self._listener_inode)
         self._listener = None
         self._listen()
 
+    def _own_listener(self) -> bool:
+        return inode_of(self._listener.fileno()) == self._listener_inode
+
     def _write_card(self) -> None:
-        """The file that the picker lists services by."""
+        """The file that the picker lists services by; without it the app asks the socket."""
         import json
 
         path = os.path.join(self._folder, f"{self.pid}.json")
-        text = json.dumps(self._hello())
-        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        text = json.dumps(self._hello()).encode()
         try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
-        os.replace(path + ".new", path)
+            how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            fd = os.open(path + ".new", how, 0o600)
+            try:
+                written = os.write(fd, text)
+            finally:
+                os.close(fd)
+            if written == len(text):
+                os.replace(path + ".new", path)
+        except OSError as why:
+            self.problem = f"no card in {self._folder}: {why.strerror}"
 
     def _serve(self, events: list[tuple[int, int]]) -> None:
         for fd, event in events:
             if fd == self._wake_r:
                 try:
-                    os.read(fd, 4096)
+                    if inode_of(fd) == self._wake_inodes[0]:
+                        os.read(fd, 4096)
+                    else:
+                        self._open_pipe()
                 except OSError:
                     continue
             elif self._listener is not None and fd == self._listener.fileno():
-                self._accept()
+                if self._own_listener():
+                    self._accept()
+                else:
+                    self._check_listener()
             elif fd in self._clients:
                 client = self._clients[fd]
                 if event & ~_POLLOUT:
@@ -352,27 +382,32 @@ class Channel:
     def _render_pending(self) -> None:
         self._rendering = bool(self._pending)
         try:
-            self._render_all()
+            while self._pending:
+                self._render_one(self._pending.popleft())
         finally:
             self._rendering = False
 
-    def _render_all(self) -> None:
+    def _render_one(self, raw: Any) -> None:
+        """Into the ring; one that cannot be rendered costs none of the others."""
         import json
 
-        while self._pending:
-            raw = self._pending.popleft()
+        try:
             made = self._render(raw)
             if made is None:
-                continue
+                return
             line = json.dumps({**made, "seq": self._next}, separators=(",", ":")).encode() + b"\n"
-            self._ring.append((self._next, line))
-            self._next += 1
-            self._ring_bytes += len(line)
-            while self._ring_bytes > MAX_RING_BYTES or len(self._ring) > MAX_RING:
-                number, old = self._ring.popleft()
-                self._ring_bytes -= len(old)
-                if number >= self._delivered:
-                    self.dropped += 1
+        except Exception as why:
+            self.dropped += 1
+            self.problem = f"a record could not be rendered: {type(why).__name__}: {why}"
+            return
+        self._ring.append((self._next, line))
+        self._next += 1
+        self._ring_bytes += len(line)
+        while self._ring_bytes > MAX_RING_BYTES or len(self._ring) > MAX_RING:
+            number, old = self._ring.popleft()
+            self._ring_bytes -= len(old)
+            if number >= self._delivered:
+                self.dropped += 1
 
     def _send(self) -> None:
         for fd, client in list(self._clients.items()):
@@ -387,16 +422,12 @@ class Channel:
             if client.gone:
                 self._clients.pop(fd).close()
 
-    def _spool(self, lines: list[bytes]) -> None:
-        path = os.path.join(self._folder, f"{self.pid}-{self.root}.left")
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(fd, b"".join(lines[-50:]))
-            finally:
-                os.close(fd)
-        except OSError:
-            return
+
+def _end_of(pending: deque[Any], render: Callable[[Any], None]) -> int:
+    """Render what the thread no longer could; how many records are lost all the same."""
+    for _ in range(min(len(pending), MAX_AT_END)):
+        render(pending.popleft())
+    return len(pending)
 
 
 class _short_path:  # noqa: N801 - reads as a function

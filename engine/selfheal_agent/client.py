@@ -33,6 +33,8 @@ class Client:
     def read(self) -> list[dict[str, Any]]:
         import json
 
+        if not self._ours():
+            return []
         try:
             part = self.socket.recv(262_144)
         except (BlockingIOError, InterruptedError):
@@ -57,7 +59,7 @@ class Client:
         return messages
 
     def write(self) -> None:
-        while self.outbox:
+        while self.outbox and self._ours():
             try:
                 sent = self.socket.send(memoryview(self.outbox)[:262_144])
             except (BlockingIOError, InterruptedError):
@@ -67,11 +69,24 @@ class Client:
                 return
             del self.outbox[:sent]
 
+    def _ours(self) -> bool:
+        """Whether nobody closed the descriptor under us and took its number."""
+        self.gone = self.gone or inode_of(self.socket.fileno()) != self.inode
+        return not self.gone
+
     def close(self) -> None:
-        try:
-            self.socket.close()
-        except OSError:
-            return
+        close_own(self.socket, self.inode)
+
+
+def close_own(connection: Any, inode: int) -> None:
+    """Close a socket, but not what took its number after the service had closed it for us."""
+    try:
+        if inode_of(connection.fileno()) == inode:
+            connection.close()
+        else:
+            connection.detach()
+    except OSError:
+        return
 
 
 def inode_of(fd: int) -> int:

@@ -10,7 +10,7 @@ from types import CodeType, FunctionType, ModuleType
 
 from selfheal_agent import frames
 from selfheal_agent.queues import deques_seen
-from selfheal_agent.values import instance_dict, type_dict_of, type_module_of
+from selfheal_agent.values import instance_dict, locals_of, type_dict_of, type_module_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -41,7 +41,7 @@ def look() -> None:
         current: Any = frame
         while current is not None:
             if frames.is_own(current.f_code.co_filename):
-                variables = current.f_locals
+                variables = locals_of(current)
                 _keep(variables, names)
                 owners += [value for value in list(variables.values()) if _is_own_object(value)]
             current = current.f_back
@@ -57,7 +57,7 @@ def _keep(scope: Any, names: frozenset[str]) -> None:
 
 
 def _is_own_object(value: Any) -> bool:
-    return frames.is_own_module(sys.modules.get(str(type_module_of(type(value)))))
+    return frames.is_own_module(sys.modules.get(type_module_of(type(value))))
 
 
 def _names_of(module: ModuleType) -> frozenset[str]:
@@ -76,13 +76,15 @@ def _names_of(module: ModuleType) -> frozenset[str]:
 
 def _codes(module: ModuleType) -> list[CodeType]:
     pending: list[Any] = [
-        value for value in list(module.__dict__.values()) if isinstance(value, (FunctionType, type))
+        value
+        for value in list(module.__dict__.values())
+        if issubclass(type(value), (FunctionType, type))
     ]
     codes: list[CodeType] = []
     for value in pending:
         if type(value) is FunctionType and value.__module__ == module.__name__:
             codes.append(value.__code__)
-        elif isinstance(value, type) and type_module_of(value) == module.__name__:
+        elif type_module_of(value) == module.__name__:
             codes += [
                 inner.__code__
                 for inner in type_dict_of(value).values()

@@ -30,15 +30,18 @@ def catch_up(capture: Capture) -> None:
 
 
 def _catch_up(capture: Capture) -> None:
-    kinds = {cls: work for names, work in _KINDS if (cls := _loaded(*names)) is not None}
+    kinds = {id(cls): work for names, work in _KINDS if (cls := _loaded(*names)) is not None}
     if not kinds:
         return
-    by_type: dict[type, list[Any]] = {}
+    by_type: dict[int, list[Any]] = {}
+    types: list[type] = []  # kept, so that no id is given again
     for value in gc.get_objects():
         cls = type(value)
-        todo = by_type.get(cls)
+        todo = by_type.get(id(cls))
         if todo is None:
-            todo = by_type[cls] = [kinds[base] for base in type_mro_of(cls) if base in kinds]
+            types.append(cls)
+            bases = [id(base) for base in type_mro_of(cls)]
+            todo = by_type[id(cls)] = [kinds[base] for base in bases if base in kinds]
         for work in todo:
             work(value, capture)
 

@@ -21,7 +21,7 @@ from types import (
 )
 
 from selfheal_agent import recording, texts
-from selfheal_agent.values import picture_all, type_module_of
+from selfheal_agent.values import ids, locals_of, picture_all, type_module_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -34,8 +34,8 @@ ARGUMENT_FRAMES = 2
 """Own frames, counted from the innermost, whose arguments are recorded for replay."""
 MAX_GLOBAL_ITEMS = 200
 """A longer container of the module is no part of a call's record."""
-_CONTAINERS = frozenset((dict, list, set, deque, OrderedDict, defaultdict, Counter))
-_NO_STATE = frozenset((FunctionType, BuiltinFunctionType, ModuleType, type, str, int, float, tuple))
+_CONTAINERS = ids(dict, list, set, deque, OrderedDict, defaultdict, Counter)
+_NO_STATE = ids(FunctionType, BuiltinFunctionType, ModuleType, type, str, int, float, tuple)
 _FOREIGN = ("site-packages", "dist-packages", ".venv", "venv", ".tox", "__pypackages__")
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -154,7 +154,7 @@ def take(
         }
         if (own and with_locals > 0) or position == 0:
             with_locals -= 1
-            variables = frame.f_locals
+            variables = locals_of(frame)
             item["locals"] = picture_all(variables)
             if own and with_arguments > 0 and code.co_name[0] != "<":
                 with_arguments -= 1
@@ -183,15 +183,15 @@ def read_globals(frame: FrameType) -> dict[str, Any]:
     for name in dict.fromkeys(name for code in codes for name in code.co_names):
         value = scope.get(name)
         cls = type(value)
-        if value is None or name[:2] == "__" or cls in _NO_STATE:
+        if value is None or name[:2] == "__" or id(cls) in _NO_STATE:
             continue
-        if len(value) <= MAX_GLOBAL_ITEMS if cls in _CONTAINERS else _is_own_class(cls):
+        if len(value) <= MAX_GLOBAL_ITEMS if id(cls) in _CONTAINERS else _is_own_class(cls):
             found[name] = value
     return found
 
 
 def _is_own_class(cls: type) -> bool:
-    return is_own_module(sys.modules.get(str(type_module_of(cls))))
+    return is_own_module(sys.modules.get(type_module_of(cls)))
 
 
 def is_own_module(module: Any) -> bool:

@@ -49,8 +49,10 @@ def install(
     def _exit(status: int) -> Any:
         if status != 0:
             ending[0] = "crash"
-        goodbye()
-        exit_now(status)
+        try:
+            goodbye()
+        finally:  # even when a signal interrupts it
+            exit_now(status)
 
     os._exit = _exit
     replace, replace_with = os.execv, os.execve

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
     """Ident and name: idents are given again to later threads."""
 
 TOOL = 4
+NAME = "selfheal"
 MAX_ORDERS = 2_000
 MAX_LOOKS = 300
 """So many entries of one `with` are looked at; one that showed nothing new by then will not."""
@@ -156,7 +157,7 @@ class LockOrders:
             return
         self.watching = True
         try:
-            monitoring.use_tool_id(TOOL, "selfheal")
+            monitoring.use_tool_id(TOOL, NAME)
         except ValueError:
             return
         events = monitoring.events
@@ -184,6 +185,14 @@ class LockOrders:
         monitoring.register_callback(TOOL, events.PY_START, started)
         monitoring.register_callback(TOOL, events.LINE, at_line)
         monitoring.set_events(TOOL, events.PY_START)
+
+
+def stop() -> None:
+    """No event calls us any more; the instructions stay as they are, which is the safest."""
+    monitoring: Any = getattr(sys, "monitoring", None)
+    if monitoring is not None and monitoring.get_tool(TOOL) == NAME:
+        for event in (monitoring.events.PY_START, monitoring.events.LINE):
+            monitoring.register_callback(TOOL, event, None)
 
 
 def _withs(code: CodeType) -> list[ast.With]:

@@ -14,7 +14,7 @@ import sys
 from types import FrameType
 
 from selfheal_agent import frames
-from selfheal_agent.values import instance_dict, type_dict_of, type_mro_of
+from selfheal_agent.values import ids, instance_dict, locals_of, type_dict_of, type_mro_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
 _OWNER = re.compile(r"owner=(\d+)")
 _RLOCK = type(__import__("_thread").RLock())
 _LOCK = type(__import__("_thread").allocate_lock())
+_LOCKS = ids(_LOCK, _RLOCK)
+_INDEXED, _KEYS = ids(dict, list, tuple), ids(str, int)
 
 
 class Wait:
@@ -166,7 +168,7 @@ def statements(file: str) -> list[ast.stmt]:
 def _evaluate(node: ast.expr, frame: FrameType) -> Any:
     """The object that a chain of names stands for, by plain dictionaries; None when unsure."""
     if isinstance(node, ast.Name):
-        variables = frame.f_locals
+        variables = locals_of(frame)
         if node.id in variables:
             return variables[node.id]
         return frame.f_globals.get(node.id)
@@ -179,7 +181,7 @@ def _evaluate(node: ast.expr, frame: FrameType) -> Any:
             if isinstance(node.slice, ast.Constant)
             else (_evaluate(node.slice, frame))
         )
-        if type(holder) in (dict, list, tuple) and type(key) in (str, int):
+        if id(type(holder)) in _INDEXED and id(type(key)) in _KEYS:
             try:
                 return holder[key]
             except (KeyError, IndexError, TypeError):
@@ -205,7 +207,7 @@ def _attribute(holder: Any, name: str) -> Any:
 def _plain_lock(lock: Any) -> Any:
     """The C lock inside a Condition, Semaphore or a lock itself."""
     for _ in range(3):
-        if type(lock) in (_LOCK, _RLOCK):
+        if id(type(lock)) in _LOCKS:
             return lock
         state = instance_dict(lock)
         lock = state.get("_lock") or state.get("_cond") or state.get("_block")

@@ -15,8 +15,9 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from itertools import islice
 from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 
-from selfheal_agent.frames import absolute, is_own
+from selfheal_agent.frames import absolute, is_own, is_own_module
 from selfheal_agent.values import (
+    ids,
     instance_dict,
     instance_slots,
     qualified_type,
@@ -44,7 +45,10 @@ STEADY = 0.3
 BOUNDED = "(bounded)"
 """Ends the name of a container that cannot outgrow its limit."""
 _CODE = (type, ModuleType, FunctionType, CodeType, FrameType)
-_SIZED = (dict, list, set, deque, OrderedDict, defaultdict, Counter)
+_SIZED = ids(dict, list, set, deque, OrderedDict, defaultdict, Counter)
+_FLAT = ids(str, bytes, int, float, bool, type(None))
+_LISTED = ids(list, tuple, set, frozenset, deque)
+_KEYS = ids(str, int)
 
 
 class MemoryWatch:
@@ -265,10 +269,10 @@ def held_containers(bounded_caches: list[Any] | None = None) -> Iterator[tuple[A
                     pending.append((value, f"{name}.{key}", file, 0))
     while pending and len(seen) < MAX_VISITED:
         value, name, file, depth = pending.popleft()
-        if id(value) in seen or type(value) in (str, bytes, int, float, bool, type(None)):
+        if id(value) in seen or id(type(value)) in _FLAT:
             continue
         seen.add(id(value))
-        if type(value) in _SIZED:
+        if id(type(value)) in _SIZED:
             full = type(value) is deque and value.maxlen is not None
             yield value, name + BOUNDED if full else name, file
         if bounded_caches is not None and _is_bounded_cache(value):
@@ -285,8 +289,8 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     cls = type(value)
     if issubclass(cls, dict):
         for key, item in list(islice(dict.items(value), MAX_ELEMENTS)):
-            yield f"[{key!r}]" if type(key) in (str, int) else "[...]", item
-    elif cls in (list, tuple, set, frozenset, deque):
+            yield f"[{key!r}]" if id(type(key)) in _KEYS else "[...]", item
+    elif id(cls) in _LISTED:
         for item in list(islice(value, MAX_ELEMENTS)):
             yield "[...]", item
     elif cls is FunctionType:
@@ -298,11 +302,11 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
         mark = BOUNDED if bounded else "(cache)"
         yield from ((mark, item) for item in gc.get_referents(value) if type(item) is dict)
     elif issubclass(cls, type):
-        module = sys.modules.get(str(type_module_of(value)))
-        if module is not None and is_own(str(getattr(module, "__file__", "") or "<none>")):
+        if is_own_module(sys.modules.get(type_module_of(value))):
             for key, item in list(type_dict_of(value).items()):
                 if not key.startswith("__"):
-                    yield f".{key}", getattr(item, "__func__", item)
+                    plain = issubclass(type(item), (staticmethod, classmethod))
+                    yield f".{key}", item.__func__ if plain else item
     elif cls is not ModuleType:
         for key, item in list(instance_dict(value).items()):
             yield f".{key}", item

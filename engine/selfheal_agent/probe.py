@@ -76,8 +76,14 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork() -> None:
-    if _state is not None:
-        _state.after_fork()
+    """In the child, where there may be no descriptor, memory or thread left to be had."""
+    try:
+        if _state is not None:
+            _state.after_fork()
+    except Exception as why:
+        from selfheal_agent.notes import note
+
+        note(f"no probe in process {os.getpid()}: {type(why).__name__}: {why}")
 
 
 class _Probe:
@@ -138,7 +144,9 @@ class _Probe:
 
     # ------------------------------------------------------------ life of the process
     def before_fork(self) -> None:
-        self._holding = self.channel.busy.acquire(True, 2.0)
+        # two threads may fork at once: who gives up waiting leaves the other's hold alone
+        if self.channel.busy.acquire(True, 2.0):
+            self._holding = True
 
     def after_fork_in_parent(self) -> None:
         if self._holding:
@@ -173,6 +181,7 @@ class _Probe:
             self.channel.flush(1.0)
         finally:
             self.channel.close()
+            _stop_monitoring()
 
     # ------------------------------------------------------------ in the channel's thread
     def hello(self) -> dict[str, Any]:
@@ -356,6 +365,14 @@ class _Probe:
         for thread in found:
             frames.finish(thread["frames"])
         return found
+
+
+def _stop_monitoring() -> None:
+    """The interpreter is about to be taken apart: it calls none of ours while it is."""
+    for name in ("lock_orders", "swallowed"):
+        module = sys.modules.get(f"selfheal_agent.{name}")
+        if module is not None:
+            module.stop()
 
 
 def _collections() -> int:

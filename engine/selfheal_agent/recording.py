@@ -23,9 +23,12 @@ import types
 from collections import Counter, OrderedDict, defaultdict, deque
 
 from selfheal_agent.values import (
+    ids,
     instance_dict,
     instance_slots,
+    module_name_of,
     type_dict_of,
+    type_flags_of,
     type_module_of,
     type_mro_of,
     type_qualname_of,
@@ -105,6 +108,12 @@ _RUNNING = frozenset(
     ]
 )
 """Modules whose objects stand for something that runs or is open: no state brings it back."""
+_LISTED = ids(tuple, set, frozenset, deque)
+_PAIRED = ids(OrderedDict, Counter)
+_ITEMS = ids(list, deque)
+_MAPPINGS = ids(dict, OrderedDict, defaultdict, Counter)
+_FUNCTIONS = ids(types.FunctionType, types.BuiltinFunctionType)
+_READ = ids(int, float, str, bytes)
 _NO_INSTANTIATION = 1 << 7  # Py_TPFLAGS_DISALLOW_INSTANTIATION, from 3.10 on
 
 
@@ -216,7 +225,7 @@ class _Encoder:
         if cls is range:
             return {"$": "range", "v": [value.start, value.stop, value.step]}
         if cls is types.ModuleType:
-            return {"$": "module", "v": str(value.__name__)}
+            return {"$": "module", "v": module_name_of(value)}
         if issubclass(cls, type) and _resolvable(value):
             return {"$": "class", "v": _class_path(value)}
         return None
@@ -230,14 +239,14 @@ class _Encoder:
     def _container(self, value: Any, cls: type, depth: int) -> Any:
         if cls is list:
             return [self.encode(item, depth) for item in value]
-        if cls in (tuple, set, frozenset, deque):
+        if id(cls) in _LISTED:
             made = {"$": cls.__name__, "v": [self.encode(item, depth) for item in value]}
             if cls is deque and value.maxlen is not None:
                 made["n"] = value.maxlen
             return made
         if cls is dict:
             return self._dict(value, depth)
-        if cls in (OrderedDict, Counter):
+        if id(cls) in _PAIRED:
             return {"$": cls.__name__, "v": self._pairs(value, depth)}
         if cls is defaultdict:
             factory = self.encode(value.default_factory, depth)
@@ -248,7 +257,7 @@ class _Encoder:
                 "f": self.encode(value.__func__, depth),
                 "o": self.encode(value.__self__, depth),
             }
-        if cls in (types.FunctionType, types.BuiltinFunctionType):
+        if id(cls) in _FUNCTIONS:
             return self._function(value)
         module = type_module_of(cls)
         path = f"{module}.{type_qualname_of(cls)}"
@@ -266,7 +275,7 @@ class _Encoder:
         state = instance_dict(value)
         items: Any = state.get(kept_in)
         limit = state.get("maxsize", state.get("_maxsize"))
-        if type(items) not in (list, deque) or type(limit) is not int:
+        if id(type(items)) not in _ITEMS or type(limit) is not int:
             return self._stand_in(cls)
         found = [self.encode(item, depth) for item in list(items)]
         return {"$": "queue", "c": _class_path(cls), "n": limit, "v": found}
@@ -303,15 +312,15 @@ class _Encoder:
                     "v": self.encode(instance_dict(value)["_value_"], depth),
                 }
             return {"$": "enum", "c": _class_path(cls), "v": name}
-        base = next((b for b in mro if _made_in_c(b)), object)
-        if not _resolvable(cls) or any(b.__flags__ & _NO_INSTANTIATION for b in mro):
+        base: Any = next((b for b in mro if _made_in_c(b)), object)
+        if not _resolvable(cls) or any(type_flags_of(b) & _NO_INSTANTIATION for b in mro):
             return self._stand_in(cls)
         made: dict[str, Any] = {"$": "object", "c": _class_path(cls)}
-        if base in (dict, OrderedDict, defaultdict, Counter):
+        if id(base) in _MAPPINGS:
             made["items"] = self._pairs(value, depth)
-        elif base in (list, tuple, set, frozenset, deque):
+        elif base is list or id(base) in _LISTED:
             made["base"] = [self.encode(item, depth) for item in base.__iter__(value)]
-        elif base in (int, float, str, bytes):
+        elif id(base) in _READ:
             made["base"] = self.encode(base.__new__(base, _raw(value, base)), depth)
         elif issubclass(base, BaseException):
             made["args"] = self.encode(BaseException.args.__get__(value), depth)  # type: ignore[attr-defined]
@@ -337,8 +346,13 @@ class _Encoder:
 
 def _raw(value: Any, base: type) -> Any:
     # int.__int__ and its like read the C value of a subclass instance, whatever it overrides
-    readers: dict[Any, Any] = {int: int.__int__, float: float.__float__, str: str.__str__}
-    return readers[base](value) if base in readers else bytes.__getitem__(value, slice(None))
+    readers: dict[int, Any] = {
+        id(int): int.__int__,
+        id(float): float.__float__,
+        id(str): str.__str__,
+    }
+    read = readers.get(id(base))
+    return read(value) if read is not None else bytes.__getitem__(value, slice(None))
 
 
 def _made_in_c(cls: type) -> bool:
@@ -346,14 +360,14 @@ def _made_in_c(cls: type) -> bool:
 
     Static types do; of those on the heap, the ones that bring their own C constructor.
     """
-    if not cls.__flags__ & _HEAP_TYPE:
+    if not type_flags_of(cls) & _HEAP_TYPE:
         return True
     return type(type_dict_of(cls).get("__new__")) is types.BuiltinFunctionType
 
 
 def _is_plain_c_type(value: Any, cls: type) -> bool:
     """Arrays of numbers: static C types whose elements hold no Python objects."""
-    if cls.__flags__ & _HEAP_TYPE:
+    if type_flags_of(cls) & _HEAP_TYPE:
         return False
     if type_module_of(cls) == "numpy" and type_qualname_of(cls) == "ndarray":
         return str(value.dtype.kind) in "biufcSUMm"
@@ -365,7 +379,7 @@ def _b64(body: bytes) -> str:
 
 
 def _class_path(cls: type) -> list[str]:
-    return [str(type_module_of(cls)), str(type_qualname_of(cls))]
+    return [type_module_of(cls), type_qualname_of(cls)]
 
 
 def _class_path_text(cls: type) -> str:
@@ -384,7 +398,7 @@ def _resolve(module: str, name: str) -> Any:
     scope = types.ModuleType.__getattribute__(found, "__dict__")
     for part in name.split("."):
         found = scope.get(part)
-        if isinstance(found, (staticmethod, classmethod)):
+        if issubclass(type(found), (staticmethod, classmethod)):
             found = found.__func__
         if not issubclass(type(found), type):
             scope = {}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
     from typing import Any
 
 TOOL = 3
+NAME = "selfheal swallowed"
 MAX_PLACES = 500
 _FLOW = (StopIteration, StopAsyncIteration, GeneratorExit, KeyboardInterrupt, SystemExit)
 
@@ -29,7 +30,7 @@ def install(capture: Capture) -> bool:
     if monitoring is None:
         return False
     try:
-        monitoring.use_tool_id(TOOL, "selfheal swallowed")
+        monitoring.use_tool_id(TOOL, NAME)
     except ValueError:
         return False
     counts: dict[tuple[CodeType, int, type], int] = {}
@@ -49,6 +50,13 @@ def install(capture: Capture) -> bool:
     monitoring.register_callback(TOOL, monitoring.events.EXCEPTION_HANDLED, handled)
     monitoring.set_events(TOOL, monitoring.events.EXCEPTION_HANDLED)
     return True
+
+
+def stop() -> None:
+    """No exception calls us any more."""
+    monitoring: Any = getattr(sys, "monitoring", None)
+    if monitoring is not None and monitoring.get_tool(TOOL) == NAME:
+        monitoring.register_callback(TOOL, monitoring.events.EXCEPTION_HANDLED, None)
 
 
 def _record(exc: BaseException, place: tuple[CodeType, int, type], capture: Capture) -> None:

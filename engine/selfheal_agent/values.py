@@ -6,6 +6,7 @@ itself defines. The result has the shape of `selfheal_engine.model.Value` as pla
 
 from __future__ import annotations
 
+import sys
 import types
 from collections import deque
 from itertools import islice
@@ -14,6 +15,7 @@ from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
+    from types import FrameType
     from typing import Any
 
 MAX_TEXT = 200
@@ -21,13 +23,55 @@ MAX_CHILDREN = 16
 MAX_DEPTH = 3
 MAX_NODES = 160
 
-type_name_of = type.__dict__["__name__"].__get__
-type_qualname_of = type.__dict__["__qualname__"].__get__
-type_module_of = type.__dict__["__module__"].__get__
+_name_slot = type.__dict__["__name__"].__get__
+_qualname_slot = type.__dict__["__qualname__"].__get__
+_module_slot = type.__dict__["__module__"].__get__
+_module_dict: Any = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
 type_mro_of = type.__dict__["__mro__"].__get__
+type_flags_of = type.__dict__["__flags__"].__get__
 type_dict_of = type.__dict__["__dict__"].__get__
 
-_PLAIN = frozenset({type(None), bool, int, float, complex})
+
+def ids(*classes: type) -> frozenset[int]:
+    """For `id(cls) in ids(...)`: to compare classes runs the `__eq__` of their metaclass."""
+    return frozenset(map(id, classes))
+
+
+_PLAIN = ids(type(None), bool, int, float, complex)
+_LOCALS = ids(dict, type((lambda: sys._getframe().f_locals)()))  # from 3.13 on a proxy
+
+
+def type_name_of(cls: type) -> str:
+    return exact_text(_name_slot(cls))
+
+
+def type_qualname_of(cls: type) -> str:
+    return exact_text(_qualname_slot(cls))
+
+
+def type_module_of(cls: type) -> str:
+    """ "" where the class says something that is no text."""
+    return exact_text(_module_slot(cls))
+
+
+def module_name_of(module: types.ModuleType) -> str:
+    scope = _module_dict(module)  # None before its __init__
+    return exact_text(scope.get("__name__")) if type(scope) is dict else ""
+
+
+def exact_text(text: object) -> str:
+    """The text of a str or of a subclass of it, "" of anything else."""
+    if type(text) is str:
+        return text
+    return str.__str__(text) if issubclass(type(text), str) else ""
+
+
+def locals_of(frame: FrameType) -> Any:
+    """A frame's variables; {} where a class body or `exec` keeps them in a mapping of its own."""
+    found: Any = frame.f_locals
+    if id(type(found)) in _LOCALS:
+        return found
+    return dict.copy(found) if issubclass(type(found), dict) else {}
 
 
 def instance_dict(value: object) -> dict[str, Any]:
@@ -46,7 +90,7 @@ def instance_slots(value: object) -> list[tuple[str, Any]]:
     """(name, value) of the filled `__slots__` of the object's classes."""
     found = []
     for cls in type_mro_of(type(value)):
-        if cls is object or not type_dict_of(cls).get("__slots__"):
+        if cls is object or "__slots__" not in type_dict_of(cls):
             continue
         for name, member in type_dict_of(cls).items():
             if type(member) is types.MemberDescriptorType:
@@ -61,7 +105,7 @@ def qualified_type(cls: type) -> str:
     """`TypeError` for built-in classes, `package.module.Class` for all others."""
     module = type_module_of(cls)
     name = type_qualname_of(cls)
-    return name if module in ("builtins", None) else f"{module}.{name}"
+    return name if module in ("builtins", "") else f"{module}.{name}"
 
 
 class _Budget:
@@ -89,7 +133,7 @@ def picture_all(variables: Any, limit: int = 40) -> list[list[Any]]:
 def _picture(value: object, name: str, depth: int, budget: _Budget) -> dict[str, Any]:
     budget.left -= 1
     cls = type(value)
-    if cls in _PLAIN:
+    if id(cls) in _PLAIN:
         if cls is not type(None) and name and is_secret_name(name):
             return {"type_name": cls.__name__, "text": SCRUBBED}
         return {"type_name": cls.__name__, "text": _number_text(value, cls)}
@@ -151,7 +195,7 @@ def _add_children(made: dict[str, Any], value: Any, cls: type, depth: int, budge
 
 
 def _key_text(key: object) -> str:
-    if type(key) in _PLAIN:
+    if id(type(key)) in _PLAIN:
         return _number_text(key, type(key))
     if type(key) is bytes:
         return repr(key[:MAX_TEXT])
@@ -160,7 +204,7 @@ def _key_text(key: object) -> str:
 
 def _name_of(value: Any, cls: type) -> str:
     if cls is types.FunctionType:
-        return str(value.__qualname__)
-    if cls is types.ModuleType:
-        return str(types.ModuleType.__getattribute__(value, "__dict__").get("__name__", ""))
-    return qualified_type(value) if isinstance(value, type) else ""
+        return exact_text(value.__qualname__)
+    if issubclass(cls, types.ModuleType):
+        return module_name_of(value)
+    return qualified_type(value) if issubclass(cls, type) else ""

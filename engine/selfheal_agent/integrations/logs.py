@@ -10,12 +10,14 @@ from types import ModuleType
 from selfheal_agent import frames, requests
 from selfheal_agent.capture import Capture, thread_name
 from selfheal_agent.scrub import scrub_text
+from selfheal_agent.values import ids, qualified_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
     from typing import Any
 
 ERROR = 40
+_PLAIN = ids(str, int, float, bool, type(None), bytes)
 
 
 def patch_logging(logging: ModuleType, capture: Capture) -> None:
@@ -84,9 +86,8 @@ def _until_caller(found: list[dict[str, Any]], record: Any) -> list[dict[str, An
 def _text(record: Any) -> str:
     message, args = record.msg, record.args
     if type(message) is not str:
-        return f"<{type(message).__name__}>"
-    plain = (str, int, float, bool, type(None), bytes)
-    if args and type(args) is tuple and all(type(arg) in plain for arg in args):
+        return f"<{qualified_type(type(message))}>"
+    if args and type(args) is tuple and all(id(type(arg)) in _PLAIN for arg in args):
         try:
             message = message % args
         except (TypeError, ValueError):

@@ -152,6 +152,26 @@ def ask_all(
             connection.receive()
 
 
+def hello_of(path: Path, timeout_s: float = 1.0) -> dict[str, Any]:
+    """What the probe at a socket says of itself; {} when nobody answers in time."""
+    import select
+
+    try:
+        connection = ProbeConnection(path, attach=False)
+    except OSError:
+        return {}
+    end = time.monotonic() + timeout_s
+    try:
+        while not connection.hello and not connection.gone:
+            ready, _, _ = select.select([connection], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                break
+            connection.receive()
+        return connection.hello
+    finally:
+        connection.close()
+
+
 def _connect(sock: socket.socket, path: Path) -> None:
     if len(os.fsencode(path)) < 100:
         sock.connect(str(path))

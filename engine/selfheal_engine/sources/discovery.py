@@ -49,11 +49,16 @@ def read_cards(run_dir: Path) -> list[Card]:
     """Cards of living processes, oldest first; leftovers of dead ones are removed."""
     found = []
     try:
-        entries = [entry for entry in os.scandir(run_dir) if entry.name.endswith(".json")]
+        names = set(os.listdir(run_dir))
     except OSError:
         return []
-    for entry in entries:
-        card = _read_card(Path(entry.path))
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        card = None
+        if ending == ".json":
+            card = _read_card(run_dir / name)
+        elif ending == ".sock" and f"{stem}.json" not in names:
+            card = _asked(run_dir / name)
         if card is None:
             continue
         if not _alive(card):
@@ -113,7 +118,20 @@ def family(cards: list[Card], root: int) -> list[Card]:
 
 def _read_card(path: Path) -> Card | None:
     try:
-        body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return _card(json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".sock"))
+    except (OSError, ValueError):
+        return None
+
+
+def _asked(socket: Path) -> Card | None:
+    """What a probe says of itself that could not write its card: the disk is full."""
+    from selfheal_engine.sources.connection import hello_of
+
+    return _card(hello_of(socket), socket)
+
+
+def _card(body: dict[str, Any], socket: Path) -> Card | None:
+    try:
         return Card(
             int(body["pid"]),
             int(body["ppid"]),
@@ -123,11 +141,11 @@ def _read_card(path: Path) -> Card | None:
             float(body["started_s"]),
             str(body["python"]),
             tuple(str(entry) for entry in body.get("path", ())),
-            path.with_suffix(".sock"),
+            socket,
             str(body.get("framework", "")),
             str(body.get("cwd", "")),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -152,21 +170,6 @@ def _session(pid: int) -> int:
 
 
 def _taken_by(card: Card) -> int:
-    from selfheal_engine.sources.connection import ProbeConnection
+    from selfheal_engine.sources.connection import hello_of
 
-    try:
-        connection = ProbeConnection(card.socket, attach=False)
-    except OSError:
-        return 0
-    try:
-        import select
-
-        for _ in range(10):
-            ready, _, _ = select.select([connection], [], [], 0.1)
-            if ready:
-                connection.receive()
-            if connection.hello or connection.gone:
-                break
-        return connection.taken_by
-    finally:
-        connection.close()
+    return int(hello_of(card.socket).get("taken_by") or 0)

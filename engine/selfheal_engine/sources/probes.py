@@ -188,11 +188,11 @@ class ProbeSet:
         found: list[tuple[int, dict[str, Any]]] = []
         roots = {self.root, *self.cards}
         try:
-            names = [e.name for e in os.scandir(self.run_dir) if e.name.endswith(".left")]
+            names = sorted(n for n in os.listdir(self.run_dir) if n.endswith(".left"))
         except OSError:
             return found
         for name in names:
-            pid, _, root = name.removesuffix(".left").partition("-")
+            pid, root = [*name.removesuffix(".left").split("-"), "", ""][:2]
             if not pid.isdigit() or not root.isdigit() or (only and int(pid) != only):
                 continue
             if int(root) in roots or int(pid) in roots:
@@ -204,19 +204,23 @@ class ProbeSet:
         try:
             if path.stat().st_uid not in (os.geteuid(), self.run_dir.stat().st_uid):
                 return []
-            lines = path.read_text(encoding="utf-8").splitlines()
+            text = path.read_text(encoding="utf-8", errors="replace")
             path.unlink()
         except OSError:
             return []
         found = []
-        for line in lines:
+        if not text.endswith("\n"):
+            self.drops += 1
+            self.notes[f"process {pid} could not write down all it left: is the disk full?"] = None
+        for line in text.splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:
-                continue
+                continue  # the cut one
         for message in [m for m in found if m.get("t") == "stats"]:
             self._count(pid, message)
-        return [m for m in found if m.get("t") != "stats"]
+        self.drops += sum(int(m["count"]) for m in found if m.get("t") == "dropped")
+        return [m for m in found if m.get("t") not in ("stats", "dropped")]
 
     # ------------------------------------------------------------ questions
     def requests_of(self, pid: int) -> int:
