@@ -42,6 +42,8 @@ WINDOW_S = 90.0
 """Downtime is compared over so many seconds after the bug's time."""
 ALONE_S = 20.0
 """How long a run without the app lasts after the bug's time."""
+LATE_S = 10
+"""The last seconds of a run by which it is continued to the window's end."""
 AFTER_S = 6.0
 """How long the load goes on after the healing, to see that no customer fails any more."""
 
@@ -64,7 +66,9 @@ class Healing:
     down_alone_s: float = 0.0
     down_with_s: float = 0.0
     lost_at_swap: int = 0
-    """Requests without an answer from the apply on: the swap must lose none."""
+    """Requests without an answer from the second of the apply on: the swap must lose none. Those
+    that show the bug are left out: some bugs are that the connection is cut.
+    """
     failing_after: int = 0
     """Failed requests in the load's last three seconds."""
     errors: list[str] = field(default_factory=list)
@@ -90,23 +94,24 @@ def alone(case: Case, folder: Path, seed: int, bug_after_s: float) -> float:
             lambda lines: bool(lines) and lines[-1]["second"] >= bug_after_s + ALONE_S,
             most_s=bug_after_s + ALONE_S + 60,
         )
-    down, seen = failing_seconds(report, prepared)
-    return down * WINDOW_S / max(1, seen)
+    return failing_seconds(report, prepared, goes_on=True)
 
 
-def failing_seconds(report: Report, prepared: PreparedCase) -> tuple[int, int]:
-    """(seconds with a failed request, seconds) of the window after the bug's time.
+def failing_seconds(report: Report, prepared: PreparedCase, goes_on: bool) -> float:
+    """Seconds with a failed request in the window after the bug's time.
 
-    A second in which nothing was answered at all while customers waited is one of them.
+    A second in which nothing was answered at all while customers waited is one of them. What a
+    shorter run did not see of the window, where the failure `goes_on`, is taken to go on as its
+    last seconds went: a leak fails nobody at first and everybody in the end.
     """
-    down = seen = 0
+    seen: list[bool] = []
     for line in report:
-        since = line["second"] - prepared.bug_after_s
-        if 0 <= since < WINDOW_S:
-            seen += 1
+        if 0 <= line["second"] - prepared.bug_after_s < WINDOW_S:
             stuck = line["requests"] == 0 and line["in_flight"] > 0
-            down += bool(line["failed"] + line["timeouts"] + line["lost"]) or stuck
-    return down, seen
+            seen.append(bool(line["failed"] + line["timeouts"] + line["lost"]) or stuck)
+    late = seen[-LATE_S:]
+    unseen_s = max(0.0, WINDOW_S - len(seen)) if goes_on else 0.0
+    return sum(seen) + unseen_s * sum(late) / max(1, len(late))
 
 
 def heal(case: Case, folder: Path, under: Under, seed: int, bug_after_s: float) -> Healing:
@@ -129,9 +134,7 @@ def heal(case: Case, folder: Path, under: Under, seed: int, bug_after_s: float) 
     if incidents and played.bug_s:
         result.detection_s = round(max(0.0, incidents[0]["time"] - played.bug_s), 1)
     _read_patches(result, case, played)
-    down, seen = failing_seconds(played.report, prepared)
-    # a run that did not heal would have gone on as it was
-    result.down_with_s = down if result.healed else down * WINDOW_S / max(1, seen)
+    result.down_with_s = failing_seconds(played.report, prepared, goes_on=not result.healed)
     last = [line for line in played.report if line["requests"]][-4:-1]
     result.failing_after = sum(line["failed"] + line["timeouts"] for line in last)
     return result
@@ -156,7 +159,9 @@ def _read_patches(result: Healing, case: Case, played: Played) -> None:
         except ValueError:
             result.label = "wrong"
     at = applied[0]["time"]
-    result.lost_at_swap = sum(line["lost"] for line in played.report if line["time"] >= at)
+    result.lost_at_swap = sum(
+        max(0, line["lost"] - line["bad_failed"]) for line in played.report if line["time"] >= at
+    )
 
 
 def keep_calm(case: Case, folder: Path, under: Under, seed: int, seconds: float) -> Calm:

@@ -1,4 +1,4 @@
-"""What only repetition shows: one of many inputs leaves something behind, or a pool runs empty."""
+"""What only repetition or company shows: leaks, an empty pool, a collection that others change."""
 
 from __future__ import annotations
 
@@ -120,6 +120,61 @@ def test_what_is_not_given_back_shows_by_repetition(
     good, bad = shop.judge(
         shop.candidate(TILES.replace(before, after), "tiles.py", "good"),
         shop.candidate(TILES.replace(*RENAMED), "tiles.py", "bad"),
+    )
+    assert check(good, "reproducer").status == "passed", check(good, "reproducer")
+    assert check(bad, "reproducer").status == "failed"
+
+
+SESSIONS = """\
+import threading
+
+
+class Sessions:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._open = {}
+        self.asked = 0
+
+    def start(self, user, country):
+        with self._lock:
+            self._open[f"{user}{len(self._open)}"] = country
+
+    def refuse(self, token):
+        raise PermissionError(self._open.pop(token))
+
+    def countries(self):
+        self.asked = self.asked + 1
+        return sorted({one for one in self._open.values() if one})
+"""
+COPIED = ("in self._open.values()", "in list(self._open.values())")
+
+
+def test_a_collection_that_others_change_is_iterated_in_their_company(
+    make_shop: MakeShop, tmp_path: Path
+) -> None:
+    """Nothing of the object or of the others' input was recorded."""
+    root = tmp_path / "service"
+    root.mkdir()
+    (root / "sessions.py").write_text(SESSIONS)
+    lines = SESSIONS.splitlines()
+    line = next(n for n, x in enumerate(lines, 1) if "sorted(" in x)
+    frame = Frame(
+        str(root / "sessions.py"),
+        line,
+        "Sessions.countries",
+        "sessions",
+        lines[line - 1].strip(),
+        own=True,
+    )
+    message = "dictionary changed size during iteration"
+    occurrence = Occurrence("o1", "exception", 0.0, 1, "RuntimeError", message, (frame,))
+    diagnosis = diagnose(occurrence, Project(root, sys.executable, ()))
+    shop = make_shop(
+        {"sessions.py": SESSIONS}, reproducers=diagnosis.reproducers, occurrence=occurrence
+    )
+    good, bad = shop.judge(
+        shop.candidate(SESSIONS.replace(*COPIED), "sessions.py", "good"),
+        shop.candidate(SESSIONS.replace("sorted({", "sorted(set() | {"), "sessions.py", "bad"),
     )
     assert check(good, "reproducer").status == "passed", check(good, "reproducer")
     assert check(bad, "reproducer").status == "failed"

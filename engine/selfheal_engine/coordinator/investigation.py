@@ -15,7 +15,7 @@ from selfheal_engine.coordinator.cases import Case
 from selfheal_engine.coordinator.job import Job, Workplace
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
-from selfheal_engine.coordinator.workers import Message, ProposingProcess
+from selfheal_engine.coordinator.workers import Message, PreparingProcess, ProposingProcess
 from selfheal_engine.episodic_memory.similarity import in_words
 from selfheal_engine.events import (
     candidate_event,
@@ -39,6 +39,8 @@ LEAK_SETTLE_S = 8.0
 """A leak is in no hurry, and only calls that went well can show it again."""
 LEAST_S = 0.7
 """A record that is already full is not waited for longer than this."""
+PREPARE_AFTER_S = 5.0
+"""The service and we have started by then."""
 MOST_ATTEMPTS = 3
 
 
@@ -58,6 +60,9 @@ class Investigations:
         self._proposed = proposed
         self._running: ProposingProcess | None = None
         self._spare: ProposingProcess | None = None
+        self._ahead: PreparingProcess | None = None
+        self._prepared = False
+        self._born_s = 0.0
         self._started_s = 0.0
         self._edits: list[tuple[str, Candidate]] = []
         self._editing: Candidate | None = None
@@ -69,7 +74,12 @@ class Investigations:
         if self._running is not None or self._parts.read_only():
             return
         if self._spare is None and self._wanted():
+            if self._ahead is not None:  # the spare one does the same, and faster
+                self._ahead.end()
+                self._ahead = None
+            self._prepared = True
             self._spare = self._process()
+        self._prepare(now_s)
         if self._edits:
             incident_id, edited = self._edits.pop(0)
             self._start(self._ledger.incident(incident_id), now_s, edited)
@@ -113,6 +123,9 @@ class Investigations:
                 process.cancel()
                 process.wait(5.0)
         self._running = self._spare = None
+        if self._ahead is not None:
+            self._ahead.end()
+            self._ahead = None
 
     # ------------------------------------------------------------ starting
     def _wanted(self) -> bool:
@@ -138,16 +151,27 @@ class Investigations:
         proven = incident.proposal is not None and incident.proposal.candidates
         return not proven and case.tried_record not in ("", _record_id(occurrence))
 
+    def _prepare(self, now_s: float) -> None:
+        """Once, while all is well: what the tests say is learned before anybody waits for it."""
+        if self._ahead is not None and self._ahead.ended():
+            self._ahead = None
+        self._born_s = self._born_s or now_s
+        if not self._prepared and now_s - self._born_s >= PREPARE_AFTER_S:
+            self._prepared = True
+            self._ahead = PreparingProcess(self._workplace())
+
     def _process(self) -> ProposingProcess:
+        return ProposingProcess(self._workplace(), self._deliver)
+
+    def _workplace(self) -> Workplace:
         project = self._parts.project
-        workplace = Workplace(
+        return Workplace(
             project_root=str(project.root),
             python=project.python,
             tests=project.tests,
             import_paths=project.import_paths,
             settings=self._parts.settings,
         )
-        return ProposingProcess(workplace, self._deliver)
 
     def _start(self, incident: Incident, now_s: float, edited: Candidate | None) -> None:
         parts = self._parts

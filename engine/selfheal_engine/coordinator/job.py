@@ -9,6 +9,9 @@ from selfheal_engine.config import Settings
 from selfheal_engine.model import Candidate, Incident
 from selfheal_engine.project import Project
 
+AHEAD = "ahead"
+"""Argument of a process that only learns what the service's tests say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workplace:

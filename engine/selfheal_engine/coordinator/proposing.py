@@ -20,12 +20,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TextIO
 
 from selfheal_engine.codec import from_plain, to_plain
-from selfheal_engine.coordinator.job import Job, Workplace
+from selfheal_engine.coordinator.job import AHEAD, Job, Workplace
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import (
     Candidate,
@@ -87,9 +88,12 @@ def propose(
     ready.result()
     occurrence = newest()
     validator.baseline(diagnosis, occurrence)
-    tried, verdicts = _validate(validator, candidates, diagnosis, occurrence, say)
+    alone = settings.approve != "never"  # nobody looks for a choice: the first proven one heals
+    patience_s = 0.0 if alone else PATIENCE_S
+    tried, verdicts = _validate(validator, candidates, diagnosis, occurrence, say, patience_s)
     shown, judged = rank(tried, verdicts, job.priors, limit=settings.candidates)
-    if shown and job.edited is None:
+    sure = tier(shown, judged, diagnosis) == "high"
+    if shown and job.edited is None and not (alone and sure):
         more = _siblings(shown[0], project, gone, validator, diagnosis, newest())
         shown, judged = (*shown, *(c for c, _ in more)), (*judged, *(v for _, v in more))
     return Proposal(
@@ -126,6 +130,7 @@ def _validate(
     diagnosis: Diagnosis,
     occurrence: Occurrence,
     say: Say,
+    patience_s: float,
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
     """Validate in batches, best first, until enough plausible patches stand or none are left.
 
@@ -155,7 +160,7 @@ def _validate(
             first_plausible_s = time.monotonic()
         if plausible >= CHOICE:
             break
-        if plausible and time.monotonic() - first_plausible_s > PATIENCE_S:
+        if plausible and time.monotonic() - first_plausible_s > patience_s:
             break
     by_id = {verdict.candidate: verdict for verdict in verdicts}
     judged = [candidate for candidate in tried if candidate.id in by_id]
@@ -166,6 +171,21 @@ def _import_all() -> None:
     """What every job needs, loaded before there is one."""
     import selfheal_engine.diagnosis
     import selfheal_engine.patch_generator  # noqa: F401
+
+
+def prepare_ahead(stdin: TextIO = sys.stdin) -> int:
+    """Learn what the service's tests say before there is an incident; the validator keeps it.
+
+    Whatever hinders it hinders the first proposal too, which then says so.
+    """
+    workplace = from_plain(Workplace, json.loads(stdin.readline()))
+    with suppress(SelfhealError):
+        validator = validator_for(workplace.project(), workplace.settings)
+        try:
+            validator.prepare()
+        finally:
+            validator.close()
+    return 0
 
 
 def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
@@ -210,5 +230,6 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> int:
 
 
 if __name__ == "__main__":
-    os.nice(5)
-    sys.exit(main())
+    ahead = sys.argv[1:] == [AHEAD]
+    os.nice(15 if ahead else 5)
+    sys.exit(prepare_ahead() if ahead else main())

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from selfheal_engine.codec import to_plain
-from selfheal_engine.coordinator.job import Job, Workplace
+from selfheal_engine.coordinator.job import AHEAD, Job, Workplace
 from selfheal_engine.model import Occurrence
 
 
@@ -24,6 +25,42 @@ class Message:
     incident: str
     what: str
     body: dict[str, Any]
+
+
+MODULE = "selfheal_engine.coordinator.proposing"
+
+
+class PreparingProcess:
+    """Runs the service's tests once, at low priority, so that the first incident need not wait."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", MODULE, AHEAD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+            encoding="utf-8",
+        )
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it died at once; the first proposal tells why
+            self._process.stdin.write(json.dumps(to_plain(workplace)) + "\n")
+            self._process.stdin.close()
+
+    def ended(self) -> bool:
+        """Whether it is through; reaps it."""
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """Stop it, with all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 class ProposingProcess:
@@ -37,7 +74,7 @@ class ProposingProcess:
         self.incident = ""
         self._deliver = deliver
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "selfheal_engine.coordinator.proposing"],
+            [sys.executable, "-m", MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

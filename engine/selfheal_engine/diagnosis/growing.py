@@ -82,6 +82,18 @@ def storing(statement: ast.AST) -> Iterator[ast.expr]:
             yield owner
 
 
+def changing(function: Function) -> Iterator[ast.expr]:
+    """Containers that a function puts something into or takes something out of."""
+    for node in ast.walk(function):
+        yield from storing(node)
+        if isinstance(node, ast.Delete):
+            yield from (t.value for t in node.targets if isinstance(t, ast.Subscript))
+        elif isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Attribute) and called.attr in REMOVES:
+                yield called.value
+
+
 def shrinks(file: SourceFile, text: str) -> bool:
     """Whether anything takes out of the container: a call, a `del`, a new one in its place."""
     for node in ast.walk(file.tree):

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from selfheal_engine.codec import to_plain
 from selfheal_engine.diagnosis.failure import Failure
+from selfheal_engine.diagnosis.growing import changing
 from selfheal_engine.diagnosis.repeated import growth, module_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.model import Frame, Occurrence, Reproducer, Value
@@ -278,15 +279,27 @@ def _iterations(
 
 
 def _sharers(failure: Failure) -> list[str]:
-    """The functions of the file that use what the failing loop iterates over."""
-    if not isinstance(failure.statement, ast.For):
-        return []
-    fields = {n.attr for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Attribute)}
-    names = {n.id for n in ast.walk(failure.statement.iter) if isinstance(n, ast.Name)}
-    shared = (fields | names) - {"self", "items", "values", "keys"}
+    """The functions of the file that change what the failing statement iterates over."""
+    iterated = _iterated(failure)
+    fields = {n.attr for x in iterated for n in ast.walk(x) if isinstance(n, ast.Attribute)}
+    names = {n.id for x in iterated for n in ast.walk(x) if isinstance(n, ast.Name)}
+    shared = (fields - {"items", "values", "keys"}) or (names - {"self"})
     return [
         name
         for name, function in failure.file.functions.items()
         if function is not failure.function
-        and shared & {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(function)}
+        and function.name != "__init__"
+        and any(
+            shared & {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(changed)}
+            for changed in changing(function)
+        )
     ]
+
+
+def _iterated(failure: Failure) -> list[ast.expr]:
+    """What the failing statement goes through: in a loop's head, or in comprehensions."""
+    statement = failure.statement
+    if isinstance(statement, ast.For):
+        return [statement.iter]
+    nodes = list(ast.walk(statement)) if statement is not None else []
+    return [node.iter for node in nodes if isinstance(node, ast.comprehension)]

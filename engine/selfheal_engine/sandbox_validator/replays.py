@@ -74,6 +74,8 @@ def step_for(
     if reproducer.kind in ("statement", "iteration"):
         with contextlib.suppress(OSError, UnicodeDecodeError):
             step["original"] = project.read(reproducer.crash_file).decode()
+    if reproducer.kind == "interleaving":
+        step["raises"] = reproducer.exception == "RuntimeError"
     if reproducer.kind == "growth":
         step["slopes"] = (before or {}).get("slopes", {})
         step["inputs"] = (before or {}).get("inputs", [])
