@@ -44,6 +44,8 @@ ALONE_S = 20.0
 """How long a run without the app lasts after the bug's time."""
 LATE_S = 10
 """The last seconds of a run by which it is continued to the window's end."""
+LEAK_S = 240.0
+"""A leak that fails nobody is watched for before it is told of, and again after the patch."""
 AFTER_S = 6.0
 """How long the load goes on after the healing, to see that no customer fails any more."""
 
@@ -122,9 +124,8 @@ def heal(case: Case, folder: Path, under: Under, seed: int, bug_after_s: float) 
         kinds = [event["kind"] for event in events]
         return "healed" in kinds and kinds.count("applied") <= kinds.count("healed")
 
-    played = play_under_the_app(
-        prepared, under, enough, bug_after_s + WINDOW_S + 15, grace_s=AFTER_S
-    )
+    patience_s = LEAK_S if case.strategy == "memory_leak_fix" else WINDOW_S + 15
+    played = play_under_the_app(prepared, under, enough, bug_after_s + patience_s, grace_s=AFTER_S)
     result = Healing(case.name, case.strategy)
     result.errors = [str(event.get("text", ""))[:600] for event in played.of_kind("error")]
     if played.survivors:
