@@ -63,3 +63,34 @@ def test_a_patch_that_keeps_what_it_is_given_is_told(shop: Shop) -> None:
     )
     verdict = shop.judge(shop.candidate(hoard))[0]
     assert check(verdict, "memory").status == "failed"
+
+
+def test_what_a_process_has_few_of_is_told_with_the_line_that_keeps_it(shop: Shop) -> None:
+    kinds = {
+        "descriptors": "os.open(__file__, os.O_RDONLY)",
+        "threads": "threading.Thread(target=_NEVER.wait, daemon=True).start()",
+        "children": "os.posix_spawn('/bin/true', ['true'], {})",
+    }
+    top = "import os\nimport threading\n\n_NEVER = threading.Event()\n\n\n"
+    candidates = []
+    for name, leak in kinds.items():
+        # more good calls than one may hold of them: the later ones fail
+        text = ORDERS.replace(*FIX).replace(
+            "def label(order):\n", f"def label(order):\n    {leak}\n"
+        )
+        candidates.append(shop.candidate(top + text, name=name))
+    for name, verdict in zip(kinds, shop.judge(*candidates), strict=True):
+        found = check(verdict, "memory")
+        assert found.status == "failed", name
+        assert name in found.text
+        line = 1 + (top + ORDERS)[: (top + ORDERS).index("    street")].count("\n")
+        assert found.text.endswith(f"kept at orders.py:{line}")
+
+
+def test_memory_that_no_allocator_has_handed_out_is_told(shop: Shop) -> None:
+    leak = "    _AREAS.append(mmap.mmap(-1, 1 << 16))\n    _AREAS[-1].write(b'x' * (1 << 16))\n"
+    text = "import mmap\n\n_AREAS = []\n\n\n" + ORDERS.replace(*FIX)
+    text = text.replace("def label(order):\n", f"def label(order):\n{leak}")
+    found = check(shop.judge(shop.candidate(text, name="mapped"))[0], "memory")
+    assert found.status == "failed"
+    assert "resident bytes" in found.text

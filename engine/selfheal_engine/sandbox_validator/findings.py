@@ -23,7 +23,13 @@ GUARD_S = 2e-6
 """So much more CPU time a call is a guard as well, on any machine of these years."""
 WAITS, WAITS_AT_LEAST_S = 1.5, 0.005
 """Wall time hangs on the machine's load: only much more of it says that a call waits."""
-GROWTH_NOISE = {"bytes": 48.0, "descriptors": 0.2, "threads": 0.2, "children": 0.2}
+GROWTH_NOISE = {
+    "bytes": 48.0,
+    "resident bytes": 2048.0,
+    "descriptors": 0.2,
+    "threads": 0.2,
+    "children": 0.2,
+}
 """Growth a call that the allocator's own habits explain."""
 _JUDGES_SUFFIXES = (".py", ".ini", ".cfg", ".toml", ".pth")
 
@@ -169,7 +175,8 @@ def cost(report: Report, base: Baseline) -> Iterator[Check]:
         if slope > before["slopes"].get(what, 0.0) + GROWTH_NOISE[what]
     ]
     if growing:
-        text = f"each good call leaves {', '.join(growing)} behind"
+        place = f", kept at {after['place']}" if after.get("place") else ""
+        text = f"each good call leaves {', '.join(growing)} behind{place}"
         yield Check("memory", "failed", text, calls)
     else:
         text = "repeating good calls leaves nothing more behind than before"

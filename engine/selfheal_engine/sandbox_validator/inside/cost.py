@@ -18,19 +18,29 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import growth, repeating, variation
+    from selfheal_engine.sandbox_validator.inside import (
+        allocation_sites,
+        growth,
+        repeating,
+        variation,
+    )
     from selfheal_engine.sandbox_validator.inside import replay as replaying
 else:
+    import allocation_sites
     import growth
     import repeating
     import replay as replaying
     import variation
+
+Call = Callable[[int], object]
 
 CALLS_AT_MOST = 6
 ROUNDS = 3
 SEGMENTS = 8
 SECONDS_AT_MOST = 0.2
 REPEATS_AT_MOST = 400
+SOON = 6
+"""Calls between two of the first readings, which look for what soon runs out."""
 VARIED_SEGMENT = 400
 """Calls with other input between two readings; three segments hold more than most caches."""
 VARIED_AT_MOST_S = 0.1e-3
@@ -48,34 +58,79 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     repeats = int(SECONDS_AT_MOST / SEGMENTS / max(1e-6, min(rounds)))
     repeats = max(1, min(repeats, REPEATS_AT_MOST))
     gc.freeze()  # what is there already need not be looked through after each segment
-    slopes = growing(repeats, lambda number: timed(usable), len(usable))
-    grows = any(slope > growth.LEAST[what] for what, slope in slopes.items())
-    if not grows and min(rounds) / len(usable) < VARIED_AT_MOST_S:
+    repeated: Call = lambda number: timed(usable)  # noqa: E731 - one of several such calls
+    place = ""
+    slopes = growing(max(1, SOON // len(usable)), repeated, len(usable))
+    keeper: Call | None = None
+    if scarce(slopes):
+        # so many calls more use up what a process may have of these: the place first
+        place, slopes = located(repeated, slopes, len(usable), job)
+    if not scarce(slopes):
+        slopes = growing(repeats, repeated, len(usable))
+        keeper = repeated if rises(slopes) else None
+    if not rises(slopes) and min(rounds) / len(usable) < VARIED_AT_MOST_S:
         for call in filter(None, map(varied_call, usable[:2])):
             with_keys = growing(VARIED_SEGMENT, call, 1)
+            keeper = call if rises(with_keys) else keeper
             slopes = {what: max(slopes[what], with_keys[what]) for what in slopes}
+    if keeper is not None:
+        place, _ = located(keeper, slopes, 1, job)
     return {
         "ended": "returned",
         "calls": len(usable),
         "opcodes": opcodes,
         "slopes": slopes,
+        "place": place,
     }
 
 
-def growing(size: int, call: Callable[[int], object], calls: int) -> dict[str, float]:
+def rises(slopes: dict[str, float]) -> dict[str, float]:
+    """What grows by more than the allocator's noise."""
+    return {what: slope for what, slope in slopes.items() if slope > growth.LEAST[what]}
+
+
+def scarce(slopes: dict[str, float]) -> dict[str, float]:
+    """What grows of that of which a process may have some hundreds only."""
+    return {what: slope for what, slope in rises(slopes).items() if "bytes" not in what}
+
+
+def located(
+    call: Call, slopes: dict[str, float], calls: int, job: replaying.Job
+) -> tuple[str, dict[str, float]]:
+    """The line that keeps it, and the growth a call while it was looked for.
+
+    Where the calls came to fail, what they leave has run out: that is what grew.
+    """
+    before, made = growth.held(), [0]
+
+    def counted_call(number: int) -> None:
+        call(number)
+        made[0] += calls
+
+    first = SEGMENTS * VARIED_SEGMENT
+    place = allocation_sites.line_that_keeps(counted_call, first, rises(slopes), job["root"])
+    after = growth.held()
+    grown = {what: (after[what] - before[what]) / max(1, made[0]) for what in before}
+    return place, {**slopes, **{what: grown[what] for what in scarce(slopes)}}
+
+
+def growing(size: int, call: Call, calls: int) -> dict[str, float]:
     """Growth a call over the later segments of `size` repetitions, of so many calls each.
 
     Over those there are, where the calls come to fail: what they leave behind has run out.
     """
     readings = [(0, growth.held())]
     for segment in range(SEGMENTS):
+        number = segment * size
         try:
             for number in range(segment * size, (segment + 1) * size):
                 call(number)
         except Exception:
-            if segment < 2:
+            readings.append((max(1, number) * calls, growth.held()))
+            slopes = growth.slopes_of(readings)
+            if segment < 2 and not scarce(slopes):
                 raise
-            return growth.slopes_of(readings)
+            return slopes
         readings.append(((segment + 1) * size * calls, growth.held()))
     return growth.slopes_of(readings[3:])
 

@@ -3,8 +3,10 @@
 Growth that depends on new keys shows only with new keys: leaves of the input that can be
 changed without changing how the call ends are varied from call to call. What is held is read
 from the allocators, not traced: `sys.getallocatedblocks()` for small objects and mallinfo2(3)
-for large ones; descriptors and threads are counted too. The slope of the last part counts, so
-that a cache with a bound has stopped growing.
+for large ones, beside them the resident pages for what neither has handed out (mmap, other
+allocators); descriptors, threads and children are counted too. The slope of the last part
+counts, so that a cache with a bound has stopped growing. Which line keeps it is asked of
+`allocation_sites` once it is known to grow.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import resource
 import sys
 import threading
 import time
@@ -19,9 +22,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import repeating
+    from selfheal_engine.sandbox_validator.inside import allocation_sites, repeating
     from selfheal_engine.sandbox_validator.inside import replay as replaying
 else:
+    import allocation_sites
     import repeating
     import replay as replaying
 
@@ -31,7 +35,13 @@ HANDLE_CALLS = 12
 """A segment's calls where memory does not count."""
 CALLS_AT_MOST = 6000
 SECONDS_AT_MOST = 4.0
-LEAST = {"bytes": 24.0, "descriptors": 0.2, "threads": 0.2, "children": 0.2}
+LEAST = {
+    "bytes": 24.0,
+    "resident bytes": 2048.0,
+    "descriptors": 0.2,
+    "threads": 0.2,
+    "children": 0.2,
+}
 """Growth a call below these is noise of the allocator."""
 REMAINS = 0.25
 """A patch must bring the growth below this share of what it was."""
@@ -68,12 +78,14 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
         what: slope
         for what, slope in slopes.items()
         if slope > max(LEAST[what], REMAINS * before.get(what, 0.0))
-        and not (what == "bytes" and step.get("handles_only"))
+        and not ("bytes" in what and step.get("handles_only"))
     }
     outcome.update(slopes=slopes, calls=calls)
     if growing:
         words = ", ".join(f"{growing[what]:.4g} {what}" for what in sorted(growing))
+        place = allocation_sites.line_that_keeps(call, calls + 20, growing, job["root"])
         outcome["fault"] = f"grows by {words} a call over {calls} calls"
+        outcome["fault"] += f", kept at {place}" if place else ""
     return outcome
 
 
@@ -130,20 +142,42 @@ def slopes_of(readings: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
 
 
 def held() -> dict[str, float]:
-    """What the process holds now: bytes in use, open descriptors, live threads."""
+    """What the process holds now: bytes in use, open descriptors, live threads, children."""
     gc.collect()
     return {
         "bytes": 56.0 * sys.getallocatedblocks() + large_bytes(),
-        "descriptors": float(len(os.listdir("/proc/self/fd"))),
+        "resident bytes": resident_bytes(),
+        "descriptors": descriptors(),
         "threads": float(threading.active_count()),
         "children": float(children()),
     }
 
 
+def descriptors() -> float:
+    """Open descriptors; all that there may be where looking for them needs one more."""
+    try:
+        return float(len(os.listdir("/proc/self/fd")))
+    except OSError:
+        return float(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def resident_bytes() -> float:
+    """Bytes of this process's pages that are in memory, proc(5)."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return float(resource.getpagesize() * int(file.read().split()[1]))
+    except OSError:
+        return 0.0
+
+
 def children() -> int:
     """Processes that this one started and has not waited for, proc(5); 0 where it does not tell."""
     found = 0
-    for task in os.listdir("/proc/self/task"):
+    try:
+        tasks = os.listdir("/proc/self/task")
+    except OSError:  # no descriptor is left to look with
+        return 0
+    for task in tasks:
         try:
             with open(f"/proc/self/task/{task}/children", "rb") as file:
                 found += len(file.read().split())

@@ -135,7 +135,7 @@ def chosen(inputs: list[Input], held: Held) -> list[tuple[int, bool]]:
                 untried.append(choice)
                 continue
             left = left_by(one, varies, held)
-            if any(left[what] >= SURE for what in left if what != "bytes"):
+            if any(left[what] >= SURE for what in left if "bytes" not in what):
                 sure.append(choice)
             elif left["bytes"] >= BYTES:
                 some.append((left["bytes"], choice))
