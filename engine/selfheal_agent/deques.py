@@ -84,7 +84,7 @@ def _codes(module: ModuleType) -> list[CodeType]:
     for value in pending:
         if type(value) is FunctionType and value.__module__ == module.__name__:
             codes.append(value.__code__)
-        elif type_module_of(value) == module.__name__:
+        elif type(value) is not FunctionType and type_module_of(value) == module.__name__:
             codes += [
                 inner.__code__
                 for inner in type_dict_of(value).values()

@@ -86,7 +86,8 @@ def _reporter(capture: Capture) -> Any:
 
 
 def _queue(made: Any, _capture: Capture) -> None:
-    queues.queues_made.add(made)
+    if all(base.__name__ != "LifoQueue" for base in type_mro_of(type(made))):
+        queues.queues_made.add(made)
 
 
 def _executor(made: Any, _capture: Capture) -> None:

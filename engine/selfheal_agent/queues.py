@@ -1,7 +1,7 @@
 """Backlogs: queues and executors, remembered when they are made, deques, and brokers.
 
 A deque is a queue where code of the project takes items from it to use them (`x = d.popleft()`);
-one that is only trimmed at its end is a window. A broker's lists are not looked at from here:
+one that is only trimmed at its end is a window. A broker's queues are not looked at from here:
 the app is told where they are and asks.
 """
 
@@ -20,7 +20,7 @@ executors_made: weakref.WeakSet[Any] = weakref.WeakSet()
 deques_seen: dict[int, Any] = {}
 """Weak references by id: a deque has no hash."""
 brokers: dict[str, dict[str, Any]] = {}
-"""Where Celery and RQ keep what waits, by URL: {"url", "keys", "password"}."""
+"""Where Celery and RQ keep what waits, by URL: {"url", "keys", "user", "password"}."""
 
 
 def depth() -> tuple[int, dict[str, int]]:
@@ -66,13 +66,17 @@ def forget() -> None:
     executors_made.clear()
 
 
-def remember(cls: Any, into: weakref.WeakSet[Any]) -> None:
-    """From now on every new instance of a class of queues or executors is known."""
+def remember(cls: Any, into: weakref.WeakSet[Any], but: Any = ()) -> None:
+    """From now on every new instance of a class of queues or executors is known.
+
+    Those of the subclass `but` are not.
+    """
     original = cls.__init__
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         original(self, *args, **kwargs)
-        into.add(self)
+        if not issubclass(type(self), but):
+            into.add(self)
 
     __init__.__wrapped__ = original  # type: ignore[attr-defined]
     cls.__init__ = __init__

@@ -20,9 +20,15 @@ from tests.sources.conftest import Start
 
 DEQUES = """
     import collections
+    import queue
     import threading
     import time
 
+    free_connections = queue.LifoQueue(10)
+    for _ in range(10):
+        free_connections.put(None)
+    mails = queue.Queue()
+    mails.put("hello")
     jobs = collections.deque(range(7))
     window = collections.deque(range(100))
     last = collections.deque(range(50), maxlen=50)
@@ -59,9 +65,9 @@ DEQUES = """
 """
 
 
-def test_a_deque_whose_items_are_used_counts_and_a_window_does_not(start: Start) -> None:
+def test_what_is_taken_to_be_used_waits_and_a_window_or_a_pool_does_not(start: Start) -> None:
     service = start({"pump.py": DEQUES}, sys.executable, "{project}/pump.py")
-    service.until(lambda: _depth(service.source) == 10)
+    service.until(lambda: _depth(service.source) == 11)
 
 
 def _depth(source: ServiceSource) -> float | None:

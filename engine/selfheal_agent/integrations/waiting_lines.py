@@ -1,4 +1,7 @@
-"""queue, asyncio.queues and the executors: instances are remembered when they are made."""
+"""queue, asyncio.queues and the executors: instances are remembered when they are made.
+
+A LifoQueue is no waiting line: libraries keep their free connections in one, last used first.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
 
 
 def watch_queue(module: Any, _capture: Capture) -> None:
-    queues.remember(module.Queue, queues.queues_made)
+    queues.remember(module.Queue, queues.queues_made, but=module.LifoQueue)
 
 
 def watch_threads(module: Any, _capture: Capture) -> None:

@@ -220,24 +220,37 @@ def patch_celery_worker(module: Any, capture: Capture) -> None:
 
 
 def _tell_celery(app: Any) -> None:
-    """Where Celery's queues are, when its broker is a Redis: a list for each, named like it."""
+    """Where Celery's queues are, when its broker is a Redis or a RabbitMQ."""
     try:
-        url = app.conf.broker_read_url or app.conf.broker_url
-        if type(url) is not str or not url.startswith(("redis://", "redis+socket://")):
-            return
-        from urllib.parse import unquote, urlsplit
-
-        parts = urlsplit(url)
         names = [str(name) for name in app.amqp.queues] or [str(app.conf.task_default_queue)]
-        if parts.scheme == "redis":
-            base = parts.path.strip("/") or "0"
-            place = f"redis://{parts.hostname or 'localhost'}:{parts.port or 6379}/{base}"
-        else:
-            place = f"unix://{parts.path}/0"
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        _tell_broker(place, names, user, password)
+        given = app.connection_for_read()  # what the settings come to; it is not opened
+        if given.transport_cls == "redis":
+            _tell_celery_redis(app.conf.broker_read_url or app.conf.broker_url, names)
+        elif given.transport_cls in ("amqp", "pyamqp", "amqps"):
+            from urllib.parse import quote
+
+            secure = given.transport_cls == "amqps" or given.ssl
+            place = f"{given.hostname or 'localhost'}:{given.port or (5671 if secure else 5672)}"
+            vhost = quote(given.virtual_host or "/", safe="")
+            url = f"{'amqps' if secure else 'amqp'}://{place}/{vhost}"
+            _tell_broker(url, names, given.userid, given.password)
     except Exception as why:
         notes.note(f"the queues of Celery cannot be told: {type(why).__name__}: {why}")
+
+
+def _tell_celery_redis(url: Any, names: list[str]) -> None:
+    """In Redis a queue is a list of its name."""
+    from urllib.parse import unquote, urlsplit
+
+    if type(url) is not str or not url.startswith(("redis://", "redis+socket://")):
+        return
+    parts = urlsplit(url)
+    if parts.scheme == "redis":
+        base = parts.path.strip("/") or "0"
+        place = f"redis://{parts.hostname or 'localhost'}:{parts.port or 6379}/{base}"
+    else:
+        place = f"unix://{parts.path}/0"
+    _tell_broker(place, names, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 def _tell_broker(url: str, keys: Any, user: Any, password: Any) -> None:

@@ -448,4 +448,5 @@ class ServiceSource:
             else:
                 locating.stop_foreign(self._found.pid)
         self._outside.close()
+        self._brokers.close()
         self._probes.close()
