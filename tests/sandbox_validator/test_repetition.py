@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from selfheal_engine.diagnosis import diagnose
-from selfheal_engine.model import Frame, GoodCall, Growth, Occurrence, RequestRecord
+from selfheal_engine.model import Frame, GoodCall, Growth, Occurrence, Reproducer, RequestRecord
 from selfheal_engine.project import Project
+from selfheal_engine.sandbox_validator.lowering import lower
 from tests.sandbox_validator.conftest import MakeShop, call_of, check
 
 TILES = """\
@@ -178,3 +179,40 @@ def test_a_collection_that_others_change_is_iterated_in_their_company(
     )
     assert check(good, "reproducer").status == "passed", check(good, "reproducer")
     assert check(bad, "reproducer").status == "failed"
+
+
+TRAIL = """\
+import time
+
+ROWS = 100
+_actions = []
+
+
+def record(who):
+    time.sleep(0.004)
+    _actions.append({"who": who, "rows": list(range(ROWS))})
+"""
+
+
+def test_a_bound_that_takes_long_to_reach_is_met_lowered(make_shop: MakeShop) -> None:
+    """Calls take milliseconds, as requests do: thousands of them would take minutes."""
+    again = Reproducer(
+        "growth", module="trail", functions=("record",), arguments=(call_of("anna"),)
+    )
+    shop = make_shop({"trail.py": TRAIL}, reproducers=(again,))
+    bound = "    del _actions[:-4096]\n"
+    good, bad = shop.judge(
+        shop.candidate(TRAIL + bound, "trail.py", "good"),
+        shop.candidate(TRAIL + bound.replace("-4096", "0"), "trail.py", "bad"),
+    )
+    assert check(good, "reproducer").status == "passed", check(good, "reproducer")
+    assert check(bad, "reproducer").status == "failed"
+
+
+def test_only_large_numbers_that_the_patch_brings_are_lowered() -> None:
+    before = b"MOST = 5000\nnames = []\n"
+    after = b"MOST = 5000\nLIMIT = 1_024; few = 3  # 2048\nnames = deque(maxlen=4096)\n"
+    assert lower(before, after) == (
+        b"MOST = 5000\nLIMIT = 48; few = 3  # 2048\nnames = deque(maxlen=48)\n"
+    )
+    assert lower(before, b"MOST = (5000\n") == b"MOST = (5000\n"

@@ -37,7 +37,9 @@ def growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
         request = _request(occurrence)
         if request is not None:
             found.append(replace(place, request=request))
-        found += [_repeated_call(occurrence, user, name, place) for user, name in users]
+        calls = [_repeated_call(occurrence, user, name, place) for user, name in users]
+        # without its own input a function is repeated by the request, which has been said
+        found += [call for call in calls if call.arguments or request is None]
     handles = any(one.exception for one in found)
     return tuple(dict.fromkeys(found))[: MOST_OF_HANDLES if handles else MOST]
 

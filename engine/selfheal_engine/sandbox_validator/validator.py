@@ -25,6 +25,7 @@ from selfheal_engine.sandbox_validator import (
     baselines,
     findings,
     hardening,
+    lowering,
     refusals,
     replays,
     scoring,
@@ -33,7 +34,7 @@ from selfheal_engine.sandbox_validator import (
 )
 from selfheal_engine.sandbox_validator.baselines import Baseline, Tests
 from selfheal_engine.sandbox_validator.freezing import live_files
-from selfheal_engine.sandbox_validator.jobs import Steps, Workshop
+from selfheal_engine.sandbox_validator.jobs import Report, Steps, Workshop
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
 from selfheal_engine.sandbox_validator.test_runs import TestCommand, TestRun
 from selfheal_engine.sandbox_validator.wall import level, sweep
@@ -261,11 +262,9 @@ class SandboxValidator:
             for number, reproducer, before in base.reproducers
             if reproducer.kind != "test"
         ]
-        changed = list(static_checks.python_files(candidate))
         if base.neighbours.get("ended") == "returned":
             steps += replays.neighbours_step(steps, base.neighbours)
-        job = self._job(base.good_steps, steps, changed, wanted)
-        report = self._workshop.replay(job, dict(candidate.files))
+        report = self._replayed(candidate, steps, wanted)
         if report.infrastructure:
             yield Check("imports", "infrastructure", report.infrastructure)
             return
@@ -284,6 +283,20 @@ class SandboxValidator:
         near = findings.neighbours(report, base, self.project)
         if near is not None:
             yield near
+
+    def _replayed(self, candidate: Candidate, steps: list[dict[str, Any]], wanted: Lines) -> Report:
+        """The good calls and the recorded input on the patch; growth on one of lower bounds."""
+        changed, files = list(static_checks.python_files(candidate)), dict(candidate.files)
+        low = lowering.lowered(candidate, self.project)
+        apart = [step for step in steps if step["kind"] == "growth" and low != files]
+        rest = [step for step in steps if step not in apart]
+        job = self._job(self._baseline.good_steps, rest, changed, wanted)
+        report = self._workshop.replay(job, files)
+        if not apart or report.infrastructure:
+            return report
+        more = self._workshop.replay(self._job([], apart, changed, wanted), low)
+        records = (*report.records, *more.records)
+        return replace(report, records=records, infrastructure=more.infrastructure)
 
     def _measured(self, candidate: Candidate) -> Iterator[Check]:
         """What good calls cost with the patch; only survivors get so far."""

@@ -35,6 +35,7 @@ ALL_TRYING_S = 2.0
 SURE = 0.5
 """So many descriptors, threads or children a call are no accident."""
 BYTES = 48.0
+CHOSEN = 4
 COPIED_DEPTH = 6
 
 Run = Callable[[Any], str]
@@ -141,9 +142,8 @@ def chosen(inputs: list[Input], held: Held) -> list[tuple[int, bool]]:
                 some.append((left["bytes"], choice))
     if sure:
         return sure
-    most = max((size for size, _ in some), default=0.0)
     # many small remains are the allocator's own; what leaks stands out
-    found = [choice for size, choice in some if size >= most / 4] + untried
+    found = [choice for _, choice in sorted(some, reverse=True)[:CHOSEN]] or untried
     return found or [(position, bool(one.leaves)) for position, one in enumerate(inputs)]
 
 
