@@ -192,7 +192,7 @@ def key_of(writer: ast.Assign) -> ast.expr:
 
 
 class BoundList(Rule):
-    """Keeps only the latest items of a list that is appended to for ever: `deque(maxlen=…)`."""
+    """Keeps only the latest items of a list or deque that is appended to for ever."""
 
     name = "bound_list"
     strategy = STRATEGY
@@ -214,6 +214,30 @@ class BoundList(Rule):
 
                 def f(event):
                     HISTORY.append(event)  # <- here
+                """,
+            kind="leak",
+        ),
+        Example(
+            before="""
+                from collections import deque
+
+                HISTORY = deque()
+
+
+                def f(event):
+                    HISTORY.append(event)  # <- here
+                """,
+            after="""
+                from collections import deque
+
+                HISTORY = deque()
+                MAX_HISTORY = 1024
+
+
+                def f(event):
+                    HISTORY.append(event)  # <- here
+                    while len(HISTORY) > MAX_HISTORY:
+                        HISTORY.popleft()
                 """,
             kind="leak",
         ),
@@ -260,35 +284,44 @@ class BoundList(Rule):
         if made is None or made.value is None or kind_of(made.value) not in ("list", "deque"):
             return
         text = scene.text(container)
-        if kind_of(made.value) == "deque":
-            value = made.value
-            if isinstance(value, ast.Call) and all(k.arg != "maxlen" for k in value.keywords):
-                yield scene.draft(
-                    add_argument(value, f"maxlen={ENTRIES}"),
-                    title=f"keep only the latest {ENTRIES} items of `{text}`",
-                    weight=1.4,
-                )
-            return
-        empty = isinstance(made.value, ast.List) and not made.value.elts
-        if empty and _deque_will_do(scene, container):
-            yield scene.draft(
-                replace_expression(made.value, f"deque(maxlen={ENTRIES})"),
-                add_import("from collections import deque"),
-                title=f"keep only the latest {ENTRIES} items of `{text}`",
-                weight=1.2,
-            )
         appends = [
             node
             for node in ast.walk(scene.file.tree)
             if isinstance(node, ast.Expr) and any(scene.text(c) == text for c in storing(node))
         ]
         limit, edits = limit_name(scene, text)
+        # a swap changes functions: the container that is there already is bound by its writers
+        if kind_of(made.value) == "deque":
+            value = made.value
+            if isinstance(value, ast.Call) and all(k.arg != "maxlen" for k in value.keywords):
+                if all(".appendleft(" not in scene.text(node) for node in appends):
+                    drop = f"while len({text}) > {limit}:\n    {text}.popleft()"
+                    yield scene.draft(
+                        *(insert_after(node, drop) for node in appends),
+                        *edits,
+                        title=f"drop the oldest items of `{text}` beyond a limit",
+                        weight=1.4,
+                    )
+                yield scene.draft(
+                    add_argument(value, f"maxlen={ENTRIES}"),
+                    title=f"keep only the latest {ENTRIES} items of `{text}`",
+                    weight=1.2,
+                )
+            return
         yield scene.draft(
             *(insert_after(node, f"del {text}[:-{limit}]") for node in appends),
             *edits,
             title=f"keep only the latest items of `{text}`",
-            weight=1.0,
+            weight=1.2,
         )
+        empty = isinstance(made.value, ast.List) and not made.value.elts
+        if empty and _deque_will_do(scene, container):
+            yield scene.draft(
+                replace_expression(made.value, f"deque(maxlen={ENTRIES})"),
+                add_import("from collections import deque"),
+                title=f"keep only the latest {ENTRIES} items of `{text}`",
+                weight=1.0,
+            )
 
 
 _TAKES_ANY = frozenset(
