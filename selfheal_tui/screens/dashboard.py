@@ -194,8 +194,7 @@ class Dashboard(CockpitScreen):
             self.cockpit.open_zoom(self.focused.metric)
             return
         view = self.cockpit.view
-        worst = [s.name for s in view.metrics if s.beyond_limits] if view else []
-        self.cockpit.open_zoom(worst[0] if worst else METRICS[0])
+        self.cockpit.open_zoom(worst_metric(view) if view else METRICS[0])
 
     def action_freeze(self) -> None:
         self.cockpit.toggle_freeze()
@@ -215,3 +214,10 @@ class Dashboard(CockpitScreen):
         if self.focused is None or self.focused is field:
             self.query_one(IncidentList).focus()
         self.cockpit.to_present()
+
+
+def worst_metric(view: Snapshot) -> str:
+    """What costs most of the health, else what is beyond its limits, else the first."""
+    costly = [cause.metric for cause in view.health.causes if cause.metric]
+    beyond = [state.name for state in view.metrics if state.beyond_limits]
+    return next(iter((*costly, *beyond)), METRICS[0])

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from selfheal_engine.model import METRICS, MetricState, Snapshot
+from selfheal_engine.model import METRICS, RISE_SIGMA, ControlLimits, MetricState, Snapshot
 from selfheal_tui.actions import bindings
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_widgets.chart import Mark, MetricChart
@@ -16,7 +16,7 @@ from selfheal_widgets.key_hints import KeyHints
 from selfheal_widgets.lines import Line, line, safe, wrap
 from selfheal_widgets.metric_panel import arrow, value_text
 from selfheal_widgets.pages import LinesPage
-from selfheal_widgets.words import band, clock, duration, time_to_limit, trend
+from selfheal_widgets.words import band, clock, duration, rough, time_to_limit, trend
 
 LONGEST = 64
 """Most samples that one column may stand for."""
@@ -114,7 +114,9 @@ def notes(view: Snapshot, state: MetricState, width: int) -> list[Line]:
     elif state.learning_left:
         facts.append(f"limits are being learned, {state.learning_left} samples to go")
     if state.rule:
-        facts.append(state.rule)
+        facts.append(f"now {state.rule}")
+    if state.limits is not None:
+        facts += alarm_rule(state.limits)
     if state.trend_per_min and (slope := trend(state.name, state.trend_per_min)):
         facts.append(f"trend {slope}")
     if time_to_limit(state):
@@ -137,3 +139,13 @@ def notes(view: Snapshot, state: MetricState, width: int) -> list[Line]:
     out = [*wrap(" · ".join(facts), width - 1, "muted"), ()]
     out += [line((clock(time_s) + " ", "faint"), *text) for time_s, text in told[:7]]
     return out
+
+
+def alarm_rule(limits: ControlLimits) -> list[str]:
+    """What the control chart waits for, and its average run lengths."""
+    if not limits.rule or not limits.run_length:
+        return []
+    return [
+        f"rule: {limits.rule}, average run length {rough(limits.run_length)} samples by chance, "
+        f"{limits.run_length_risen:.0f} after a rise of {RISE_SIGMA:.0f} sigma"
+    ]

@@ -187,6 +187,21 @@ def test_errors_logged_in_an_except_block_bring_the_exception(
     assert book.records[2]["frames"][-1]["function"] == "plain"
 
 
+def test_a_failed_answer_in_an_access_log_is_no_error_of_its_own(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfheal_agent.integrations import logs
+
+    monkeypatch.setattr(logging.Logger, "handle", logging.Logger.handle)
+    logs.patch_logging(logging, book.capture)
+    for name in ("django.server", "tornado.access", "gunicorn.error", "shop.access_control"):
+        log = logging.getLogger(name)
+        monkeypatch.setattr(log, "propagate", False)
+        monkeypatch.setattr(log, "handlers", [logging.NullHandler()])
+        log.error('"GET /cart HTTP/1.1" 500 145')
+    assert [(r["kind"], r["frames"][-1]["line"] > 0) for r in book.records] == [("log", True)]
+
+
 def test_hostile_exceptions_do_no_harm(book: Book) -> None:
     class HostileError(Exception):
         def __getattribute__(self, name: str) -> Any:

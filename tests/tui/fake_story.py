@@ -122,7 +122,7 @@ def metric(name: str, *, failing: bool = False, samples: int = SAMPLES) -> Metri
         name=name,
         reading=Reading(values[-1]),
         history=tuple(values),
-        limits=ControlLimits(low, center, high, 50),
+        limits=ControlLimits(low, center, high, 50, "3 of 5 samples beyond 3 sigma", 4.2e7, 3.9),
         beyond_limits=affected,
         rule=rule,
         trend_per_min=0.1e6 if name == "memory_usage" else 0.0,

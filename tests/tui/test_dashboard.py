@@ -9,6 +9,7 @@ import pytest
 from selfheal_engine.config import Settings
 from selfheal_engine.model import METRICS, Alert, Event, HealthCause, HealthScore, Reading
 from selfheal_tui.screens.rewind import at_time
+from selfheal_tui.screens.zoom import Zoom
 from selfheal_widgets.anomaly_feed import SAME_STORY_S, told_again
 from selfheal_widgets.incident_list import IncidentList
 from selfheal_widgets.metric_panel import MetricPanel
@@ -48,6 +49,15 @@ async def test_a_metric_that_costs_health_says_so_before_its_limits_are_known() 
         assert "error_rate ▼ −61" in session.text()
         assert session.app.screen.query_one("#panel-error_rate").has_class("-rising")
         assert "cpu_usage ▼" not in session.text()
+
+
+async def test_zoom_takes_what_costs_most_while_limits_are_still_learned() -> None:
+    cause = HealthCause("failed requests", 61.0, "error_rate")
+    sick = replace(fake_engine.learning(), health=HealthScore(39.0, (cause,)))
+    async with running(sick) as session:
+        await session.press("z")
+        assert isinstance(session.app.screen, Zoom)
+        assert session.app.screen.metric == "error_rate"
 
 
 async def test_an_alert_that_is_told_again_stays_one_row() -> None:

@@ -39,6 +39,14 @@ def number(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def rough(count: float) -> str:
+    """A large count in words: "42 million", "3 thousand", "87"."""
+    for name, scale in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
+        if count >= scale:
+            return f"{number(count / scale, 2)} {name}"
+    return f"{count:.0f}"
+
+
 def size(value: float) -> str:
     """Bytes as kB, MB or GB (powers of 1000)."""
     sign, value = ("-", -value) if value < 0 else ("", value)

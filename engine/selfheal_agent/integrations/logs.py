@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
 
 ERROR = 40
 _PLAIN = ids(str, int, float, bool, type(None), bytes)
+_SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "werkzeug", "waitress", "asyncio"})
 
 
 def patch_logging(logging: ModuleType, capture: Capture) -> None:
@@ -48,7 +49,11 @@ def _look(record: Any, capture: Capture) -> None:
 
 
 def _of_a_server(name: object) -> bool:
-    return type(name) is str and name.split(".")[0] in {"gunicorn", "uvicorn", "asyncio"}
+    """A server's own logger, or an access log: what fails there is an answer, which counts."""
+    if type(name) is not str:
+        return False
+    first, _, rest = name.partition(".")
+    return first in _SERVERS or name == "django.server" or rest.endswith("access")
 
 
 def _log_event(record: Any, capture: Capture) -> None:

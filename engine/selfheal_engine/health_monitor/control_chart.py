@@ -12,11 +12,13 @@ import itertools
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
 import numpy as np
 
 PERSISTENCE = (3, 5)
+RULE = "{} of {} samples beyond 3 sigma".format(*PERSISTENCE)
 EWMA_WEIGHT, EWMA_WIDTH = 0.2, 3.0
 CUSUM_SLACK, CUSUM_DECISION = 0.5, 5.0
 
@@ -120,6 +122,7 @@ def nelson_rule(z: tuple[float, ...]) -> str:
     return ""
 
 
+@cache
 def average_run_length(shift_sigma: float = 0.0) -> float:
     """Samples until the persistence rule fires, on independent normal samples.
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from selfheal_engine.model.incident import Episode, HealingStats, Incident, Step
     from selfheal_engine.model.measured import (
+        RISE_SIGMA,
         Alert,
         ControlLimits,
         HealthCause,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METRICS",
+    "RISE_SIGMA",
     "STRATEGIES",
     "UNITS",
     "Alert",

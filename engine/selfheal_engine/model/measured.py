@@ -37,6 +37,10 @@ class Sample:
         return None if reading is None else reading.value
 
 
+RISE_SIGMA = 4.0
+"""The rise by which `ControlLimits.run_length_risen` shows how quick a rule is."""
+
+
 @dataclass(frozen=True, slots=True)
 class ControlLimits:
     """The SPC band of one metric, in the metric's own unit."""
@@ -46,6 +50,12 @@ class ControlLimits:
     upper: float
     samples: int
     """How many samples the baseline rests on."""
+    rule: str = ""
+    """When a metric counts as beyond them, in words: "3 of 5 samples beyond 3 sigma"."""
+    run_length: float = 0.0
+    """Average run length: samples from one false alarm of the rule to the next."""
+    run_length_risen: float = 0.0
+    """Samples until the rule tells of a rise of `RISE_SIGMA`."""
 
 
 @dataclass(frozen=True, slots=True)
