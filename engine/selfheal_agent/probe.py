@@ -231,10 +231,11 @@ class _Probe:
 
     def _listen_more(self) -> None:
         """What would cost the start of the service too much; once, also across forks."""
-        from selfheal_agent import swallowed, warned
+        from selfheal_agent import gc_pauses, swallowed, warned
 
         if self._listening is not self._capture:
             self._listening = self._capture
+            gc_pauses.install()
             warned.install(self.capture)
             if os.environ.get("SELFHEAL_SWALLOWED") == "1":
                 swallowed.install(self.capture)
@@ -323,7 +324,7 @@ class _Probe:
         return {"ok": True, "watched": count}
 
     def stats(self) -> dict[str, Any]:
-        from selfheal_agent import queues, stalls
+        from selfheal_agent import gc_pauses, queues, stalls
         from selfheal_agent.notes import notes
 
         self.totals.collect()
@@ -339,8 +340,15 @@ class _Probe:
                 "log_records": self.capture.log_records,
                 "threads_died": self.capture.threads_died,
                 "gc_collections": _collections(),
+                "gc_pause_ms": round(1000 * gc_pauses.paused_s),
+                **_outgoing(),
             },
-            "levels": {"objects": sys.getallocatedblocks(), **queues.pools(), **self._waits()},
+            "levels": {
+                "objects": sys.getallocatedblocks(),
+                **queues.pools(),
+                **queues.room(by_kind),
+                **self._waits(),
+            },
             "worst": {"loop_lag_ms": stalls.loop_lag_ms(), "oldest_stall_s": stalls.oldest_s()},
             "counts": [[key, count] for key, count in self.capture.counts().items()],
             "queue_depth": waiting,
@@ -379,6 +387,14 @@ def _collections() -> int:
     import gc
 
     return sum(generation["collections"] for generation in gc.get_stats())
+
+
+def _outgoing() -> dict[str, int]:
+    outgoing = sys.modules.get("selfheal_agent.integrations.outgoing")
+    if outgoing is None:
+        return {}
+    calls, spent_s = outgoing.sums()
+    return {"upstream_calls": calls, "upstream_total_ms": round(1000 * spent_s)}
 
 
 def _cwd() -> str:

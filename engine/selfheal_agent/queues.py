@@ -58,6 +58,24 @@ def pools() -> dict[str, float]:
     return {"pool_size": size, "pool_used": used} if size else {}
 
 
+def room(by_kind: dict[str, int]) -> dict[str, int]:
+    """How many items the queues take before they refuse more.
+
+    Nothing where something waits that has no bound of its own: then the sum bounds nothing.
+    """
+    if by_kind["executor"] or by_kind["deque"]:
+        return {}
+    most = 0
+    for queue in list(queues_made):
+        state = getattr(queue, "__dict__", {})
+        bound = state.get("maxsize", state.get("_maxsize", 0))
+        if type(bound) is int and bound > 0:
+            most += bound
+        elif len(state.get("queue") or state.get("_queue") or ()):
+            return {}
+    return {"queue_limit": most} if most else {}
+
+
 def forget() -> None:
     """In a forked child: the parent's queues are not ours."""
     deques_seen.clear()

@@ -65,6 +65,7 @@ class Settings:
     ascii: bool = _setting(False, "sparklines and borders in ASCII")
     keys: tuple[str, ...] = _setting((), 'keys of the app\'s actions: ["review.approve=A"]')
     queue_dir: str = _setting("", "spool folder whose files count as queue depth")
+    latency_budget_ms: float = _setting(0.0, "p95 to be warned of before it is reached; 0: none")
     swallowed: bool = _setting(
         False, "record exceptions that the service's own code catches silently (Python 3.12 on)"
     )

@@ -114,6 +114,24 @@ def test_descriptors_that_follow_the_traffic_are_no_leak() -> None:
     assert told == []
 
 
+def test_the_descriptor_limit_is_each_process_s_own() -> None:
+    told = {}
+    for workers in (1, 20):
+        forecaster, first = Forecaster(), math.inf
+        for i in range(600):
+            fullest = 60.0 + 0.5 * i
+            counters = {
+                "descriptors": fullest + 60.0 * (workers - 1),
+                "descriptors_worst": fullest,
+                "descriptors_limit": 1024.0,
+            }
+            found, _, _ = forecaster.ingest(Sample(1e9 + 5.0 * i, 5.0, {}, counters))
+            if found and math.isinf(first):
+                first = i
+                told[workers] = found["memory_usage"].time_to_limit_s / (5.0 * (1928 - i))
+    assert told == {1: pytest.approx(1.0, abs=0.1), 20: pytest.approx(1.0, abs=0.1)}
+
+
 def test_a_short_warm_up_is_not_even_suspected() -> None:
     suspected, _, _ = follow(
         lambda s: 100 * MB + 60 * MB * (1 - math.exp(-s / 12)), 10, interval_s=1

@@ -100,6 +100,7 @@ class Forecaster:
             level = sample.value(key) if key in sample.readings else sample.counters.get(key)
             if level is None:
                 continue
+            level = sample.counters.get(track.resource.worst_key, level)
             track.ingest(sample.time_s, level, sample.counters.get("requests"))
             if track.resource.leak and track.suspicious():
                 suspected.append(key)
@@ -271,7 +272,7 @@ class _Track:
             return None
         height = self._recent[-1][1]
         left = (-limit if self.resource.sinks else limit) - height
-        if left <= 0:
+        if left <= 0 or not any(self._found):
             return None
         best: Forecast | None = None
         usual = self._usual

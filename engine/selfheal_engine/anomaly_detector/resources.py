@@ -22,6 +22,8 @@ class Resource:
     default_name: str = ""
     """What `limit` is called when it is used."""
     limit: float = math.inf
+    worst_key: str = ""
+    """Counter of the fullest process's level, read instead where the limit is each one's own."""
     least_growth: float = 0.0
     """Smallest growth over a window worth an announcement, in the resource's unit ..."""
     least_share: float = 0.05
@@ -57,6 +59,7 @@ RESOURCES = (
         "memory_usage",
         "descriptor limit",
         "descriptors_limit",
+        worst_key="descriptors_worst",
         least_growth=60.0,
         least_share=0.4,
         early_growth=20.0,

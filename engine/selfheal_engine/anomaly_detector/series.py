@@ -6,6 +6,8 @@ would be a column of their own for every bug (exceptions:<fingerprint>) are summ
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +25,7 @@ class Series:
     def __init__(self) -> None:
         self._columns: dict[str, int] = {"time_s": 0}
         self._rows: Floats = np.full((2 * KEPT_SAMPLES, 1), np.nan)
+        self._times: deque[float] = deque(maxlen=KEPT_SAMPLES)
         self._end = 0
         self._spans: dict[tuple[float, int, int], tuple[int, int]] = {}
         self._deploy: float | None = None
@@ -32,7 +35,7 @@ class Series:
         return min(self._end, KEPT_SAMPLES)
 
     def append(self, sample: Sample) -> None:
-        """One sample, with what follows from it: clock_jump_s, since_deploy_s, exceptions."""
+        """One sample, with what follows from it: clock_jump_s, since_deploy_s, ..."""
         self._spans.clear()
         values: dict[str, float] = {"time_s": sample.time_s}
         for name, reading in sample.readings.items():
@@ -45,6 +48,8 @@ class Series:
             else:
                 values[name] = value
         values.setdefault("exceptions", exceptions)
+        if "descriptors" in values:  # the limit is each process's own
+            values.setdefault("descriptors_worst", values["descriptors"])
         if self._end:
             passed = sample.time_s - float(self._rows[self._end - 1, 0])
             values["clock_jump_s"] = passed - sample.interval_s
@@ -64,6 +69,7 @@ class Series:
                 self._columns[name] = len(self._columns)
             empty = np.full((len(self._rows), len(new)), np.nan)
             self._rows = np.hstack([self._rows, empty])
+        self._times.append(values["time_s"])
         if self._end == len(self._rows):
             self._rows[:KEPT_SAMPLES] = self._rows[-KEPT_SAMPLES:]
             self._rows[KEPT_SAMPLES:] = np.nan
@@ -111,10 +117,11 @@ class Series:
         end = self._end - skip
         if end <= oldest:
             return oldest, oldest
-        times = self._rows[oldest:end, 0]
-        since = float(times[-1]) - seconds
-        # clocks may jump, so the window is counted back from the end, not searched for
-        inside = times > since
-        outside = np.flatnonzero(~inside)
-        first = oldest + (int(outside[-1]) + 1 if len(outside) else 0)
+        # clocks may jump, so the window is counted back from the end, not searched for; most
+        # windows are a few samples long, for which a list is faster than an array
+        times, shift = self._times, len(self._times) - self._end
+        since = times[end - 1 + shift] - seconds
+        first = end
+        while first > oldest and times[first - 1 + shift] > since:
+            first -= 1
         return max(oldest, min(first, end - least)), end

@@ -156,7 +156,10 @@ def measure(condition: Condition, series: Series, usual: dict[str, float | None]
     before = _usual(condition, series, top, usual)
     if before is None:
         return None
-    return level - before if kind == "rise" else level / max(before, 1e-9)
+    if kind == "rise":
+        return level - before
+    # nothing where nothing is usual is no fall
+    return None if level <= 0.0 and before <= 0.0 else level / max(before, 1e-9)
 
 
 def _usual(condition: Condition, series: Series, name: str, usual: Usual) -> float | None:

@@ -50,7 +50,7 @@ REQUESTS = (
 )
 LEVELS = {
     "process_open_fds": "descriptors",
-    "process_max_fds": "descriptors_max",
+    "process_max_fds": "descriptors_limit",
     "process_resident_memory_bytes": "memory_bytes",
     "gunicorn_workers": "workers",
     "gunicorn_backlog": "backlog",

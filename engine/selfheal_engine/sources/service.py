@@ -236,11 +236,23 @@ class ServiceSource:
                 counters[name] = value * 1000.0
         for name, total in now.totals.items():
             counters[name] = float(total - before.totals.get(name, 0))
+        counters |= self._derived(counters, interval)
         for print_, count in now.fingerprints.items():
             more = count - before.fingerprints.get(print_, 0)
             if more:
                 counters[f"exceptions:{print_}"] = float(more)
         return Sample(now_s, interval, readings, counters)
+
+    def _derived(self, counters: Mapping[str, float], interval_s: float) -> dict[str, float]:
+        """What signatures and forecasts read and nobody measures directly."""
+        made = {}
+        if "gc_pause_ms" in counters:
+            made["gc_share"] = counters["gc_pause_ms"] / (1000.0 * interval_s)
+        if counters.get("upstream_calls"):
+            made["upstream_ms"] = counters["upstream_total_ms"] / counters["upstream_calls"]
+        if self._settings.latency_budget_ms > 0:
+            made["latency_budget_ms"] = self._settings.latency_budget_ms
+        return made
 
     def _queue_depth(self, backlog: int | None, told: float | None) -> Reading:
         depths = [s["queue_depth"] for s in self._stats.values() if s.get("ok")]
