@@ -56,6 +56,16 @@ def test_what_an_incident_touched_is_no_measure() -> None:
     assert peaks.limit == before
 
 
+def test_what_the_load_explains_is_left_out_and_the_rest_of_its_block_counts() -> None:
+    quiet, spiked = UsualPeaks(), UsualPeaks()
+    for i in range(6 * 720):
+        level = 0.2 + 0.1 * (i // 60 % 5)
+        quiet.update(5.0 * i, level, calm=True)
+        burst = i % 12 == 0
+        spiked.update(5.0 * i, 6.0 if burst else level, calm=True, explained=burst)
+    assert spiked.limit == quiet.limit < HIGHEST
+
+
 # ---------------------------------------------------------------- subgroups
 def test_at_five_seconds_every_sample_is_a_subgroup() -> None:
     group = Subgroup()
@@ -78,6 +88,20 @@ def test_few_requests_are_gathered_and_many_weigh_more() -> None:
     assert waited < LONGEST_S
 
 
+def test_means_are_told_in_sigmas_of_such_means() -> None:
+    rng, group = np.random.default_rng(5), Subgroup()
+    points = [group.add(float(rng.normal()), 5.0, 1.0) for _ in range(8 * 400)]
+    settled = [p for p in points if p is not None][100:]
+    assert np.std(settled) == pytest.approx(1.0, abs=0.15)
+    lifted = [group.add(1.5 + float(rng.normal()), 5.0, 1.0, learning=False) for _ in range(80)]
+    assert np.median([p for p in lifted if p is not None]) > 3.0
+
+
+def test_a_few_requests_that_are_far_too_slow_are_not_waited_with() -> None:
+    group = Subgroup()
+    assert [group.add(4.0, 5.0, 1.0) for _ in range(3)][-1] is not None
+
+
 # ---------------------------------------------------------------- schedules
 def play(bursts: Recurring, starts_s: list[float], *, harmful: bool = False) -> list[float | None]:
     """Bursts of two minutes; what each was taken for at its end."""
@@ -94,6 +118,11 @@ def play(bursts: Recurring, starts_s: list[float], *, harmful: bool = False) -> 
 
 def test_the_third_burst_of_an_hourly_job_is_expected() -> None:
     assert play(Recurring(), [600, 600 + HOUR_S, 630 + 2 * HOUR_S]) == [None, None, HOUR_S]
+
+
+def test_bursts_of_many_hours_are_no_schedule_unless_they_follow_the_clock() -> None:
+    apart = 4.4 * HOUR_S
+    assert play(Recurring(), [600, 600 + apart, 630 + 2 * apart])[2] is None
 
 
 def test_even_distances_that_no_clock_knows_are_a_schedule_too() -> None:

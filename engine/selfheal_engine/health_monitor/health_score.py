@@ -68,8 +68,8 @@ def damages(
     if failed_share is not None:
         # 1 % of failures is felt (0.17), a quarter is as good as down
         out["failed requests"] = _ramp(math.sqrt(max(failed_share, 0.0)), 0.05, 0.5)
-    elif errors.value:
-        usual = max(errors.upper or 0.0, 1.0)
+    elif errors.value and (errors.beyond or errors.center is None):
+        usual = max(errors.upper or 0.0, 6.0)
         out["errors"] = _ramp(math.log2(max(errors.value, 1e-9) / usual), 0.0, 6.0)
     times = vitals["response_time"]
     if times.value and times.center is not None and times.upper is not None and times.beyond:

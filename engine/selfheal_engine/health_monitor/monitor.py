@@ -18,19 +18,27 @@ from typing import TYPE_CHECKING
 from selfheal_engine.config import Settings
 from selfheal_engine.health_monitor import state_file
 from selfheal_engine.health_monitor.baseline import Baseline
-from selfheal_engine.health_monitor.control_chart import ChartPoint, ControlChart
+from selfheal_engine.health_monitor.control_chart import (
+    RULE,
+    ChartPoint,
+    ControlChart,
+    average_run_length,
+)
 from selfheal_engine.health_monitor.failures import Failures
 from selfheal_engine.health_monitor.health_score import Recovery, Vital, damages
 from selfheal_engine.health_monitor.load import Load
 from selfheal_engine.health_monitor.profile import HourProfile
 from selfheal_engine.health_monitor.recurring import Recurring
 from selfheal_engine.health_monitor.rollups import Rollups, Table, Times
+from selfheal_engine.health_monitor.slow_shift import LEAST_FACTOR as SHIFT_FACTOR
+from selfheal_engine.health_monitor.slow_shift import SlowShift
 from selfheal_engine.health_monitor.subgroups import ENOUGH_REQUESTS, Subgroup
 from selfheal_engine.health_monitor.transforms import RULES, from_chart, to_chart
 from selfheal_engine.health_monitor.usual_peaks import UsualPeaks
 from selfheal_engine.health_monitor.wording import describe_duration, describe_value
 from selfheal_engine.model import (
     METRICS,
+    RISE_SIGMA,
     Alert,
     ControlLimits,
     HealthScore,
@@ -55,6 +63,10 @@ LEAST_FACTOR = 1.4
 START_S, START_FACTOR = 60.0, 4.0
 """A process younger than this is still importing and filling caches: answers may be so much
 slower."""
+BUSY = 1.8
+"""Times the usual requests from which a metric's level is no yardstick for other times."""
+DOUBTFUL = 0.25
+"""What a sample teaches while a small lasting rise is in the making, which else fades from view."""
 HARD_SAMPLES = 2
 """Samples in a row beyond a hard limit."""
 HARMFUL_SHARE = 0.01
@@ -68,10 +80,14 @@ class _Metric:
     profile: HourProfile = field(default_factory=HourProfile)
     group: Subgroup = field(default_factory=Subgroup)
     peaks: UsualPeaks = field(default_factory=UsualPeaks)
+    shift: SlowShift | None = None
+    """Only where a small lasting rise hurts."""
     bursts: Recurring = field(default_factory=Recurring)
     point: ChartPoint | None = None
     standing: bool = False
     """It has risen lastingly, and by more than its own past and the load explain."""
+    shifted: bool = False
+    """It has done so by little, for minutes."""
     period_s: float | None = None
     """The schedule on which it has risen just now, if there is one."""
     beyond_hard: int = 0
@@ -96,6 +112,9 @@ class HealthMonitor:
             name: _Metric(Baseline(rule, settings.interval_s), ControlChart())
             for name, rule in RULES.items()
         }
+        for metric in self._metrics.values():
+            if metric.baseline.rule.log and metric.baseline.rule.harms_users:
+                metric.shift = SlowShift()
         self._samples: deque[Sample] = deque(maxlen=HISTORY)
         self._forecasts: Mapping[str, Forecast] = {}
         self._load = Load()
@@ -142,6 +161,8 @@ class HealthMonitor:
             metric.baseline.relearn()
             metric.chart.reset()
             metric.group.clear()
+            if metric.shift is not None:
+                metric.shift.reset()
             metric.point = None
             metric.standing = False
         return Alert(now_s, "deploy", "info", f"learning what is normal again: {why}")
@@ -198,6 +219,7 @@ class HealthMonitor:
         """Brings every chart up to date; True when a metric that callers feel has risen."""
         harmed = False
         failing = (self._failures.share(60.0) or 0.0) > HARMFUL_SHARE
+        explained = self._load.ratio >= BUSY or _young(sample)
         for name, metric in self._metrics.items():
             value = sample.value(name)
             if value is None:
@@ -210,14 +232,24 @@ class HealthMonitor:
             charted = to_chart(metric.baseline.rule, value)
             metric.center = metric.baseline.center + metric.profile.offset(sample.time_s)
             z = (charted - metric.center) / metric.baseline.sigma
-            grouped = metric.group.add(z, sample.interval_s, self._worth(name, sample))
+            requests = self._worth(name, sample)
+            grouped = metric.group.add(z, sample.interval_s, requests, learning=not in_incident)
             if grouped is not None:
                 metric.point = metric.chart.update(grouped)
+                if metric.shift is not None:
+                    metric.shift.update(grouped)
             point = metric.point
             if point is None:
                 continue
-            metric.standing = self._stands(metric, point) and self._matters(name, sample)
-            metric.peaks.update(sample.time_s, point.level, calm=not in_incident)
+            metric.shifted = self._shifted(name, sample)
+            metric.standing = metric.shifted or (
+                self._stands(metric, point) and self._matters(name, sample)
+            )
+            calm = not in_incident
+            metric.peaks.update(sample.time_s, point.level, calm=calm, explained=explained)
+            if metric.shift is not None:
+                level = metric.shift.level
+                metric.shift.peaks.update(sample.time_s, level, calm=calm, explained=explained)
             metric.bursts.update(sample.time_s, charted, beyond=metric.standing, harmful=failing)
             metric.period_s = metric.bursts.period_s() if metric.standing else None
             rose = metric.standing and metric.period_s is None
@@ -252,6 +284,8 @@ class HealthMonitor:
                 metric.baseline.interrupt()
                 requests = self._worth(name, sample)
                 weight = 1.0 if requests is None else min(requests / ENOUGH_REQUESTS, 1.0)
+                if metric.shift is not None and metric.shift.doubtful:
+                    weight *= DOUBTFUL
                 metric.baseline.learn(level, weight)
             elif harmed:
                 metric.baseline.interrupt()
@@ -276,6 +310,8 @@ class HealthMonitor:
             metric.told_s = sample.time_s
             harms = metric.baseline.rule.harms_users and not down and metric.period_s is None
             why = metric.chart.rule(point)
+            if metric.shift is not None and metric.shifted and not point.beyond:
+                why = f"a lasting shift of {metric.shift.level:.1f} sigma"
             if metric.period_s is not None:
                 why += f", as every {describe_duration(metric.period_s)}"
             text = (
@@ -318,7 +354,23 @@ class HealthMonitor:
         point = self._metrics[name].point
         return point is not None and point.beyond
 
+    def _shifted(self, name: str, sample: Sample) -> bool:
+        """A small lasting rise whose size, noise taken out, is felt."""
+        metric = self._metrics[name]
+        shift, baseline = metric.shift, metric.baseline
+        if shift is None or metric.point is None or not shift.standing:
+            return False
+        # after a burst the average stays up for a while: what stands now has both levels
+        level = min(shift.level, metric.point.level)
+        rise = level * metric.group.spread * baseline.sigma
+        value = from_chart(baseline.rule, metric.center + rise)
+        return self._felt(name, sample, value, SHIFT_FACTOR)
+
     def _matters(self, name: str, sample: Sample) -> bool:
+        newest = self._metrics[name].newest
+        return self._felt(name, sample, sorted(newest)[len(newest) // 2], LEAST_FACTOR)
+
+    def _felt(self, name: str, sample: Sample, value: float, least_factor: float) -> bool:
         """The rise over the centre is large enough, and more than load or youth explain.
 
         Under L times the usual requests, latency may rise L times and a queue L * L times: the
@@ -326,12 +378,10 @@ class HealthMonitor:
         """
         metric = self._metrics[name]
         rule = metric.baseline.rule
-        value = sorted(metric.newest)[len(metric.newest) // 2]
         center = from_chart(rule, metric.center)
         ratio = self._load.ratio
-        young = sample.counters.get("uptime_s", START_S) < START_S
         if name == "response_time":
-            factor = max(LEAST_FACTOR, ratio, START_FACTOR if young else 1.0)
+            factor = max(least_factor, ratio, START_FACTOR if _young(sample) else 1.0)
             if value < factor * center:
                 return False
         if name == "queue_depth" and value < ratio * ratio * (center + 1.0):
@@ -376,7 +426,15 @@ class HealthMonitor:
         low, middle, high = (
             from_chart(baseline.rule, c) for c in (center - reach, center, center + reach)
         )
-        return ControlLimits(low, middle, high, baseline.samples)
+        return ControlLimits(
+            low,
+            middle,
+            high,
+            baseline.samples,
+            RULE,
+            average_run_length(),
+            average_run_length(RISE_SIGMA),
+        )
 
     def _state(self, name: str) -> MetricState:
         metric = self._metrics[name]
@@ -411,3 +469,7 @@ class HealthMonitor:
         times = list(self._samples)[-number:]
         span_s = (times[-1].time_s - times[0].time_s) * 2 / 3
         return 60.0 * (last - first) / span_s if span_s > 0 else None
+
+
+def _young(sample: Sample) -> bool:
+    return sample.counters.get("uptime_s", START_S) < START_S

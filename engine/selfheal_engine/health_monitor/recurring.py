@@ -12,7 +12,9 @@ from collections import deque
 from dataclasses import dataclass
 
 TOLERANCE_S = 120.0
-SHORTEST_PERIOD_S = 300.0
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 300.0, 7200.0
+"""Longer periods are believed only where they follow the clock: among many bursts of many hours
+three at even distances are found by chance."""
 SCHEDULES_S = (3600.0, 86_400.0, 1800.0)
 PHASE_S = 75.0
 """How closely the times of a schedule that follows the clock must agree."""
@@ -80,7 +82,7 @@ class Recurring:
                 return period_s
         for place, last in enumerate(reversed(harmless)):
             period_s = now.start_s - last.start_s
-            if period_s < SHORTEST_PERIOD_S:
+            if not SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
                 continue
             for before in harmless[: len(harmless) - 1 - place]:
                 even = abs(last.start_s - before.start_s - period_s) <= TOLERANCE_S
