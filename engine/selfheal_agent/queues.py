@@ -30,11 +30,7 @@ def depth() -> tuple[int, dict[str, int]]:
         found = reference()
         by_kind["deque"] += len(found) if found is not None else 0
     for queue in list(queues_made):
-        items = getattr(queue, "__dict__", {}).get("queue", None)
-        if items is None:
-            items = getattr(queue, "__dict__", {}).get("_queue", ())
-        if type(items).__module__ in ("builtins", "collections"):
-            by_kind["queue"] += len(items)
+        by_kind["queue"] += _length(queue)
     for executor in list(executors_made):
         work = executor.__dict__.get("_work_queue")
         if work is not None:
@@ -43,6 +39,14 @@ def depth() -> tuple[int, dict[str, int]]:
         if type(pending) is dict:
             by_kind["executor"] += len(pending)
     return sum(by_kind.values()), by_kind
+
+
+def _length(queue: Any) -> int:
+    state = getattr(queue, "__dict__", {})
+    items = state.get("queue", None)
+    if items is None:
+        items = state.get("_queue", ())
+    return len(items) if type(items).__module__ in ("builtins", "collections") else 0
 
 
 def pools() -> dict[str, float]:
@@ -71,7 +75,7 @@ def room(by_kind: dict[str, int]) -> dict[str, int]:
         bound = state.get("maxsize", state.get("_maxsize", 0))
         if type(bound) is int and bound > 0:
             most += bound
-        elif len(state.get("queue") or state.get("_queue") or ()):
+        elif _length(queue):
             return {}
     return {"queue_limit": most} if most else {}
 
