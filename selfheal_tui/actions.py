@@ -48,6 +48,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("history", "2", "history", "Go to the remembered episodes", EVERYWHERE, 90),
     Action("service", "3", "service", "Go to the service's processes and threads", EVERYWHERE, 91),
     Action("settings", "4", "settings", "See every setting and where it came from", EVERYWHERE),
+    Action("maintenance", "M", "maintenance", "Maintenance on or off: apply nothing", EVERYWHERE),
     Action("jump", "f", "jump", "Jump to a part of the screen by one letter", EVERYWHERE, 92),
     Action("palette", "ctrl+p,colon", "commands", "Find any action by its name", EVERYWHERE),
     Action("next_theme", "ctrl+t", "theme", "Change the colours", EVERYWHERE),

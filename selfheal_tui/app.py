@@ -154,14 +154,14 @@ class SelfhealApp(ThemedApp[int]):
         return at_time(base, self.walked_s)
 
     def display_mode(self) -> str:
-        """A word for the top line when what is shown is not the present."""
+        """A word for the top line: what is shown is not the present, or nothing is applied."""
         if self.latest is None:
             return ""
         if self.walked_s is not None:
             return f"{duration(self.latest.time_s - self.walked_s)} ago, Esc: present"
         if self.frozen is not None:
             return f"frozen {duration(self.latest.time_s - self.frozen.time_s)}, p: go on"
-        return ""
+        return "maintenance, M: end it" if self.latest.maintenance else ""
 
     @on(SnapshotArrived)
     def _snapshot(self, message: SnapshotArrived) -> None:
@@ -266,6 +266,11 @@ class SelfhealApp(ThemedApp[int]):
         from selfheal_tui.screens.jump import Jump
 
         self.push_screen(Jump(self.screen))
+
+    def action_maintenance(self) -> None:
+        """Switch it for every app that looks at this service; it outlasts the engine."""
+        on = not (self.latest is not None and self.latest.maintenance)
+        self.bridge.ask("maintenance", self.engine.maintenance(on))
 
     def action_redraw(self) -> None:
         """Send every cell again, whatever the terminal shows."""

@@ -114,6 +114,9 @@ class OpeningEngine:
     def export(self, incident: str, candidate: str, folder: Path) -> Future[str]:
         return self._opened().export(incident, candidate, folder)
 
+    def maintenance(self, on: bool) -> Future[str]:
+        return self._opened().maintenance(on)
+
     def refresh_threads(self) -> Future[str]:
         if self._engine is not None:
             return self._engine.refresh_threads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfheal_engine.config import Settings
@@ -133,7 +134,9 @@ def approve(app: SelfhealApp, incident: Incident, candidate: Candidate | None) -
         app.say(reason or f"#{incident.number} has no patch to approve", "warning")
         return
     verdict = verdict_of(incident.proposal, candidate) if incident.proposal else None
-    lines = approval_lines(candidate, verdict, view.service, app.settings)
+    held = app.settings.maintenance or view.maintenance
+    settings = replace(app.settings, maintenance=held)
+    lines = approval_lines(candidate, verdict, view.service, settings)
     careful = verdict is None or not verdict.plausible or candidate.risk == "high"
 
     def answered(answer: str | None) -> None:

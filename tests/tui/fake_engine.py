@@ -217,6 +217,9 @@ class FakeEngine:
     def refresh_threads(self) -> Future[str]:
         return self._answer("refresh_threads")
 
+    def maintenance(self, on: bool) -> Future[str]:
+        return self._answer("maintenance", on)
+
     def wait(self, timeout_s: float) -> bool:
         """Has ended at once."""
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -77,6 +78,21 @@ async def test_the_theme_key_changes_the_colours() -> None:
         before = session.app.theme
         await session.do("next_theme")
         assert session.app.theme != before
+
+
+@covers("maintenance")
+async def test_the_maintenance_key_switches_it_on_and_off_again_and_says_so() -> None:
+    async with running() as session:
+        await session.do("maintenance")
+        await session.asked("maintenance", True)
+        await session.until(lambda: "maintenance done" in session.told())
+        session.engine.publish(replace(session.engine.state, maintenance=True))
+        await session.sees("maintenance, M: end it")
+        await session.do("dashboard.approve")
+        await session.sees("maintenance is set: nothing is applied")
+        await session.press("escape")
+        await session.do("maintenance")
+        await session.asked("maintenance", False)
 
 
 @covers("redraw")

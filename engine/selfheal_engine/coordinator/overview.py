@@ -73,6 +73,7 @@ class Overview:
             endpoints=parts.source.endpoints(),
             threads=parts.source.threads(),
             read_only=parts.read_only(),
+            maintenance=parts.in_maintenance(),
         )
 
     def _activity(self, metrics: tuple[MetricState, ...], now_s: float) -> tuple[str, float]:

@@ -40,6 +40,8 @@ class Snapshot:
     threads: tuple[WaitingThread, ...] = ()
     read_only: str = ""
     """Why this app may only look: another one holds the service."""
+    maintenance: bool = False
+    """Nothing is applied, not even what somebody approves."""
 
 
 @dataclass(frozen=True, slots=True)
