@@ -250,11 +250,11 @@ def _attribute(
             optional = isinstance(statement, ast.AnnAssign) and "None" in ast.dump(
                 statement.annotation
             )
-            if none or optional or _nullable_column(value):
+            handed = _is_handed_in(other, statement, value)
+            if none or optional or handed or _nullable_column(value):
                 text = f"`{node.attr}` may be None from here"
-                found.append(
-                    (weight + (0 if none else 1), Step(other, statement, text, depth, "attribute"))
-                )
+                rank = weight + (0 if none else 3 if handed else 1)
+                found.append((rank, Step(other, statement, text, depth, "attribute")))
     for _, step in sorted(found, key=lambda f: f[0])[:4]:
         yield step
 
@@ -268,6 +268,14 @@ def _none_by_default(file: SourceFile, statement: ast.stmt, value: ast.expr | No
         return False
     default = default_of(function, value.id) if value.id in parameters(function) else None
     return isinstance(default, ast.Constant) and default.value is None
+
+
+def _is_handed_in(file: SourceFile, statement: ast.stmt, value: ast.expr | None) -> bool:
+    """A parameter of `__init__`: whoever makes the object may hand in a None."""
+    function = file.function_of(statement)
+    if function is None or function.name != "__init__" or not isinstance(value, ast.Name):
+        return False
+    return value.id in parameters(function)
 
 
 def _names_attribute(target: ast.expr, name: str, statement: ast.stmt, file: SourceFile) -> bool:

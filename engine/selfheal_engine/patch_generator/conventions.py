@@ -274,9 +274,12 @@ class Conventions:
         if annotated is not None:
             found.insert(0, annotated) if not found else found.append(annotated)
         found += [guess for guess in map(_empty_of, (r.value for r in returns)) if guess]
+        found += [guess for r in returns if (guess := _built_up(function, r))]
         if any(isinstance(r.value, ast.Dict) and r.value.keys for r in returns):
             # callers count on its keys: an empty one only moves the failure to them
             found = [value for value in found if value != "{}" or self._returns_empty(returns)]
+        given = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
+        found = [*(n for n in given if n in ("default", "fallback")), *found]
         guess = next((v for v in (*found, *map(_made_of, returns)) if v not in ("", "None")), "")
         return list(dict.fromkeys([*promised(function, guess), *found]))
 
@@ -382,12 +385,29 @@ def _is_nothing(node: ast.expr) -> bool:
     return False
 
 
+def _built_up(function: Function, returned: ast.Return) -> str:
+    """The empty value of a returned variable that begins as a display of one kind."""
+    name = returned.value.id if isinstance(returned.value, ast.Name) else ""
+    for node in ast.walk(function) if name else ():
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            value = node.value
+            if isinstance(value, ast.List | ast.ListComp):
+                return "[]"
+            if isinstance(value, ast.Set | ast.SetComp):
+                return "set()"
+    return ""
+
+
 def _empty_of(node: ast.expr | None) -> str:
     """The empty value of the same type as a returned expression, where it can be told."""
     if isinstance(node, ast.List | ast.ListComp):
         return "[]"
     if isinstance(node, ast.DictComp) or (isinstance(node, ast.Dict) and not node.keys):
         return "{}"
+    if isinstance(node, ast.Dict) and all(key is None for key in node.keys):
+        # `{**DEFAULTS, **stored}`: what is left when nothing was stored
+        base = node.values[0]
+        return f"dict({base.id})" if isinstance(base, ast.Name) and base.id.isupper() else ""
     if isinstance(node, ast.Set | ast.SetComp):
         return "set()"
     if isinstance(node, ast.JoinedStr):

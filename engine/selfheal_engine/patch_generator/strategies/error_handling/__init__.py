@@ -17,6 +17,13 @@ from selfheal_engine.patch_generator.strategies.error_handling.bad_input import 
     RefuseBadInput,
     SkipBadItem,
 )
+from selfheal_engine.patch_generator.strategies.error_handling.expected import (
+    AnswerAssertion,
+    CapOverflow,
+    EndGenerator,
+    ReadExitCode,
+)
+from selfheal_engine.patch_generator.strategies.error_handling.folders import MakeFolder
 from selfheal_engine.patch_generator.strategies.error_handling.upstream import (
     FallBack,
     RaiseOwnError,
@@ -32,4 +39,9 @@ RULES: tuple[Rule, ...] = (
     AnswerNothing(),
     DoneAlready(),
     TolerateText(),
+    MakeFolder(),
+    AnswerAssertion(),
+    CapOverflow(),
+    EndGenerator(),
+    ReadExitCode(),
 )

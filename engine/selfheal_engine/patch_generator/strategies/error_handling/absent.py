@@ -25,6 +25,7 @@ from selfheal_engine.patch_generator.strategies.error_handling.wrapping import (
     STRATEGY,
     is_slip,
     is_upstream,
+    loses_output,
     too_wide,
     wrapped,
 )
@@ -109,7 +110,7 @@ class AnswerNothing(Rule):
             return
         if scene.conventions.is_handler(scene.file, function):
             return
-        if is_slip(scene.exception):
+        if is_slip(scene.exception) or loses_output(scene):
             return
         error, anchor = caught(scene), anchor_of(scene.file, scene.statement)
         if error is None or anchor is None or too_wide(scene, anchor):

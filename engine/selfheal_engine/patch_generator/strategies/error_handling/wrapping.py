@@ -40,9 +40,28 @@ _PROGRAMMING = frozenset(
 
 def is_foreign(scene: Scene) -> bool:
     """Whether the exception speaks of input or of the world rather than of a slip in the code."""
-    if scene.exception in _PROGRAMMING or scene.failure.is_none:
+    if scene.exception in _PROGRAMMING or scene.failure.is_none or loses_output(scene):
         return False
     return not (scene.exception == "TypeError" and scene.occurrence.kind != "thread_death")
+
+
+def loses_output(scene: Scene) -> bool:
+    """Whether the failing statement writes: to go on without it would lose what was to be kept."""
+    if scene.exception == "UnicodeEncodeError":
+        return True
+    if scene.exception != "FileNotFoundError":
+        return False
+    for node in ast.walk(scene.statement):
+        if isinstance(node, ast.Call):
+            named = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            if named in ("write_text", "write_bytes"):
+                return True
+            mode = [*node.args, *(k.value for k in node.keywords if k.arg == "mode")]
+            opens = named == "open" or getattr(node.func, "id", "") == "open"
+            texts = [m.value for m in mode if isinstance(m, ast.Constant)]
+            if opens and any(re.fullmatch(r"[wax][bt+]*", str(text)) for text in texts):
+                return True
+    return False
 
 
 def is_slip(exception: str) -> bool:

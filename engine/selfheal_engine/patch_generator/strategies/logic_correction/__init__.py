@@ -7,6 +7,7 @@ These templates know the exception's words; what only tests can tell apart is le
 from __future__ import annotations
 
 from selfheal_engine.patch_generator.rules import Rule
+from selfheal_engine.patch_generator.strategies.logic_correction.aggregates import FiguresOfNothing
 from selfheal_engine.patch_generator.strategies.logic_correction.arguments import (
     CallTheMethod,
     KnownArguments,
@@ -27,6 +28,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.containers impo
     MethodOfKind,
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.conversions import ConvertOperand
+from selfheal_engine.patch_generator.strategies.logic_correction.cycles import VisitOnce
 from selfheal_engine.patch_generator.strategies.logic_correction.edge_cases import (
     GuardEmpty,
     GuardZero,
@@ -109,6 +111,8 @@ RULES: tuple[Rule, ...] = (
     FitMember(),
     ReadTheItem(),
     ModuleMember(),
+    VisitOnce(),
+    FiguresOfNothing(),
     EitherText(),
     EscapePattern(),
     WiderEncoding(),

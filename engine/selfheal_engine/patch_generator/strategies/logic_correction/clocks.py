@@ -16,6 +16,7 @@ from selfheal_engine.patch_generator.edits import (
     add_import,
     insert_after,
     replace_expression,
+    replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import is_stable
@@ -139,6 +140,7 @@ class KnowTheZone(Rule):
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         if "offset-naive" not in scene.message:
             return
+        yield from self._both(scene)
         for operand in _operands(scene.node):
             for made in producers(scene.sources, scene.file, operand):
                 if isinstance(made.node, ast.Call):
@@ -151,6 +153,30 @@ class KnowTheZone(Rule):
                     title=f"read `{scene.text(operand)}` as UTC",
                     weight=0.9,
                 )
+
+    @staticmethod
+    def _both(scene: Scene) -> Iterator[Draft]:
+        """Every operand that is read from a text may come without a zone, not only this one."""
+        edits, names = list[Edit](), list[str]()
+        utc, imports = _utc(scene.file)
+        for operand in _operands(scene.node):
+            for made in producers(scene.sources, scene.file, operand):
+                anchor, call = made.anchor, made.node
+                read = isinstance(call, ast.Call) and called_name(call) in _READERS
+                if not read or made.file is not scene.file or not isinstance(anchor, ast.Assign):
+                    continue
+                name = scene.text(anchor.targets[0])
+                if anchor.value is call and isinstance(anchor.targets[0], ast.Name):
+                    guard = f"if {name}.tzinfo is None:\n    {name} = {name}.replace(tzinfo={utc})"
+                    edits.append(insert_after(anchor, guard))
+                    names.append(name)
+        if len(set(names)) > 1 and len(set(names)) == len(edits):
+            yield scene.draft(
+                *edits,
+                *imports,
+                title=f"read {' and '.join(f'`{n}`' for n in names)} as UTC without a zone",
+                weight=1.8,
+            )
 
     def _made(self, scene: Scene, made: Producer, call: ast.Call) -> Iterator[Draft]:
         """A call that makes a time: told its zone, in its own form."""
@@ -195,6 +221,17 @@ class KnowTheZone(Rule):
                 *imports,
                 title=f"read `{name}` as UTC when it names no zone",
                 weight=1.6,
+                file=made.file,
+            )
+        around = made.file.parent(call)
+        if isinstance(around, ast.Return):
+            read = f"moment = {made.file.segment(call)}"
+            guard = f"if moment.tzinfo is None:\n    moment = moment.replace(tzinfo={utc})"
+            yield scene.draft(
+                replace_statements([around], f"{read}\n{guard}\nreturn moment"),
+                *imports,
+                title="read the time as UTC when it names no zone",
+                weight=1.5,
                 file=made.file,
             )
         yield scene.draft(

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import called_name, last_assignment, parameters
+from selfheal_engine.diagnosis.source_file import span_of
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     Edit,
     insert_before,
     replace_expression,
     replace_statements,
+    splice_text,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import first_statement
@@ -114,6 +116,7 @@ class MakeMutable(Rule):
         text = scene.text(owner)
         for edit in _where_made(scene, owner):
             yield scene.draft(edit, title=f"make `{text}` a list, which can be changed", weight=1.7)
+        yield from _rebuilt(scene, owner)
 
 
 def _changed_tuple(scene: Scene) -> ast.expr | None:
@@ -150,6 +153,35 @@ def _where_made(scene: Scene, owner: ast.expr) -> Iterator[Edit]:
         yield from lists or [replace_expression(value, f"list({EXPR})")]
     elif kind == "loop" and isinstance(statement, ast.For):
         yield from _items_of(scene, statement, owner.id)
+
+
+def _rebuilt(scene: Scene, owner: ast.expr) -> Iterator[Draft]:
+    """The loop's tuple made anew with the one place changed, and put back where it was."""
+    statement = scene.statement
+    if not isinstance(statement, ast.Assign | ast.AugAssign) or not isinstance(owner, ast.Name):
+        return
+    target = statement.target if isinstance(statement, ast.AugAssign) else statement.targets[0]
+    loop = next((a for a in scene.file.ancestors(statement) if isinstance(a, ast.For)), None)
+    if loop is None or not isinstance(loop.iter, ast.Name) or not isinstance(target, ast.Subscript):
+        return
+    named = isinstance(loop.target, ast.Name) and loop.target.id == owner.id
+    place = target.slice
+    if not named or not isinstance(place, ast.Constant) or not isinstance(place.value, int):
+        return
+    rows, row, at = loop.iter.id, owner.id, place.value
+    new = scene.text(statement.value)
+    if isinstance(statement, ast.AugAssign):
+        sign = scene.text(statement)[len(scene.text(target)) :].lstrip().partition("=")[0]
+        new = f"{row}[{at}] {sign} {new}"
+    before = ", ".join(f"{row}[{i}]" for i in range(at))
+    whole = f"({before + ', ' if before else ''}{new}, *{row}[{at + 1}:])"
+    yield scene.draft(
+        splice_text(span_of(loop.target), f"index, {row}"),
+        splice_text(span_of(loop.iter), f"enumerate({rows})"),
+        replace_statements([statement], f"{rows}[index] = {whole}"),
+        title=f"put `{row}` back with the one place changed",
+        weight=1.4,
+    )
 
 
 def _items_of(scene: Scene, loop: ast.For, item: str) -> Iterator[Edit]:

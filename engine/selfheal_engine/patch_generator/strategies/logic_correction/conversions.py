@@ -266,18 +266,39 @@ def _for_json(scene: Scene, node: ast.Call) -> Iterator[Draft]:
         return
     found = re.search(r"Object of type (\w+) is", scene.message)
     kind = found[1] if found is not None else ""
-    form, default = _TO_JSON.get(kind, ("", "str"))
+    form, default = _TO_JSON.get(kind) or _of_project(scene, kind) or ("", "str")
+    imports = [add_import("from dataclasses import asdict")] if default == "asdict" else []
     for part in ast.walk(node.args[0]) if node.args and form else ():
         value = scene.value(part)
         if value is not None and value.type_name.rpartition(".")[2] == kind:
             yield scene.draft(
                 replace_expression(part, form.format(EXPR)),
+                *imports,
                 title=f"`{form.format(scene.text(part))}`, which JSON knows",
                 weight=1.1,
             )
             break
     yield scene.draft(
         add_argument(node, f"default={default}"),
-        title=f"write what JSON does not know as {default}",
-        weight=0.9 if default == "str" else 1.0,
+        *imports,
+        title=f"write what JSON does not know with {default}",
+        weight=0.9 if default == "str" else 1.2 if default == "asdict" else 1.0,
     )
+
+
+def _of_project(scene: Scene, kind: str) -> tuple[str, str] | None:
+    """How a class of the project is written in JSON: by its own method, as data, by its value."""
+    for file in scene.sources.all():
+        for qualified, owner in file.classes.items():
+            if qualified.rpartition(".")[2] != kind:
+                continue
+            methods = [n.name for n in owner.body if isinstance(n, ast.FunctionDef)]
+            for name in ("to_dict", "as_dict", "to_json", "serialize"):
+                if name in methods:
+                    return f"{{}}.{name}()", f"lambda value: value.{name}()"
+            if any("dataclass" in ast.unparse(d) for d in owner.decorator_list):
+                return "asdict({})", "asdict"
+            if any("Enum" in ast.unparse(base) for base in owner.bases):
+                return "{}.value", "lambda value: value.value"
+            return None
+    return None

@@ -147,6 +147,8 @@ class AddEach(Rule):
             kept = isinstance(target, ast.Attribute) and target.attr in fields
             if not (named or kept) or not _gives_lists(scene, target, node.args[0]):
                 continue
+            if _in_same_loop(scene, node):
+                continue  # collected and read at once: the failure is about the one item
             way = "extend" if called_name(node) == "append" else "update"
             yield scene.draft(
                 replace_expression(node.func, f"{scene.text(target)}.{way}"),
@@ -162,3 +164,9 @@ def _gives_lists(scene: Scene, target: ast.expr, added: ast.expr) -> bool:
         return any(item.type_name == "list" for _, item in held.children)
     value = scene.value(added)
     return value is not None and value.type_name == "list"
+
+
+def _in_same_loop(scene: Scene, added: ast.Call) -> bool:
+    loops = [a for a in scene.file.ancestors(added) if isinstance(a, ast.For | ast.While)]
+    failing = scene.statement
+    return any(failing is not loop and failing in set(ast.walk(loop)) for loop in loops)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import last_assignment
 from selfheal_engine.diagnosis.source_file import Function
-from selfheal_engine.model import Value
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     insert_after,
@@ -100,18 +99,22 @@ def _key_form(scene: Scene, node: ast.Subscript, key: ast.expr) -> str:
     quoted = scene.message.startswith(("'", '"'))
     if value is None and quoted:
         wanted = scene.message[1:-1]
-    texts = [name for name, is_text in keys if is_text]
-    numbers = [name for name, is_text in keys if not is_text]
     is_text = value.type_name == "str" if value is not None else quoted
-    if not is_text and wanted in texts:
-        return "str({})"
-    if is_text and wanted in numbers:
-        return "int({})"
+    # the very key is there and was not found: then the one in the mapping is of another type
+    if any(name == wanted and held in (None, not is_text) for name, held in keys):
+        return (
+            "int({})"
+            if is_text and re.fullmatch(r"-?\d+", wanted)
+            else ""
+            if is_text
+            else "str({})"
+        )
+    texts = [name for name, held in keys if held is not False]
     return _written_as(wanted, texts) if is_text else ""
 
 
-def _keys_of(scene: Scene, container: ast.expr) -> list[tuple[str, bool]]:
-    """(key, whether it is text) of a captured mapping, or of one that is written in the module."""
+def _keys_of(scene: Scene, container: ast.expr) -> list[tuple[str, bool | None]]:
+    """(key, whether it is text, if known) of a captured mapping or one that the module writes."""
     display: ast.expr | None = None
     if isinstance(container, ast.Name):
         found = last_assignment(scene.file, scene.function, container.id, container.lineno)
@@ -125,12 +128,7 @@ def _keys_of(scene: Scene, container: ast.expr) -> list[tuple[str, bool]]:
     value = scene.value(container)
     if value is None or value.type_name not in ("dict", "defaultdict", "OrderedDict"):
         return []
-    return [(name, _looks_like_text(value, name)) for name, _ in value.children]
-
-
-def _looks_like_text(value: Value, name: str) -> bool:
-    """A picture of a mapping names keys without quotes: only digits may be numbers."""
-    return not re.fullmatch(r"-?\d+", name)
+    return [(name, None) for name, _ in value.children]
 
 
 class FitMember(Rule):

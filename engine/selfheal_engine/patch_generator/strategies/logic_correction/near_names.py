@@ -153,8 +153,8 @@ class NearestAttribute(Rule):
         node = scene.node
         if scene.exception != "AttributeError" or not isinstance(node, ast.Attribute):
             return
-        if scene.failure.is_none:
-            return
+        if scene.failure.is_none or node.attr in ("encode", "decode"):
+            return  # of text and bytes each has one of the two: the other is no slip of the pen
         value = scene.value(node.value)
         known = [name for name, _ in value.children] if value is not None else []
         kind = value.type_name if value is not None else _kind_in(scene.message)

@@ -88,16 +88,27 @@ def _named_encodings(scene: Scene) -> Iterator[Edit]:
         if isinstance(owner, ast.Name):
             found = last_assignment(scene.file, scene.function, owner.id, node.lineno)
             opening = found[1] if found is not None else node
-    if called_name(node) in ("print", "dump", "writerow", "writerows"):
-        return
+    if not isinstance(opening, ast.Call) or called_name(opening) not in _OPENS:
+        # it writes through something else: the file is opened in the same function
+        root = scene.function if scene.function is not None else scene.file.tree
+        opened = [n for n in ast.walk(root) if isinstance(n, ast.Call) and _is_opening(n)]
+        opening = opened[0] if len(opened) == 1 else None
     if not isinstance(opening, ast.Call):
         return
     said = [k.value for k in opening.keywords if k.arg == "encoding"]
     for argument in said:
         yield replace_expression(argument, '"utf-8"')
-    opens = called_name(opening) in ("open", "read_text", "write_text", "TextIOWrapper")
-    if not said and opens:
+    if not said:
         yield add_argument(opening, 'encoding="utf-8"')
+
+
+_OPENS = frozenset({"open", "fdopen", "read_text", "write_text", "TextIOWrapper"})
+
+
+def _is_opening(call: ast.Call) -> bool:
+    modes = [*call.args[1:2], *(k.value for k in call.keywords if k.arg == "mode")]
+    binary = any(isinstance(m, ast.Constant) and "b" in str(m.value) for m in modes)
+    return called_name(call) in _OPENS and not binary
 
 
 def _encodings(call: ast.Call) -> list[ast.expr]:
@@ -189,7 +200,7 @@ class EitherText(Rule):
 
 
 _TEXT_WANTED = re.compile(
-    r"a bytes-like object is required, not 'str'"
+    r"a bytes-like object is required, not 'str'|expected bytes or bytearray, but got 'str'"
     r"|(?:Strings|Unicode-objects) must be encoded before hashing"
     r"|expected bytes, str found|string argument without an encoding"
     r"|can't concat str to bytes|cannot use a bytes pattern on a string-like"
@@ -310,21 +321,23 @@ class EscapePattern(Rule):
         if not node.args or owner is None or scene.text(owner) not in ("re", "regex"):
             return
         pattern = node.args[0]
-        for part in _texts_in(scene, pattern):
-            name = scene.text(part).lower()
-            says_pattern = any(word in name for word in _PATTERN_WORDS)
-            yield scene.draft(
-                _escaped(scene, part),
-                title=f"take `{scene.text(part)}` literally, not as a pattern",
-                weight=0.9 if says_pattern else 1.7,
-            )
+        parts = list(_texts_in(scene, pattern))
+        if not parts:
+            return
+        names = " ".join(scene.text(part).lower() for part in parts)
+        says_pattern = any(word in names for word in _PATTERN_WORDS)
+        yield scene.draft(
+            *(_escaped(scene, part) for part in parts),
+            title=f"take `{scene.text(parts[0])}` literally, not as a pattern",
+            weight=0.9 if says_pattern else 1.7,
+        )
 
 
 def _texts_in(scene: Scene, pattern: ast.expr) -> Iterator[ast.expr]:
     """What comes from outside in the pattern's text; a name is followed to where it is built."""
     if isinstance(pattern, ast.Name):
         found = last_assignment(scene.file, scene.function, pattern.id, pattern.lineno)
-        built = found is not None and isinstance(found[1], ast.BinOp | ast.JoinedStr)
+        built = found is not None and isinstance(found[1], ast.BinOp | ast.JoinedStr | ast.IfExp)
         if found is not None and built and found[2] == "value":
             yield from _texts_in(scene, found[1])
             return
@@ -332,6 +345,12 @@ def _texts_in(scene: Scene, pattern: ast.expr) -> Iterator[ast.expr]:
             yield pattern
     elif isinstance(pattern, ast.Attribute | ast.Subscript):
         yield pattern
+    elif isinstance(pattern, ast.IfExp):
+        yield from _texts_in(scene, pattern.body)
+        yield from _texts_in(scene, pattern.orelse)
+    elif isinstance(pattern, ast.Tuple):
+        for element in pattern.elts:
+            yield from _texts_in(scene, element)
     elif isinstance(pattern, ast.Call):
         escapes = called_name(pattern) == "escape"
         if called_name(pattern) in ("join", "format"):

@@ -26,6 +26,11 @@ from selfheal_engine.patch_generator.strategies.null_check.refusing import (
     RefuseRequest,
 )
 from selfheal_engine.patch_generator.strategies.null_check.skipping import ReturnEarly, SkipInLoop
+from selfheal_engine.patch_generator.strategies.null_check.starting import (
+    AskTheWalrus,
+    DefaultForNone,
+    StartContainer,
+)
 
 RULES: tuple[Rule, ...] = (
     RefuseRequest(),
@@ -41,4 +46,7 @@ RULES: tuple[Rule, ...] = (
     ReturnWithoutKey(),
     DefaultAtOrigin(),
     RefuseAtOrigin(),
+    AskTheWalrus(),
+    DefaultForNone(),
+    StartContainer(),
 )

@@ -9,6 +9,7 @@ from selfheal_engine.patch_generator.edits import (
     add_argument,
     replace_expression,
 )
+from selfheal_engine.patch_generator.named_defaults import default_named
 from selfheal_engine.patch_generator.neutral_values import (
     by_custom,
     by_format,
@@ -183,6 +184,9 @@ class TolerateMissingKey(Rule):
         container, key = scene.text(node.value), scene.text(node.slice)
         word = node.slice.value if isinstance(node.slice, ast.Constant) else ""
         known = by_custom(scene.sources, str(word)) if word else ""
+        bound = scene.statement.targets[0] if isinstance(scene.statement, ast.Assign) else None
+        name = bound.id if isinstance(bound, ast.Name) else ""
+        known = known or default_named(scene, str(word), name)
         value = known or by_use(scene.file, node)
         if value:
             yield scene.draft(

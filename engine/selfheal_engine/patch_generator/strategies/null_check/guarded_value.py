@@ -11,4 +11,6 @@ STRATEGY = "null_check"
 
 def guarded(scene: Scene) -> ast.expr | None:
     """The expression that was None, where one is known."""
+    if "await" in scene.message:
+        return None  # what came back is None because it is there already: nothing is missing
     return scene.failure.culprit if scene.failure.is_none else None
