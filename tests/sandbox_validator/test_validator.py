@@ -296,6 +296,15 @@ def strip(visitor):
     return _cache[visitor]
 
 
+_drawn = {}
+
+
+def draw(name, size):
+    if (name, size) not in _drawn:
+        _drawn[name, size] = bytes(size * size)
+    return _drawn[name, size]
+
+
 def fetch(url):
     return urllib.request.urlopen(url).read()
 
@@ -340,6 +349,21 @@ OTHERS = {
             "        if len(_cache) > 200:\n            _cache.clear()\n        _cache[visitor] =",
         ),
         ("visitor * 50", "visitor * 40"),
+    ),
+    # a size that grew from call to call would fill even a bounded cache more and more
+    "growth of large entries": (
+        Reproducer(
+            "growth",
+            module="store",
+            functions=("draw",),
+            arguments=('{"$":"d","v":{"args":["logo",100],"kwargs":{"$":"d","v":{}}}}',),
+        ),
+        (
+            "        _drawn[name, size] =",
+            "        while len(_drawn) >= 300:\n            _drawn.pop(next(iter(_drawn)))\n"
+            "        _drawn[name, size] =",
+        ),
+        ("bytes(size * size)", "bytes(size) * size"),
     ),
     "stall": (
         Reproducer(

@@ -22,10 +22,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import allocation_sites, repeating
+    from selfheal_engine.sandbox_validator.inside import allocation_sites, cover, repeating
     from selfheal_engine.sandbox_validator.inside import replay as replaying
 else:
     import allocation_sites
+    import cover
     import repeating
     import replay as replaying
 
@@ -34,7 +35,11 @@ CALLS_AT_FIRST = 40
 HANDLE_CALLS = 12
 """A segment's calls where memory does not count."""
 CALLS_AT_MOST = 6000
+WATCHED = 40
+"""Calls after the measured ones whose lines are watched."""
 SECONDS_AT_MOST = 4.0
+"""Of CPU time: on a busy machine a bounded cache needs as many calls to be full."""
+WAITING_AT_MOST_S = 16.0
 LEAST = {
     "bytes": 24.0,
     "resident bytes": 2048.0,
@@ -58,18 +63,23 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     outcome: replaying.Outcome = {"ended": "returned", "slopes": {}, "calls": 0}
     try:
         inputs = repeating.inputs_of(step, job)
-        wanted = [(int(place), bool(varies)) for place, varies in step.get("inputs") or ()]
+        wanted = [(int(place), int(way)) for place, way in step.get("inputs") or ()]
         wanted = [choice for choice in wanted if choice[0] < len(inputs)]
         chosen = wanted or repeating.chosen(inputs, held)
         outcome["inputs"] = chosen
 
         def call(number: int) -> None:
-            place, varies = chosen[number % len(chosen)]
-            inputs[place].repeat(number, varies)
+            place, way = chosen[number % len(chosen)]
+            inputs[place].repeat(number, way)
 
         for number in range(10):  # warm caches, lazy imports, first-use tables
             call(number)
         slopes, calls = measure(call, before, handles_only=bool(step.get("handles_only")))
+        watch = cover.Cover(job.get("cover") or {}, job["root"])
+        watch.start()  # only now: watching lines costs time, and what is full does its evicting
+        for number in range(calls, calls + WATCHED):
+            call(10 + number)
+        outcome["covered"] = watch.found()
     except repeating.WorseError as why:
         return dict(outcome, fault=str(why))
     except BaseException as why:
@@ -98,7 +108,7 @@ def measure(
     (`before` tells how fast it grew) goes on until a bounded cache would be full or time is up;
     descriptors and their like fill no cache and need fewer calls.
     """
-    started = time.monotonic()
+    started, worked = time.monotonic(), time.process_time()
     size, number, calls = HANDLE_CALLS if handles_only else CALLS_AT_FIRST, 10, 0
     readings: list[tuple[int, dict[str, float]]] = [(0, held())]
     while True:
@@ -107,8 +117,9 @@ def measure(
             number += 1
         calls += size
         readings.append((calls, held()))
-        spent = time.monotonic() - started
-        full = calls >= CALLS_AT_MOST or spent > SECONDS_AT_MOST
+        spent = time.process_time() - worked
+        waited = time.monotonic() - started > WAITING_AT_MOST_S
+        full = calls >= CALLS_AT_MOST or spent > SECONDS_AT_MOST or waited
         if len(readings) > SEGMENTS:
             slopes = slopes_of(readings[-SEGMENTS // 2 - 1 :])
             if handles_only:
@@ -117,7 +128,7 @@ def measure(
             steady = all(
                 slopes[what] <= max(LEAST[what], REMAINS * before.get(what, 0.0)) for what in slopes
             )
-            if full or (grows and not before) or (steady and (before or spent > 1.0)):
+            if full or (grows and not before) or (steady and (before or spent > 1.0 or waited)):
                 return slopes, calls
             if len(readings) % SEGMENTS == 1:
                 size *= 2

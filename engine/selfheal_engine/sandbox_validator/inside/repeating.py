@@ -55,8 +55,9 @@ class Input:
         self._run = run
         self.ending = self._send(value)
         """How it ended the first time."""
-        self.leaves = self._variable()
-        self.repeat(0, varies=False)
+        self.ways = ways_of(self._value, self._variable())
+        """Leaves that are varied together; the first way varies none."""
+        self.repeat(0, way=0)
 
     def _send(self, value: Any) -> str:
         return self._run(copied(value))
@@ -70,10 +71,9 @@ class Input:
 
         return leaves_that_go(self._value, try_one)
 
-    def repeat(self, number: int, varies: bool) -> None:
+    def repeat(self, number: int, way: int) -> None:
         """Send it once more. Raises WorseError when it fails now and did not at first."""
-        value = variation.varied(self._value, self.leaves, number) if varies else self._value
-        self._still_goes(self._send(value))
+        self._still_goes(self._send(variation.varied(self._value, self.ways[way], number)))
 
     def _still_goes(self, ending: str) -> None:
         """Other input may well fail; the recorded one may not."""
@@ -83,6 +83,12 @@ class Input:
         if again != self.ending and is_bad(again):
             first = f"{self.ending} at first" if self.ending else "well at first"
             raise WorseError(f"the same input ends in {again} after a while, it ended {first}")
+
+
+def ways_of(value: Any, leaves: list[variation.Path]) -> list[list[variation.Path]]:
+    """None, the words alone, all: a number that is varied may be a size and not a key."""
+    words = [path for path in leaves if not variation.is_number(variation.at(value, path))]
+    return [[], *([words] if words else []), *([leaves] if len(leaves) > len(words) else [])]
 
 
 def is_bad(ending: str) -> bool:
@@ -123,19 +129,25 @@ def leaves_that_go(value: Any, try_one: Callable[[Any], None]) -> list[variation
 
 
 # ---------------------------------------------------------------- which of them
-def chosen(inputs: list[Input], held: Held) -> list[tuple[int, bool]]:
-    """(position, whether it is varied) of the inputs after which most is held."""
-    began = time.monotonic()
-    sure: list[tuple[int, bool]] = []
-    some: list[tuple[float, tuple[int, bool]]] = []
-    untried: list[tuple[int, bool]] = []
+Choice = tuple[int, int]
+"""(position of the input, position of its way)."""
+
+
+def chosen(inputs: list[Input], held: Held) -> list[Choice]:
+    """The inputs, each in the way, after which most is held."""
+    began = time.process_time()
+    sure: list[Choice] = []
+    some: list[tuple[float, Choice]] = []
+    untried: list[Choice] = []
     for position, one in enumerate(inputs):
-        for varies in (True, False) if one.leaves else (False,):
-            choice = (position, varies)
-            if time.monotonic() - began > ALL_TRYING_S:
+        for way in [*range(1, len(one.ways)), 0]:
+            choice = (position, way)
+            if way > 1 and (position, 1) in (*untried, *(known for _, known in some)):
+                continue  # new words are enough: numbers grow, and so would what is kept
+            if time.process_time() - began > ALL_TRYING_S:
                 untried.append(choice)
                 continue
-            left = left_by(one, varies, held)
+            left = left_by(one, way, held, first=100 * (position + 1))
             if any(left[what] >= SURE for what in left if "bytes" not in what):
                 sure.append(choice)
             elif left["bytes"] >= BYTES:
@@ -144,16 +156,16 @@ def chosen(inputs: list[Input], held: Held) -> list[tuple[int, bool]]:
         return sure
     # many small remains are the allocator's own; what leaks stands out
     found = [choice for _, choice in sorted(some, reverse=True)[:CHOSEN]] or untried
-    return found or [(position, bool(one.leaves)) for position, one in enumerate(inputs)]
+    return found or [(position, len(one.ways) - 1) for position, one in enumerate(inputs)]
 
 
-def left_by(one: Input, varies: bool, held: Held) -> dict[str, float]:
-    """What stays behind after each repetition of one input."""
+def left_by(one: Input, way: int, held: Held, first: int) -> dict[str, float]:
+    """What stays behind after each repetition of one input; numbered from `first` on."""
     for number in range(3):  # warm caches, lazy imports, first-use tables
-        one.repeat(number, varies)
+        one.repeat(first + number, way)
     before, began, count = held(), time.monotonic(), 0
     while count < TRIES and (count < 4 or time.monotonic() - began < TRYING_S):
-        one.repeat(10 + count, varies)
+        one.repeat(first + 10 + count, way)
         count += 1
     after = held()
     return {what: (after[what] - before[what]) / count for what in before}
@@ -219,7 +231,7 @@ def requests_of(steps: list[replaying.Step]) -> list[Input]:
     """The requests that the application answers without a failure. Raises when none is."""
     app = requesting.load(steps[0]["app"])
     found: list[Input] = []
-    for step in steps[:INPUTS_AT_MOST]:
+    for step in different(steps)[:INPUTS_AT_MOST]:
         value = {
             "query": dict(parse_qsl(step["query"], keep_blank_values=True)),
             "path": step["path"].split("/"),
@@ -232,6 +244,13 @@ def requests_of(steps: list[replaying.Step]) -> list[Input]:
     if not found:
         raise replaying.UnusableError(f"the request is answered with {worst}")
     return found
+
+
+def different(steps: list[replaying.Step]) -> list[replaying.Step]:
+    """Each request once: what the first has left behind, its like finds there."""
+    return list({(s["method"], s["path"], s["query"], s["body"]): s for s in steps[::-1]}.values())[
+        ::-1
+    ]
 
 
 def sender(app: Any, step: replaying.Step) -> Run:

@@ -115,7 +115,7 @@ def run(step: Step, job: Job) -> Outcome:
         outcome = run_kind(step, job)
     except BaseException as why:
         outcome = raised(why, job)
-    outcome["covered"] = watch.found()
+    outcome.setdefault("covered", watch.found())
     return outcome
 
 

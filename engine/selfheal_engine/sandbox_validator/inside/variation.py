@@ -62,6 +62,18 @@ def _leaf(value: str | int | float, number: int) -> str | int | float:
     return f"{value}~{number}"
 
 
+def at(value: Any, path: Path) -> Any:
+    """The leaf at a path."""
+    for part in path:
+        value = value[part]
+    return value
+
+
+def is_number(leaf: Any) -> bool:
+    """A number, or a text that says one."""
+    return not isinstance(leaf, str) or bool(re.fullmatch(r"-?\d{1,15}(\.\d+)?", leaf))
+
+
 def changes(value: Any) -> list[tuple[Path, Any]]:
     """(path, new leaf) of the neighbours, those nearest to the top first, bounded.
 
