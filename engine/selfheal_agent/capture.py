@@ -25,6 +25,8 @@ FULL_FIRST = 2
 FULL_EVERY_S = 5.0
 FULL_PER_S = 20
 MAX_CHAIN = 5
+MAX_LEAVES = 20
+"""Members of an exception group that are recorded."""
 KEY_FRAMES = 12
 """Innermost frames that tell one kind of crash from another."""
 _MARK = "__selfheal_seen__"
@@ -100,6 +102,12 @@ class Capture:
         if _marked(exc):
             return
         _set(exc, _MARK, os.getpid())
+        if _is_group(exc):
+            leaves = _leaves(exc)
+            for leaf in leaves:  # each is a bug of its own, at its own place
+                self._exception(leaf, caught_by, handled, kind, None)
+            if leaves:
+                return
         tb = tb or _get_traceback(exc)
         self.total += 1
         self.handled += handled
@@ -337,9 +345,28 @@ def _chain(exc: BaseException) -> list[BaseException]:
         seen.add(id(cause))
         links.append(cause)
         current = cause
-    members = BaseException.__getattribute__(exc, "exceptions") if _is_group(exc) else ()
-    links.extend(member for member in members if id(member) not in seen)
+    if _is_group(exc):
+        links.extend(member for member in _members(exc) if id(member) not in seen)
     return links[:MAX_CHAIN]
+
+
+def _leaves(group: BaseException) -> list[BaseException]:
+    """The exceptions of a group and of the groups in it that were raised somewhere."""
+    pending, found = [group], list[BaseException]()
+    while pending and len(found) < MAX_LEAVES:
+        for member in _members(pending.pop()):
+            if _is_group(member):
+                pending.append(member)
+            elif _get_traceback(member) is not None:
+                found.append(member)
+    return found[:MAX_LEAVES]
+
+
+def _members(group: Any) -> tuple[BaseException, ...]:
+    found: tuple[BaseException, ...] = ()
+    if sys.version_info >= (3, 11):
+        found = BaseExceptionGroup.__dict__["exceptions"].__get__(group)
+    return found
 
 
 def _is_group(exc: BaseException) -> bool:

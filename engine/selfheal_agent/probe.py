@@ -111,12 +111,13 @@ class _Probe:
     def capture(self) -> Capture:
         """Made with the first library or exception that needs it."""
         if self._capture is None:
-            from selfheal_agent import frames, good_calls
+            from selfheal_agent import frames, good_calls, requests
             from selfheal_agent.capture import Capture
 
             frames.set_project(self.project)
             good_calls.install(self._put)
             self._capture = Capture(self._put, good_calls.entry_arguments)
+            requests.report = self._capture.exception
         made: Capture = self._capture
         return made
 

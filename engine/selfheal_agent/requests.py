@@ -11,9 +11,11 @@ import sys
 import time
 from _thread import get_ident
 from collections import deque
+from contextvars import ContextVar
 
 from selfheal_agent import histogram, recent
 from selfheal_agent.scrub import SCRUBBED, is_secret_name, scrub_text
+from selfheal_agent.values import type_module_of, type_mro_of, type_name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -31,6 +33,10 @@ in_flight: dict[int, InFlight] = {}
 framework = ""
 server_app = ""
 """Import path of the callable as the server was told: "shop.wsgi:app"."""
+report: Callable[..., None] | None = None
+"""`Capture.exception`, once there is one."""
+_inherited: ContextVar[InFlight | None] = ContextVar("selfheal request", default=None)
+"""Tasks and threads that a request's task starts serve it too."""
 
 _current_task: Callable[[], Any] | None = None
 
@@ -51,6 +57,7 @@ class InFlight:
         "stall_told",
         "started",
         "status",
+        "suspect",
         "task",
         "thread",
     )
@@ -69,6 +76,8 @@ class InFlight:
         self.app: Any = None
         self.stall_told = False
         self.served = False
+        self.suspect: tuple[Any, Any, str] | None = None
+        """Exception, traceback and name of the error handler that may answer for it."""
         self.task: Any = None
         """The asyncio task that serves it."""
 
@@ -92,9 +101,67 @@ def current_task() -> Any:
         return None
 
 
+def current() -> InFlight | None:
+    """The request that the running thread or task serves."""
+    if not in_flight:
+        return None
+    found = in_flight.get(task_key()) or in_flight.get(get_ident())
+    if found is None:
+        found = _inherited.get()
+        if found is not None and in_flight.get(found.key) is not found:
+            return None  # it is over, what it started is not
+    return found
+
+
 def serving() -> bool:
     """Whether the running thread or task is serving a request."""
-    return bool(in_flight) and (task_key() in in_flight or get_ident() in in_flight)
+    return current() is not None
+
+
+def inherit(request: InFlight) -> Any:
+    """What the running task starts from now on serves this request, until `disown`."""
+    return _inherited.set(request)
+
+
+def disown(token: Any) -> None:
+    _inherited.reset(token)
+
+
+def suspect(exc: BaseException, caught_by: str) -> None:
+    """An error handler is about to answer for this one: a failed answer makes it a crash."""
+    request = current()
+    if request is not None and not _is_answer(exc):
+        request.suspect = (exc, exc.__traceback__, caught_by)
+
+
+_FRAMEWORKS = frozenset(("aiohttp", "bottle", "cherrypy", "django", "falcon", "fastapi", "flask"))
+_FRAMEWORKS |= {"pyramid", "quart", "rest_framework", "sanic", "starlette", "tornado", "werkzeug"}
+
+
+def _is_answer(exc: BaseException) -> bool:
+    """Whether it is a framework's way to answer, such as `abort(503)`, and no crash."""
+    return any(
+        type_name_of(base).startswith(("HTTP", "Http", "API", "Sanic"))
+        and type_module_of(base).partition(".")[0] in _FRAMEWORKS
+        for base in type_mro_of(type(exc))
+    )
+
+
+def suspected() -> BaseException | None:
+    """What the running request's error handler is answering for just now."""
+    request = current()
+    found = request.suspect if request is not None else None
+    return found[0] if found is not None else None
+
+
+def answered(request: InFlight, status: int) -> None:
+    """The answer begins; what failed and was answered for is reported."""
+    request.status = status
+    if request.suspect is not None:
+        exc, tb, caught_by = request.suspect
+        request.suspect = None
+        if status >= 500 and report is not None:
+            report(exc, caught_by, tb=tb)
 
 
 def watch_asyncio(asyncio_tasks: Any) -> None:
@@ -212,7 +279,7 @@ def wrap_wsgi(
             environ["wsgi.input"] = _Tee(environ["wsgi.input"], request)
 
         def start(status: str, *rest: Any) -> Any:
-            request.status = int(status[:3])
+            answered(request, int(status[:3]))
             if request.route_of is not None:  # frameworks forget the route when they clean up
                 request.route = request.route_of(environ)
             return start_response(status, *rest)
@@ -315,7 +382,7 @@ class _Tee:
 # ---------------------------------------------------------------- for crash records
 def current_record() -> dict[str, Any] | None:
     """The request that the running thread or task serves, scrubbed and bounded."""
-    request = in_flight.get(task_key()) or in_flight.get(get_ident())
+    request = current()
     return None if request is None or request.kind == "task" else record_of(request)
 
 

@@ -48,10 +48,11 @@ def wrap_asgi(
 
         async def send_seen(message: Any) -> Any:
             if message["type"] == "http.response.start":
-                request.status = message["status"]
+                requests.answered(request, message["status"])
             return await send(message)
 
         failed = True
+        token = requests.inherit(request)
         try:
             result = await call(scope, receive_kept, send_seen)
             failed = False
@@ -60,6 +61,7 @@ def wrap_asgi(
             capture.exception(why, "asgi")
             raise
         finally:
+            requests.disown(token)
             if not request.route and request.route_of is not None:
                 request.route = request.route_of(scope)
             requests.end(request, failed)
@@ -108,7 +110,13 @@ def patch_hypercorn(module: Any, capture: Capture) -> None:
     def load_application(path: Any, *args: Any, **kwargs: Any) -> Any:
         if type(path) is str:
             requests.server_app = path
-        return original(path, *args, **kwargs)
+        loaded = original(path, *args, **kwargs)
+        app = loaded.app
+        if type(loaded).__name__ == "ASGIWrapper":
+            loaded.app = wrap_asgi(app, _innermost(app), capture, starlette_route)
+        else:
+            loaded.app = requests.wrap_wsgi(app, app, None, lambda e: capture.exception(e, "wsgi"))
+        return loaded
 
     module.load_application = load_application
 
@@ -253,9 +261,10 @@ def patch_aiohttp(module: Any, capture: Capture) -> None:
         request.app = self
         requests.in_flight[key] = request
         failed = True
+        token = requests.inherit(request)
         try:
             answer = await original(self, message)
-            request.status = int(getattr(answer, "status", 0) or 0)
+            requests.answered(request, int(getattr(answer, "status", 0) or 0))
             failed = False
             return answer
         except Exception as why:
@@ -265,6 +274,7 @@ def patch_aiohttp(module: Any, capture: Capture) -> None:
                 capture.exception(why, "aiohttp")
             raise
         finally:
+            requests.disown(token)
             request.route = _aiohttp_route(message)
             requests.end(request, failed)
 

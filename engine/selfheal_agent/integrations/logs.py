@@ -40,9 +40,9 @@ def _look(record: Any, capture: Capture) -> None:
     if type(exc_info) is tuple and len(exc_info) == 3 and exc_info[1] is not None:
         capture.exception(exc_info[1], "logging", handled=record.levelno < ERROR, tb=exc_info[2])
     elif record.levelno >= ERROR and not _of_a_server(record.name):
-        being_handled = sys.exc_info()[1]
+        # inside an except block the traceback is there, even when the call left it out
+        being_handled = sys.exc_info()[1] or requests.suspected()
         if being_handled is not None:
-            # inside an except block the traceback is there, even when the call left it out
             capture.exception(being_handled, "logging")
         else:
             _log_event(record, capture)

@@ -39,6 +39,13 @@ def patch_flask(module: ModuleType, capture: Capture) -> None:
         capture.exception(e, "flask")
         return handle(self, e)
 
+    handle_user = flask.handle_user_exception
+
+    def handle_user_exception(self: Any, e: Any) -> Any:
+        requests.suspect(e, "flask")
+        return handle_user(self, e)
+
+    flask.handle_user_exception = handle_user_exception
     flask.wsgi_app = wsgi_app
     flask.handle_exception = handle_exception
 
@@ -109,10 +116,29 @@ def patch_wsgiref(module: ModuleType, capture: Capture) -> None:
 
 
 def patch_werkzeug(module: ModuleType, capture: Capture) -> None:
-    original = module.BaseWSGIServer.__init__
+    _count_what_is_served(module.BaseWSGIServer, "app", capture)
 
-    def __init__(self: Any, host: Any, port: Any, app: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        wrapped = requests.wrap_wsgi(app, app, None, _reporter(capture))
-        original(self, host, port, wrapped, *args, **kwargs)
 
-    module.BaseWSGIServer.__init__ = __init__
+def patch_waitress(module: ModuleType, capture: Capture) -> None:
+    _count_what_is_served(module.BaseWSGIServer, "application", capture)
+
+
+def patch_cheroot(module: ModuleType, capture: Capture) -> None:
+    _count_what_is_served(module.Server, "wsgi_app", capture)
+
+
+def patch_pywsgi(module: ModuleType, capture: Capture) -> None:
+    _count_what_is_served(module.WSGIServer, "application", capture)
+
+
+def _count_what_is_served(server: Any, attribute: str, capture: Capture) -> None:
+    """Once made, a server of this class keeps the WSGI callable as an attribute."""
+    original = server.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        app = self.__dict__.get(attribute)
+        if app is not None:
+            setattr(self, attribute, requests.wrap_wsgi(app, app, None, _reporter(capture)))
+
+    server.__init__ = __init__
