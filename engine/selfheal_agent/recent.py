@@ -19,6 +19,9 @@ EVERY_S = 1.0
 MAX_KINDS = 60
 KEPT = 3
 MAX_SENT = 16
+MAX_BODY = 8192
+"""Larger bodies are not kept: all together must stay small beside the service."""
+NEVER_S = float("inf")
 OUT_OF_ROOM = frozenset(
     {"Busy", "TooBusy", "BusyError", "Exhausted", "ExhaustedError", "NoCapacity", "CapacityError"}
     | {"NoFreeSlot", "NoSlots", "LimitReached", "QuotaExceeded", "PoolExhausted", "Overloaded"}
@@ -54,9 +57,16 @@ def note(request: Any, route: str) -> None:
     if now < _due.get(key, 0.0) or (key not in _due and len(_due) >= MAX_KINDS):
         return
     _due[key] = now + EVERY_S
+    if request.kind == "task" or request.body_size > MAX_BODY:
+        return
     from selfheal_agent.requests import record_of
 
-    _kept.setdefault(key, deque(maxlen=KEPT)).append(record_of(request))
+    try:
+        record = record_of(request)
+    except Exception:  # an environment of an unusual kind: the request must end as it would
+        _due[key] = NEVER_S
+        return
+    _kept.setdefault(key, deque(maxlen=KEPT)).append(record)
 
 
 def forget() -> None:

@@ -41,7 +41,9 @@ class Settings:
     run_dir: str = _setting("", "the probes' sockets; empty: $XDG_RUNTIME_DIR/selfheal-tui")
     apply_mode: ApplyMode = _setting("live", "live swap, file only, git commit, or export a patch")
     git_branch: str = _setting("", "with apply_mode git: the branch to commit to; empty: current")
-    reload_command: str = _setting("", "run when a live swap is refused; empty: SIGHUP to gunicorn")
+    reload_command: str = _setting(
+        "", "run when a swap is refused or frees nothing; empty: SIGHUP to gunicorn"
+    )
     restart_command: str = _setting("", "run when reload is not possible; empty: never restarted")
     watch_s: float = _setting(60.0, "seconds a healing is watched at most before it counts")
     canary: bool = _setting(True, "swap one worker first, compare, then the rest")

@@ -41,6 +41,20 @@ def test_one_a_second_of_each_route_and_outcome_is_kept_and_failures_are_not_sen
     assert len(paths()) == recent.KEPT + 1
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"kind": "task"}, {"body_size": recent.MAX_BODY + 1}, {"environ": None}],
+    ids=["a task", "a large body", "an environment of another kind"],
+)
+def test_what_cannot_be_sent_again_is_let_go_without_a_word(odd: dict[str, object]) -> None:
+    request = requests.InFlight("wsgi", {"REQUEST_METHOD": "GET", "PATH_INFO": "/1"}, 1)
+    request.status = 200
+    for name, value in odd.items():
+        setattr(request, name, value)
+    recent.note(request, "/tiles")
+    assert paths() == []
+
+
 def test_secrets_are_hidden_and_kinds_are_bounded() -> None:
     for status in range(200, 200 + 2 * recent.MAX_KINDS):
         served("/1", status)
