@@ -164,6 +164,44 @@ def test_whoever_made_a_wrong_value_is_a_suspect(tmp_path: Path) -> None:
     assert [s.function for s in found.suspects][:2] == ["fits", "size"]
 
 
+def test_a_lock_left_taken_points_at_who_left_it(tmp_path: Path) -> None:
+    found = diagnosed(
+        tmp_path,
+        """
+        import threading
+
+        LOCK = threading.Lock()
+        NAMES = []
+
+
+        def add(name):
+            LOCK.acquire()
+            if name in NAMES:
+                return False
+            NAMES.append(name)
+            LOCK.release()
+            return True
+
+
+        def careful(name):
+            LOCK.acquire()
+            try:
+                return name in NAMES
+            finally:
+                LOCK.release()
+
+
+        def f():
+            with LOCK:  # <- here
+                return sorted(NAMES)
+        """,
+        kind="stall",
+    )
+    assert found.bug_type == "race_condition_fix"
+    assert found.suspects[0].function == "add"
+    assert "careful" not in [s.function for s in found.suspects]
+
+
 def test_a_worker_that_never_ends_is_replayed_by_its_round(tmp_path: Path) -> None:
     example = Example(
         """

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from selfheal_agent.recent import ran_out
 from selfheal_engine.diagnosis.failure import Failure
+from selfheal_engine.diagnosis.held_locks import awaited_lock
 from selfheal_engine.diagnosis.origin import Step, called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.model import Occurrence
@@ -75,6 +76,8 @@ def rank_types(
         "lock" in t.waits_for.lower() for t in occurrence.threads
     ):
         vote("race_condition_fix", 4, "the stuck thread waits for a lock")
+    if occurrence.kind == "stall" and awaited_lock(failure):
+        vote("race_condition_fix", 8, f"it waits for `{awaited_lock(failure)}`, which is held")
     if occurrence.kind == "thread_death":
         vote("error_handling", 2.5, "one item ended the whole thread")
     _by_exception(name, message, occurrence, failure, vote)

@@ -10,6 +10,7 @@ from itertools import islice
 from selfheal_engine.diagnosis.bug_types import rank_types
 from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.growing import growing
+from selfheal_engine.diagnosis.held_locks import awaited_lock, holders
 from selfheal_engine.diagnosis.keeping import keepers
 from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.producers import Producer, producers
@@ -209,6 +210,11 @@ def _suspects(
     for keeper in keepers(occurrence, sources) if occurrence.kind == "leak" else ():
         reason = "what grows is put away here"
         add(keeper.file.path, keeper.frame.line, keeper.frame.function, 0.88, reason)
+    for kept in holders(sources, failure) if occurrence.kind == "stall" else ():
+        if kept.leaves:
+            name = kept.file.qualified_name(kept.function)
+            reason = f"`{kept.lock}` is not released on every way out of it"
+            add(kept.file.path, kept.taken.lineno, name, 0.97, reason)
     for thread in occurrence.threads:
         for frame in reversed(thread.frames):
             path = sources.project.relative(frame.file)
@@ -275,6 +281,8 @@ def _summary(occurrence: Occurrence, failure: Failure | None, origin: Step | Non
         return f"Memory grows{place}: {growth.type_name or 'objects'} pile up{holder}."
     if occurrence.kind == "deadlock":
         return f"Threads wait for each other's locks{place}: none of them can go on."
+    if occurrence.kind == "stall" and awaited_lock(failure):
+        return f"A thread{place} waits for `{awaited_lock(failure)}`, which nobody releases."
     if occurrence.kind == "stall":
         return f"A call{place} does not come back and nothing limits how long it may take."
     if failure is not None and failure.is_none and failure.culprit is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from selfheal_engine.diagnosis.held_locks import holders
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import (
     indented,
@@ -52,6 +53,52 @@ class HoldWith(Rule):
                 import threading
 
                 LOCK = threading.Lock()
+                NAMES = []
+
+
+                def add(name):
+                    LOCK.acquire()
+                    if name in NAMES:
+                        return False
+                    NAMES.append(name)
+                    LOCK.release()
+                    return True
+
+
+                def f():
+                    LOCK.acquire()  # <- here
+                    found = sorted(NAMES)
+                    LOCK.release()
+                    return found
+                """,
+            after="""
+                import threading
+
+                LOCK = threading.Lock()
+                NAMES = []
+
+
+                def add(name):
+                    with LOCK:
+                        if name in NAMES:
+                            return False
+                        NAMES.append(name)
+                    return True
+
+
+                def f():
+                    LOCK.acquire()  # <- here
+                    found = sorted(NAMES)
+                    LOCK.release()
+                    return found
+                """,
+            kind="stall",
+        ),
+        Example(
+            before="""
+                import threading
+
+                LOCK = threading.Lock()
 
 
                 def f(work):
@@ -66,15 +113,21 @@ class HoldWith(Rule):
         if scene.depth:
             return
         file = scene.file
+        leaving = {h.function.name for h in holders(scene.sources, scene.failure) if h.leaves}
         for function in file.functions.values():
             for node in ast.walk(function):
                 block = getattr(node, "body", None)
                 for statements in (block, getattr(node, "orelse", None)):
                     if isinstance(statements, list):
-                        yield from self._held(scene, file, function, statements)
+                        yield from self._held(scene, file, function, statements, leaving)
 
     def _held(
-        self, scene: Scene, file: SourceFile, function: Function, block: list[ast.stmt]
+        self,
+        scene: Scene,
+        file: SourceFile,
+        function: Function,
+        block: list[ast.stmt],
+        leaving: set[str],
     ) -> Iterator[Draft]:
         for index, statement in enumerate(block):
             lock = _calls(file, statement, "acquire")
@@ -98,6 +151,8 @@ class HoldWith(Rule):
                 body = _without_release(body, lock)
             rest = file.lines[statement.lineno - 1][statement.end_col_offset or 0 :].rstrip()
             near = 1.0 if function is scene.function else 0.8
+            if leaving:  # whoever waits is the victim of those who leave it taken
+                near = 1.2 if function.name in leaving else 0.4
             yield scene.draft(
                 replace_statements(run, f"with {lock}:{rest}\n{indented(body)}"),
                 title=f"release `{lock}` on every way out of `{function.name}`",
