@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from selfheal_engine.anomaly_detector.forecast import Forecast, Forecaster, Suspicion
-from selfheal_engine.anomaly_detector.growth import measure_growth, rises_evenly
+from selfheal_engine.anomaly_detector.growth import largest_step, measure_growth, rises_evenly
 from selfheal_engine.model import Reading, Sample
 
 MB = 2.0**20
@@ -206,6 +206,24 @@ def test_growth_on_white_noise_is_found_in_one_of_a_hundred_at_most() -> None:
     rng = np.random.default_rng(3)
     points = [[(float(t), float(h)) for t, h in enumerate(rng.normal(size=30))] for _ in range(400)]
     assert sum(measure_growth(p) is not None for p in points) <= 12
+
+
+def test_one_step_is_a_change_of_level_and_a_staircase_is_growth() -> None:
+    def points(jumps: int) -> list[tuple[float, float]]:
+        return [(60.0 * i, 500.0 + 0.3 * i + 300.0 * (i * jumps // 30)) for i in range(30)]
+
+    assert largest_step([h for _, h in points(2)]) == pytest.approx(299.0, abs=2.0)
+    for jumps in (2, 6, 10):
+        growth = measure_growth(points(jumps))
+        assert growth is not None
+        assert growth.steady == (jumps > 2), jumps
+
+
+def test_a_level_that_it_came_down_from_before_is_no_leak() -> None:
+    _, leaking, _ = follow(
+        lambda s: 300 * MB + 90 * MB * (s % 2700.0) / 2700.0, 600, noise=0.5 * MB
+    )
+    assert [at for at in leaking if at > 2 * 2700.0] == []
 
 
 def test_the_slope_withstands_a_third_of_outliers() -> None:

@@ -1,11 +1,14 @@
 """What each part of the detection is worth: every part off in turn.
 
     python -m tests.benchmarks.detection_ablation month [--days 6] [--seed 3]
+    python -m tests.benchmarks.detection_ablation charts [--days 1.3]
     python -m tests.benchmarks.detection_ablation nab SCORER.py GIT_DIR
     python -m tests.benchmarks.detection_ablation smd SCORER.py GIT_DIR
 
 `month` plays one simulated life and counts incidents as if the alerts of one detector had not
-been there. `nab` and `smd` leave out one view of the one-metric and one part of the joint
+been there. `charts` plays services of detection_wild.py, faults close together, and leaves out
+one part of the health monitor at a time. `nab` and `smd` leave out one view of the one-metric and
+one part of the joint
 detector; SCORER.py is the script that scores a detector on that data (it is given a detector
 factory), GIT_DIR a git directory of the data's repository.
 """
@@ -14,23 +17,38 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import sys
+from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from selfheal_engine.anomaly_detector import AnomalyDetector, IncidentTracker
+from selfheal_engine.anomaly_detector.joint import PARTS as JOINT_PARTS
 from selfheal_engine.anomaly_detector.many_metrics import Multivariate
 from selfheal_engine.anomaly_detector.one_metric import VIEWS, Univariate
 from selfheal_engine.config import Settings
-from selfheal_engine.health_monitor import HealthMonitor
+from selfheal_engine.health_monitor import HealthMonitor, usual_peaks
+from selfheal_engine.health_monitor import monitor as monitor_module
+from selfheal_engine.health_monitor.failures import Failures
+from selfheal_engine.health_monitor.load import Load
+from selfheal_engine.health_monitor.recurring import Recurring
+from selfheal_engine.health_monitor.slow_shift import SlowShift
+from selfheal_engine.health_monitor.subgroups import Subgroup
+from selfheal_engine.health_monitor.usual_peaks import UsualPeaks
+from selfheal_engine.model import Alert
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from detection_service import STEP_S, simulate
+from detection_service import STEP_S, Life, simulate
+from detection_wild import simulate_wild
+from detection_wild_faults import FAULTS
 
 GROUPS = ("control_chart", "hard_limit", "signature", "leak", "forecast")
 WARM_UP = 200
@@ -69,14 +87,68 @@ def month(days: float, seed: int) -> None:
             if fault.kind.endswith("leak"):
                 times += [t for t in leaks[group] if fault.start_s <= t <= fault.limit_s]
             delays += [min(times) - fault.start_s] if times else []
-        false = [
-            t
-            for t in opened[group]
-            if not any(f.start_s <= t <= f.end_s + 120 for f in life.faults)
-        ]
+        false = _false(opened[group], life)
         middle = float(np.median(delays)) if delays else float("nan")
         found = f"{len(delays)}/{len(life.faults)}"
         print(f"{group or 'nothing':16} {found:>7} {len(false):>6} {middle:>15.0f}")
+
+
+LEAKLESS = tuple(kind for kind in FAULTS if not kind.endswith("leak"))
+CHARTED = (("busy web", 21), ("small shop", 22), ("worker", 23), ("heavy-tailed api", 24))
+CHART_PARTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "nothing": nullcontext,
+    "slow shifts": lambda: patch.object(SlowShift, "standing", False),
+    "doubt while they grow": lambda: patch.object(SlowShift, "doubtful", False),
+    "scatter of means": lambda: patch.object(Subgroup, "_learn", lambda self, mean: None),
+    "own peaks": lambda: patch.object(UsualPeaks, "_fit", lambda self: None),
+    "waiting peaks": lambda: patch.object(usual_peaks, "WAITING", 0),
+    "explained peaks": lambda: patch.object(monitor_module, "BUSY", math.inf),
+    "schedules": lambda: patch.object(Recurring, "period_s", lambda self: None),
+    "load": lambda: patch.object(Load, "update", lambda self, sample, learning: None),
+    "failing requests": lambda: patch.object(Failures, "told", lambda self: ""),
+}
+
+
+def charts(days: float) -> None:
+    """What the detector says is the same for every part of the monitor, so it is asked once."""
+    totals = {part: Counter[str]() for part in CHART_PARTS}
+    delays: dict[str, list[float]] = {part: [] for part in CHART_PARTS}
+    for name, seed in CHARTED:
+        life = simulate_wild(days, seed, round(8 * days), name=name, kinds=LEAKLESS)
+        settings = Settings(interval_s=life.step_s)
+        detector = AnomalyDetector(settings, off=frozenset(JOINT_PARTS))
+        told = [detector.ingest(sample, False).alerts for sample in life.samples()]
+        detector.close()
+        for part, left_out in CHART_PARTS.items():
+            with left_out():
+                times = _openings(HealthMonitor(settings), life, told)
+            for fault in life.faults:
+                seen = [t for t in times if fault.start_s <= t <= fault.end_s + 120]
+                totals[part] += Counter(faults=1, found=bool(seen))
+                delays[part] += [seen[0] - fault.start_s] if seen else []
+            totals[part]["false"] += len(_false(times, life))
+    print(f"{'left out':24} {'found':>7} {'false':>6} {'median delay s':>15}", flush=True)
+    for part, total in totals.items():
+        found = f"{total['found']}/{total['faults']}"
+        print(f"{part:24} {found:>7} {total['false']:>6} {np.median(delays[part]):>15.0f}")
+
+
+def _openings(monitor: HealthMonitor, life: Life, told: list[tuple[Alert, ...]]) -> list[float]:
+    """When incidents opened."""
+    tracker, known, times = IncidentTracker(), set[str](), []
+    busy = False
+    for row, sample in enumerate(life.samples()):
+        alerts = [*monitor.ingest(sample, in_incident=busy), *told[row]]
+        for incident in tracker.observe(sample.time_s, alerts, ()):
+            if incident.id not in known and row > WARM_UP:
+                times.append(sample.time_s)
+            known.add(incident.id)
+        busy = any(not i.state.ended for i in tracker.incidents()[:3])
+    return times
+
+
+def _false(times: list[float], life: Life) -> list[float]:
+    return [t for t in times if not any(f.start_s <= t <= f.end_s + 120 for f in life.faults)]
 
 
 class _Silent:
@@ -170,14 +242,18 @@ def _load(path: str) -> ModuleType:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("month", "nab", "smd"), nargs="?", default="month")
+    parser.add_argument(
+        "what", choices=("month", "charts", "nab", "smd"), nargs="?", default="month"
+    )
     parser.add_argument("scorer", nargs="?")
     parser.add_argument("git_dir", nargs="?")
-    parser.add_argument("--days", type=float, default=6.0)
+    parser.add_argument("--days", type=float)
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args(arguments)
     if given.what == "month":
-        month(given.days, given.seed)
+        month(given.days or 6.0, given.seed)
+    elif given.what == "charts":
+        charts(given.days or 1.3)
     elif given.scorer is None or given.git_dir is None:
         parser.error("name the scoring script and the git directory of the data")
     else:

@@ -75,6 +75,9 @@ SETTLED_BLOCKS, SETTLED_LEAST, SETTLED_SHARE = 288, 32, 0.9
 """The level that the resource is used to: this quantile of its quarter-hour floors of three days,
 once there are eight hours of them. Growth still below it is a cache that refills, or morning."""
 ABOVE_SETTLED = 1.05
+PEAKS = 48
+"""Highest levels of so many quarter-hours: what it has been at before, and came down from, is the
+tooth of a collector or a cache that refills."""
 BUSIER, WITH_LOAD = 1.5, 1.25
 """Traffic that has risen by this factor explains a level that has risen by the same, and a bit."""
 
@@ -111,6 +114,7 @@ class Forecaster:
             forecast = track.forecast(limit, name)
             if track.resource.leak and (forecast is not None or track.grows_for_long):
                 leaking.append(key)
+                track.note_leak()
             if forecast is None:
                 continue
             held = nearest.get(forecast.metric)
@@ -140,6 +144,9 @@ class _Track:
         """Highest level before the window of suspicion, since the restart."""
         self._settled: deque[float] = deque(maxlen=SETTLED_BLOCKS)
         self._used_to = -math.inf
+        self._peaks: deque[Point] = deque(maxlen=PEAKS)
+        self._leaked = False
+        """Growth was told since the last restart."""
         self._load = 0.0
         """Requests of a sample, smoothed."""
         self._loads: deque[tuple[float, float]] = deque(maxlen=max(HORIZONS[1].windows))
@@ -147,9 +154,13 @@ class _Track:
     @property
     def grows_for_long(self) -> bool:
         """Steady growth that the slower horizons see; no limit is needed for that."""
-        return any(g is not None and g.steady for g in self._found[1:]) and not self._usual
+        steady = [g for g in self._found[1:] if g is not None and g.steady]
+        return bool(steady) and not self._usual and any(self._is_new(g) for g in steady)
 
     def restart(self, now_s: float) -> None:
+        if self._leaked:
+            self._peaks.clear()  # a leak's end at its limit is no level to be used to
+        self._leaked = False
         self._began_s = now_s
         self._recent.clear()
         for floors in self._floors:
@@ -158,11 +169,23 @@ class _Track:
         self._found = [None] * len(HORIZONS)
         self._highest = -math.inf
 
+    def note_leak(self) -> None:
+        """Growth was told."""
+        self._leaked = True
+
     @property
     def _usual(self) -> bool:
         """Growth, but within what the resource is used to, or no more than the traffic's."""
         height = self._recent[-1][1]
         return (self.resource.leak and height <= self._used_to) or self._follows_load(height)
+
+    def _is_new(self, growth: Growth) -> bool:
+        """The level lies above all that it was at before it began to grow."""
+        if not self.resource.leak or not self._floors[0]:
+            return True
+        began_s = self._recent[-1][0] - growth.span_s
+        before = [peak for at, peak in self._peaks if began_s - PEAKS * 900.0 <= at < began_s]
+        return not before or self._floors[0][-1][1] > max(before)
 
     def _follows_load(self, height: float) -> bool:
         floors = self._floors[0]
@@ -189,6 +212,11 @@ class _Track:
             self._highest = max(self._highest, self._recent[-EARLY_MOST][1])
         self._recent.append((now_s, height))
         self._found[0] = self._growth(0, self._recent, now_s)
+        if self._peaks and 0.0 <= now_s - self._peaks[-1][0] < 900.0:
+            if height > self._peaks[-1][1]:
+                self._peaks[-1] = (self._peaks[-1][0], height)
+        else:
+            self._peaks.append((now_s, height))
         for place, horizon in enumerate(HORIZONS[1:]):
             block, floor = self._blocks[place]
             here = int(now_s // horizon.seconds)
@@ -286,7 +314,7 @@ class _Track:
                 continue
             if time_s > max(self.resource.warn_s, 12 * growth.span_s):
                 continue
-            if time_s > NEAR_S and usual:
+            if time_s > NEAR_S and (usual or not self._is_new(growth)):
                 continue
             if best is None or time_s < best.time_to_limit_s:
                 latest = left / growth.flattest if growth.flattest > 0 else math.inf

@@ -25,6 +25,8 @@ SIGNIFICANT = 2.33
 """Standard normal deviate of Kendall's S: one-sided 1 %."""
 END_LEAST, START_MOST = 0.6, 1.6
 """Steady: slope of the last third at least, of the first third at most, times the whole's."""
+STEP_MOST = 0.6
+"""Share of the rise that one step may be: more is a change of level, such as a job that starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,17 @@ def measure_growth(points: Sequence[Point]) -> Growth | None:
         max(float(high), slope),
         slope * span,
         span,
-        steady=end >= END_LEAST * slope and start <= START_MOST * slope,
+        steady=end >= END_LEAST * slope
+        and start <= START_MOST * slope
+        and largest_step(heights.tolist()) <= STEP_MOST * floor_rise(points),
+    )
+
+
+def largest_step(heights: Sequence[float]) -> float:
+    """The largest jump that has lasted so far: from all of the three before to the three after."""
+    return max(
+        (min(heights[i : i + 3]) - max(heights[i - 3 : i]) for i in range(3, len(heights))),
+        default=0.0,
     )
 
 
