@@ -15,7 +15,9 @@ import os
 import select
 import sys
 import time
-from collections import deque
+
+# the package around it costs more than all of ours, and a short script may lack it
+from _collections import deque  # type: ignore[import-not-found,unused-ignore]
 
 from selfheal_agent import spooling, warming
 from selfheal_agent.client import Client, close_own, inode_of

@@ -7,11 +7,11 @@ the few modules that an integration waits for, and lets the usual finders do the
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
     Integration = Callable[[ModuleType], None]

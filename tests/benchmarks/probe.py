@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from selfheal_agent.launch import environment
@@ -192,18 +192,43 @@ def measure(venv: Path, requests: int, rounds: int) -> dict[str, dict[str, float
     }
 
 
-def start_up_ms(python: Path, rounds: int = 15) -> tuple[float, float]:
-    """Median wall milliseconds of `python -c pass` without and with the probe."""
+@dataclass(frozen=True)
+class Start:
+    """What a Python start costs, without and with the probe."""
+
+    cpu_ms: tuple[float, float]
+    """User and system time of `python -c pass`, the least of the rounds."""
+    settled_ms: tuple[float, float]
+    """The same of a service after its first seconds, with what the probe's thread loads then."""
+    memory_mb: tuple[float, float]
+    """Its private and shared memory then (PSS)."""
+
+
+def start_up(python: Path, rounds: int = 25, settled_rounds: int = 3) -> Start:
+    """Both kinds of start, in turn."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         bare = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         probed = environment(bare, "bench", folder, folder)
-        times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds):
-            for env, found in zip((bare, probed), times, strict=True):
-                begun = time.perf_counter()
-                subprocess.run([python, "-c", "pass"], env=env, check=True)
-                found.append(1000 * (time.perf_counter() - begun))
-        return min(times[0]), min(times[1])
+        cpu: tuple[list[float], list[float]] = ([], [])
+        settled: tuple[list[float], list[float]] = ([], [])
+        memory: tuple[list[float], list[float]] = ([], [])
+        for number in range(rounds):
+            for env, times, later, sizes in zip((bare, probed), cpu, settled, memory, strict=True):
+                times.append(_cpu_ms(subprocess.Popen([python, "-c", "pass"], env=env)))
+                if number < settled_rounds:
+                    program = "import threading, time; time.sleep(2.5)"
+                    process = subprocess.Popen([python, "-c", program], env=env)
+                    time.sleep(2.2)
+                    sizes.append((procfs.pss_bytes(process.pid) or 0) / 1e6)
+                    later.append(_cpu_ms(process))
+        return Start(*((min(a), min(b)) for a, b in (cpu, settled, memory)))
+
+
+def _cpu_ms(process: subprocess.Popen[bytes]) -> float:
+    """User and system milliseconds of a child, once it has ended."""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return 1000 * (used.ru_utime + used.ru_stime)
 
 
 def new_crash_us(sites: int = 300) -> float:
@@ -250,10 +275,10 @@ def main() -> int:
     options = parser.parse_args()
     venv = Path(options.venv)
     table = measure(venv, options.requests, options.rounds)
-    bare, probed = start_up_ms(venv / "bin/python")
+    start = start_up(venv / "bin/python")
     new = new_crash_us()
     if options.json:
-        print(json.dumps({"requests": table, "start_up_ms": probed - bare, "new_crash_us": new}))
+        print(json.dumps({"requests": table, "start_up": asdict(start), "new_crash_us": new}))
         return 0
     base = table["nothing"]
     print(f"{'':14}{'good':>18}{'failing':>18}{'memory':>16}")
@@ -265,9 +290,13 @@ def main() -> int:
             f"{row['memory_mb']:7.1f} ({more['memory_mb']:+5.1f})"
         )
     print("CPU microseconds a request, MB of PSS; in brackets: more than nothing")
-    print(
-        f"start-up of the probe: {probed - bare:+.1f} ms; first record of a new crash: {new:.0f} us"
-    )
+    print(f"first record of a new crash: {new:.0f} us")
+    for what, (without, with_probe) in (
+        ("start (python -c pass), CPU ms", start.cpu_ms),
+        ("first 2.5 s of a service, CPU ms", start.settled_ms),
+        ("memory of an idle service, MB", start.memory_mb),
+    ):
+        print(f"{what:34}{without:7.1f} {with_probe:7.1f} ({with_probe - without:+.1f})")
     return 0
 
 

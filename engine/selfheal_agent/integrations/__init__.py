@@ -6,7 +6,7 @@ library that the service does not use.
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
 
 from selfheal_agent import hooks
 
@@ -70,8 +70,9 @@ def install(capture: Callable[[], Capture]) -> None:
 
     def later(ours: str, name: str) -> Callable[[ModuleType], None]:
         def integrate(module: ModuleType) -> None:
-            ours_loaded = import_module(f"selfheal_agent.integrations.{ours}")
-            getattr(ours_loaded, name)(module, capture())
+            path = f"selfheal_agent.integrations.{ours}"
+            __import__(path)  # importlib costs more than all of ours
+            getattr(sys.modules[path], name)(module, capture())
 
         return integrate
 
