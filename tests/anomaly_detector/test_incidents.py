@@ -63,6 +63,30 @@ def test_occurrences_of_one_fingerprint_are_one_incident_with_their_count() -> N
     assert (only(tracker).first_seen_s, only(tracker).last_seen_s) == (100, 104)
 
 
+@pytest.mark.parametrize(
+    ("text", "incidents"), [("return tax + rate", 1), ("raise Refused(order)", 2)]
+)
+def test_a_line_that_fails_for_two_callers_is_one_incident(text: str, incidents: int) -> None:
+    first = occurrence()
+    frame = replace(first.frames[0], source_line=text)
+    tracker = IncidentTracker()
+    one = replace(first, frames=(frame,))
+    other = replace(one, fingerprint="f2", frames=(replace(frame, line=3, source_line="x"), frame))
+    tracker.observe(100, [], [one])
+    tracker.observe(101, [], [other])
+    assert len(tracker.incidents()) == incidents
+    assert sum(incident.count for incident in tracker.incidents()) == 2
+
+
+def test_what_still_fails_while_a_patch_is_in_force_is_another_incident() -> None:
+    frame = replace(occurrence().frames[0], source_line="return tax + rate")
+    tracker = IncidentTracker()
+    (opened,) = tracker.observe(100, [], [occurrence(frames=(frame,))])
+    tracker.put(replace(opened, state=IncidentState.WATCHING))
+    tracker.observe(101, [], [occurrence(101, frames=(frame,), fingerprint="f2")])
+    assert len(tracker.incidents()) == 2
+
+
 def test_different_fingerprints_are_different_incidents() -> None:
     tracker = IncidentTracker(first_number=12)
     tracker.observe(100, [], [occurrence(), occurrence(fingerprint="f2")])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from selfheal_engine.anomaly_detector.bug_types import infer_types
 from selfheal_engine.anomaly_detector.standstills import same_standstill
-from selfheal_engine.model import Alert, Incident, IncidentState, Occurrence, Severity
+from selfheal_engine.model import Alert, Frame, Incident, IncidentState, Occurrence, Severity
 
 AT_ONCE = frozenset({"exception", "thread_death", "deadlock", "stall", "leak", "syntax"})
 """Kinds of occurrence that open an incident the first time."""
@@ -95,6 +95,9 @@ class IncidentTracker:
             return [self._merge(standstill, occurrence, keep=True)]
         if occurrence.kind not in AT_ONCE and not self._repeated(occurrence):
             return []
+        same_line = self._failing_at(occurrence)
+        if same_line is not None:
+            return [self._merge(same_line, occurrence, keep=True)]
         alike = [
             i
             for i in self._incidents.values()
@@ -122,6 +125,26 @@ class IncidentTracker:
             if known.kind not in ("stall", "deadlock", occurrence.kind):
                 continue
             if any(f.file == crash.file and f.function == crash.function for f in known.frames):
+                return incident
+        return None
+
+    def _failing_at(self, occurrence: Occurrence) -> Incident | None:
+        """The incident of the same failure of the same line, reached by another caller.
+
+        Its patch may well heal both; if it does not, what is left opens one of its own then. A
+        line that raises on purpose speaks of its callers: those are different bugs.
+        """
+        crash = _own_crash(occurrence)
+        if crash is None or crash.source_line.lstrip().startswith(("raise ", "assert ")):
+            return None
+        for incident in self._incidents.values():
+            known = incident.occurrence
+            if known is None or incident.state not in _UNDECIDED:
+                continue
+            if known.kind != occurrence.kind or known.exception != occurrence.exception:
+                continue
+            place = _own_crash(known)
+            if place is not None and (place.file, place.line) == (crash.file, crash.line):
                 return incident
         return None
 
@@ -324,7 +347,16 @@ class IncidentTracker:
             del self._incidents[incident.id]
 
 
+_UNDECIDED = frozenset({IncidentState.OPEN, IncidentState.DIAGNOSED, IncidentState.PROPOSED})
 _UNTOUCHED = (IncidentState.OPEN, IncidentState.DIAGNOSED)
+
+
+def _own_crash(occurrence: Occurrence) -> Frame | None:
+    """The innermost frame of the project of an exception, with its line's text; else None."""
+    if occurrence.kind not in ("exception", "thread_death"):
+        return None
+    own = [frame for frame in occurrence.frames if frame.own]
+    return own[-1] if own and own[-1].source_line else None
 
 
 def title_of(occurrence: Occurrence) -> str:
