@@ -3,12 +3,13 @@
     python tests/benchmarks/calibration.py [--fit] FILE...
 
 FILE: results of tests/benchmarks/repair.py (`cases[].shown[]` with a label and the verdict), or
-such candidates one a line with their case (`.jsonl`); without one, the evidence that is kept in
-labelled_evidence.jsonl beside this file. Prints the expected calibration error (Naeini et al. 2015)
-and what share was correct in each band of scores, of the table in use and, each case left out in
-turn, of a refitted one: candidates for one bug are much alike. `--keep` keeps the evidence.
-`--fit` writes the refitted table. The fit is a logistic regression with a ridge towards the
-expert's weights, so that few labels move them little.
+such candidates one a line with their case (`.jsonl`), as tests/benchmarks/labelling.py writes
+them; without one, the evidence that is kept in labelled_evidence.jsonl beside this file.
+Prints the expected calibration error (Naeini et al. 2015) and what share was correct in each band
+of scores, of the table in use and, each case left out in turn, of a refitted one: candidates for
+one bug are much alike. `--keep` keeps the evidence. `--fit` writes the refitted table.
+The fit is a logistic regression with a ridge towards the expert's weights, so that few labels
+move them little.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from selfheal_engine.codec import from_plain
 from selfheal_engine.model import Candidate, Check, Remark
 from selfheal_engine.sandbox_validator import scoring
 
-RIDGE = 4.0
+RIDGE = 2.0
 """Strength of the pull towards the expert's weights, in labelled candidates."""
 BINS = 5
 KEPT = Path(__file__).with_name("labelled_evidence.jsonl")
@@ -114,7 +115,7 @@ def features(shown: dict[str, Any], verdict: dict[str, Any]) -> dict[str, float]
         template=shown.get("template", ""),
         title="",
         diff=shown.get("diff", ""),
-        files=(),
+        files=tuple((path, text.encode()) for path, text in shown.get("files", {}).items()),
         confidence=float(shown.get("confidence", 0.0)),
     )
     return scoring.features(candidate, checks, remarks)

@@ -175,6 +175,7 @@ def rows(case: SmallCase) -> list[dict[str, Any]]:
         plain = to_plain(candidate)
         kept = ("strategy", "template", "confidence", "impact", "risk", "diff", "title")
         row = {"case": case.name, "label": label(case, candidate)}
+        row["files"] = {name: content.decode() for name, content in candidate.files}
         found.append({**row, **{k: plain[k] for k in kept}, "verdict": to_plain(verdict)})
     return found
 

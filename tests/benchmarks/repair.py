@@ -23,7 +23,7 @@ from selfheal_tui.demo.cases import Case, all_cases
 from selfheal_tui.demo.prepare import prepare
 from tests.benchmarks._session import Plain, Played, Under, play_under_the_app, save
 from tests.benchmarks._statistics import percent, wilson
-from tests.zoo.judge import can_judge, judge_diff
+from tests.zoo.judge import can_judge, judge_diff, patched_files
 
 PATIENCE_S = 75.0
 """How long after the bug's time a proposal is waited for."""
@@ -43,6 +43,8 @@ class Labelled:
     diff: str
     verdict: Plain = field(default_factory=dict)
     failed: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    """Path -> new text, from which the manner of a patch is read."""
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ def run_case(
             candidate.label, candidate.failed = "wrong", (f"does not apply: {why}",)
         else:
             candidate.label, candidate.failed = outcome.label, outcome.failed
+            candidate.files = patched_files(case, candidate.diff)
     return result
 
 

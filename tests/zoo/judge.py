@@ -86,6 +86,17 @@ def judge_diff(case: Case, diff: str, python: str = sys.executable) -> Outcome:
         return judge_tree(case, tree, python)
 
 
+def patched_files(case: Case, diff: str) -> dict[str, str]:
+    """Path -> new text of what a unified diff (`-p1`) changes in the service.
+
+    Raises ValueError when the diff does not apply.
+    """
+    paths = [line[6:].partition("\t")[0] for line in diff.splitlines() if line[:6] == "+++ b/"]
+    with copy_of(case) as tree:
+        apply_diff(tree, diff)
+        return {path: (tree / path).read_text(encoding="utf-8") for path in paths}
+
+
 def apply_diff(tree: Path, diff: str) -> None:
     """Apply a unified diff to a tree. Raises ValueError when it does not apply whole."""
     done = subprocess.run(

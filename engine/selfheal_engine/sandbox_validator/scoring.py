@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from selfheal_engine.model import Candidate, Check, Remark
+from selfheal_engine.sandbox_validator.manner import manner
 
 TABLE = Path(__file__).with_name("safety_table.json")
 UNCOVERED_CAP = 50
@@ -58,6 +59,7 @@ def features(
     )
     return {
         "reproducer_passed": passed("reproducer"),
+        "statement_only": statement_only(by_name.get("reproducer")),
         "tests_passed": passed("tests"),
         "tests_n": count("tests"),
         "good_calls_same": passed("good_calls"),
@@ -69,11 +71,20 @@ def features(
         "memory_worse": failed("memory"),
         "mutants_killed": passed("hardening"),
         "neighbours_crash": failed("neighbours"),
+        "neighbours_n": count("neighbours"),
+        "mutants_survive": failed("hardening"),
+        **manner(candidate),
         "lint_minor": 1.0 if by_name.get("lint", Check("", "passed", "")).n else 0.0,
         "changed_lines": math.log1p(changed),
         "confidence": candidate.confidence,
         "remarks": sum(remark.weight for remark in remarks),
     }
+
+
+def statement_only(reproducer: Check | None) -> float:
+    """1 where only the crashing statement was replayed: what follows it was never reached."""
+    details = reproducer.details if reproducer is not None else ()
+    return float(bool(details) and all(text.startswith("statement:") for text in details))
 
 
 def covered(checks: Sequence[Check]) -> bool:

@@ -31,6 +31,7 @@ class InventedMoney:
     INVALID = (
         ("price = a.price\n", "price = a.price or 0\n"),
         ("x = d['tax_rate']\n", "x = d.get('tax_rate', 0)\n"),
+        ("x = PRICES[name]\n", "x = PRICES.get(name, 0)\n"),
         (
             "def shipping_cents(a):\n    return a.b\n",
             "def shipping_cents(a):\n    if a is None:\n        return 0\n    return a.b\n",
@@ -40,6 +41,42 @@ class InventedMoney:
     def findings(self, change: Change) -> Iterator[Finding]:
         for line, _ in _invented(change, _MONEY, numbers=True):
             yield line, "a number is made up where money is reckoned: better refuse"
+
+
+class ZeroFactor:
+    """A missing factor taken for 0: the product is 0, whatever the other factors say."""
+
+    name = "zero_factor"
+    weight = 0.8
+    VALID = (
+        ("x = n * d[k]\n", "x = n * d.get(k, 1)\n"),
+        ("x = n + d[k]\n", "x = n + d.get(k, 0)\n"),
+        ("x = d.get(k, 0) * n\n", "x = d.get(k, 0) * n + 1\n"),
+        ("x = a / b * n\n", "x = (a / b if b else 0) * n\n"),
+    )
+    INVALID = (
+        ("x = n * d[k]\n", "x = n * d.get(k, 0)\n"),
+        ("x = a.price * n\n", "x = (a.price or 0) * n\n"),
+    )
+
+    def findings(self, change: Change) -> Iterator[Finding]:
+        old = {ast.dump(node) for node in ast.walk(change.before) if isinstance(node, ast.BinOp)}
+        for node in change.new_nodes():
+            if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
+                continue
+            if ast.dump(node) not in old and any(map(_zero_stands_in, (node.left, node.right))):
+                yield node.lineno, "what is missing counts as 0 here, and so does the whole product"
+
+
+def _zero_stands_in(factor: ast.expr) -> bool:
+    if isinstance(factor, ast.Call) and len(factor.args) == 2:
+        got = isinstance(factor.func, ast.Attribute) and factor.func.attr == "get"
+        return got and _is_zero(factor.args[1])
+    return isinstance(factor, ast.BoolOp) and _is_zero(factor.values[-1])
+
+
+def _is_zero(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float) and not node.value
 
 
 class LooseSecurity:
@@ -79,8 +116,8 @@ def _invented(
             for choice in filter(fits, _choices(node.value)):
                 yield node.lineno, choice
         if isinstance(node, ast.Call) and len(node.args) > 1 and fits(node.args[-1]):
-            asked = [argument for argument in node.args[:-1] if _about(argument, about)]
-            if asked:
+            table = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+            if any(_about(argument, about) for argument in (table, *node.args[:-1])):
                 yield node.lineno, node
     for name, function, old in change.changed_functions():
         for part in ast.walk(function) if old is not None and about.search(name) else ():
