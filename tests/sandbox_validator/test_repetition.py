@@ -54,6 +54,10 @@ KEEPS = '    if known == "same":\n        return None\n    os.close(descriptor)\
 CLOSES = '    os.close(descriptor)\n    if known == "same":\n        return None\n'
 TAKE = "    seat = _pool.get_nowait()\n"
 LOOK = '    if order not in ("up", "down"):\n        raise ValueError(order)\n'
+MASKED = (
+    "        except ValueError:\n",
+    "        except (ValueError, queue.Empty):  # who finds nothing is refused politely\n",
+)
 RENAMED = ("content = os.read(descriptor, 20)", "content = os.read(descriptor, 40)")
 
 
@@ -118,12 +122,14 @@ def test_what_is_not_given_back_shows_by_repetition(
     assert diagnosis.bug_type == "resource_cleanup"
     assert diagnosis.reproducers
     shop = make_shop({"tiles.py": TILES}, reproducers=diagnosis.reproducers, occurrence=occurrence)
-    good, bad = shop.judge(
+    good, bad, masking = shop.judge(
         shop.candidate(TILES.replace(before, after), "tiles.py", "good"),
         shop.candidate(TILES.replace(*RENAMED), "tiles.py", "bad"),
+        shop.candidate(TILES.replace(*MASKED), "tiles.py", "masking"),
     )
     assert check(good, "reproducer").status == "passed", check(good, "reproducer")
     assert check(bad, "reproducer").status == "failed"
+    assert check(masking, "reproducer").status == "failed"
 
 
 SESSIONS = """\

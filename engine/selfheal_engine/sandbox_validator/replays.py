@@ -79,6 +79,7 @@ def step_for(
     if reproducer.kind == "growth":
         step["slopes"] = (before or {}).get("slopes", {})
         step["inputs"] = (before or {}).get("inputs", [])
+        step["patched"] = before is not None
         # of what ran out only that counts: a little memory more is another matter
         step["handles_only"] = bool(reproducer.exception)
         step["good_requests"] = [

@@ -75,6 +75,9 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
         for number in range(10):  # warm caches, lazy imports, first-use tables
             call(number)
         slopes, calls = measure(call, before, handles_only=bool(step.get("handles_only")))
+        if step.get("handles_only") and step.get("patched"):
+            for one in inputs:
+                one.ends_as_at_first()
         watch = cover.Cover(job.get("cover") or {}, job["root"])
         watch.start()  # only now: watching lines costs time, and what is full does its evicting
         for number in range(calls, calls + WATCHED):

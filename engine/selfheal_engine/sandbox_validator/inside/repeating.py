@@ -57,7 +57,10 @@ class Input:
         """How it ended the first time."""
         self.ways = ways_of(self._value, self._variable())
         """Leaves that are varied together; the first way varies none."""
-        self.repeat(0, way=0)
+        again = self._send(value)
+        self._still_goes(again)
+        self._steady = again == self.ending
+        """Sending it changes nothing that it depends on, as creating something twice would."""
 
     def _send(self, value: Any) -> str:
         return self._run(copied(value))
@@ -74,6 +77,13 @@ class Input:
     def repeat(self, number: int, way: int) -> None:
         """Send it once more. Raises WorseError when it fails now and did not at first."""
         self._still_goes(self._send(variation.varied(self._value, self.ways[way], number)))
+
+    def ends_as_at_first(self) -> None:
+        """Raises WorseError where an orderly answer hides that nothing is left to take."""
+        ending = self._send(self._value)
+        if self._steady and ending != self.ending:
+            first, now = self.ending or "well", ending or "well"
+            raise WorseError(f"the same input ends in {now} after a while, it ended in {first}")
 
     def _still_goes(self, ending: str) -> None:
         """Other input may well fail; the recorded one may not."""
@@ -155,7 +165,7 @@ def chosen(inputs: list[Input], held: Held) -> list[Choice]:
     if sure:
         return sure
     # many small remains are the allocator's own; what leaks stands out
-    found = [choice for _, choice in sorted(some, reverse=True)[:CHOSEN]] or untried
+    found = [choice for _, choice in sorted(some, reverse=True)[:CHOSEN]] + untried
     return found or [(position, len(one.ways) - 1) for position, one in enumerate(inputs)]
 
 
@@ -247,10 +257,15 @@ def requests_of(steps: list[replaying.Step]) -> list[Input]:
 
 
 def different(steps: list[replaying.Step]) -> list[replaying.Step]:
-    """Each request once: what the first has left behind, its like finds there."""
-    return list({(s["method"], s["path"], s["query"], s["body"]): s for s in steps[::-1]}.values())[
-        ::-1
-    ]
+    """Each request once: what the first has left behind, its like finds there.
+
+    Another header is another request: who asks whether something has changed may be who leaks.
+    """
+    found: dict[str, replaying.Step] = {}
+    for step in steps:
+        parts = [step[part] for part in ("method", "path", "query", "body", "headers")]
+        found.setdefault(json.dumps(parts), step)
+    return list(found.values())
 
 
 def sender(app: Any, step: replaying.Step) -> Run:
