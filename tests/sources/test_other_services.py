@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import venv
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from selfheal_engine.errors import TargetError
 from selfheal_engine.model import Target
 from selfheal_engine.sources import open_source
 from selfheal_engine.sources.launching import service_name
-from selfheal_engine.sources.procfs import ignores_environment
+from selfheal_engine.sources.procfs import switched_off_by
 from tests.sources.conftest import Start
 
 pytestmark = pytest.mark.e2e
@@ -224,14 +225,34 @@ def test_a_service_gets_the_name_a_person_would_give_it(
 @pytest.mark.parametrize(
     ("command", "answer"),
     [
-        ("python -I app.py", True),
-        ("python3.11 -uE -m shop", True),
-        ("python -m shop -E", False),
-        ("python -u app.py -S", False),
+        ("python -I app.py", "-I"),
+        ("python3.11 -uE -m shop", "-E"),
+        ("python -W error -X dev -S app.py", "-S"),
+        ("python -WIgnore -Xfrozen_modules=off -bbE app.py", "-E"),
+        ("python -m shop -E", ""),
+        ("python -WError -cE", ""),
+        ("python -u app.py -S", ""),
     ],
 )
-def test_options_that_keep_the_probe_out_are_known(command: str, answer: bool) -> None:
-    assert ignores_environment(command) is answer
+def test_options_that_keep_the_probe_out_are_known(command: str, answer: str) -> None:
+    assert switched_off_by(command) == answer
+
+
+def test_a_service_started_with_such_an_option_is_told_the_way_in(
+    start: Start, tmp_path: Path
+) -> None:
+    python = tmp_path / "venv/bin/python"
+    venv.create(python.parent.parent, symlinks=True, with_pip=False)
+    program = {"idle.py": "import time\ntime.sleep(600)\n"}
+    service = start(program, str(python), "-I", "{project}/idle.py")
+    [note] = service.source.notes()
+    assert note.startswith("-I keeps the probe out of python: ")
+    line = note.split("`")[1]
+    [packages] = python.parent.parent.glob("lib/python3*/site-packages")
+    (packages / "selfheal.pth").write_text(f"{line}\n")
+    again = start(program, str(python), "-I", "{project}/idle.py")
+    again.until(lambda: again.probes() == 1)
+    assert again.source.notes() == ()
 
 
 def test_a_socket_folder_of_another_user_is_refused(settings: Settings, tmp_path: Path) -> None:

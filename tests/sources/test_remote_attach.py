@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +14,9 @@ import pytest
 
 from selfheal_engine.config import Settings
 from selfheal_engine.model import Target
-from selfheal_engine.sources import open_source
+from selfheal_engine.sources import open_source, procfs, remote_attach
 from selfheal_engine.sources.remote_attach import enter
-from tests.sources.conftest import Running, free_port
+from tests.sources.conftest import GUNICORN, Running, free_port
 
 SERVICE = """\
 import sys
@@ -35,6 +37,27 @@ class Handler(BaseHTTPRequestHandler):
 
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
+WSGI = """\
+def zip_of(order):
+    return order["address"]["zip"]
+
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/crash":
+        zip_of({"address": None})
+    start_response("204 No Content", [])
+    return []
+"""
+CONFIG = """\
+import pathlib, signal
+
+def enter(*_):
+    [entry] = pathlib.Path({run_dir!r}).glob("enter-*.py")
+    exec(compile(entry.read_text(), str(entry), "exec"), {{"__name__": "entry"}})
+
+signal.signal(signal.SIGRTMIN, enter)
+"""
+"""Stands for sys.remote_exec: the file is run by the main thread, between two of its steps."""
 NEW = shutil.which("python3.14")
 
 
@@ -72,6 +95,41 @@ def test_what_is_no_python_is_left_alone(tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
     finally:
         process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("kind", ["sync", "gthread"])
+def test_every_process_of_a_running_gunicorn_takes_the_probe(
+    kind: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_in(_python: str, pid: int, _entry: Path) -> str:
+        os.kill(pid, signal.SIGRTMIN)
+        return ""
+
+    monkeypatch.setattr(remote_attach, "FIRST", sys.version_info[:2])
+    monkeypatch.setattr(remote_attach, "_remote_exec", run_in)
+    project = Path(settings.project)
+    (project / "shop.py").write_text(WSGI)
+    (project / "conf.py").write_text(CONFIG.format(run_dir=settings.run_dir))
+    port = free_port()
+    words = f"-c conf.py -w 2 -k {kind} -b 127.0.0.1:{port} shop:app"
+    process = subprocess.Popen([GUNICORN, *words.split()], cwd=project)
+    try:
+        service = Running(None, port, project)  # type: ignore[arg-type]
+        while service.get("/") != 204:
+            assert process.poll() is None
+        while len(procfs.descendants(process.pid)) < 2:
+            assert process.poll() is None
+        service.source = open_source(Target(pid=process.pid), settings)
+        service.until(lambda: service.probes() == 3)
+        assert service.source.notes() == ()
+        assert [service.get("/crash") for _ in range(6)] == [500] * 6
+        service.until(lambda: service.count() == 6)
+        assert sum(requests for requests, _ in service.source.route_counts().values()) == 6
+        assert {o.crash.function for o in service.seen if o.crash is not None} == {"zip_of"}
+        service.source.close(stop_service=False)
+    finally:
+        process.terminate()
         process.wait()
 
 

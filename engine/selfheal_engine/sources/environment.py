@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
-from selfheal_engine.sources import procfs
+from selfheal_engine.sources import launching, procfs
 
 State = Literal["ok", "warn", "bad"]
 Row = tuple[str, State, str, str]
@@ -79,19 +79,16 @@ def _run_dir() -> Row:
 
 def _isolated() -> Row:
     """`python -I`, `-E` and `-S` ignore PYTHONPATH or site, and with it the probe."""
-    from selfheal_agent.launch import BOOT
-
-    switched_off = [
-        pid for pid in procfs.python_pids() if procfs.ignores_environment(procfs.command(pid))
-    ]
-    if not switched_off:
+    found = {pid: procfs.switched_off_by(procfs.command(pid)) for pid in procfs.python_pids()}
+    pids = [pid for pid, option in found.items() if option]
+    if not pids:
         return ("isolated", "ok", "no running Python was started with -I, -E or -S", "")
+    options = ", ".join(sorted({found[pid] for pid in pids}))
     return (
         "isolated",
         "warn",
-        f"started with -I, -E or -S, which keep the probe out: {_listed(switched_off)}",
-        "start without these options; for -I and -E a line `import sys; sys.path.insert(0, "
-        f"{BOOT!r}); import sitecustomize` in a .pth file of its site-packages does it",
+        f"started with {options}, which keep the probe out: {_listed(pids)}",
+        launching.way_in(options),
     )
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from selfheal_agent.launch import environment
+from selfheal_agent.launch import BOOT, environment
 from selfheal_engine.errors import TargetError
 from selfheal_engine.sources import procfs
 from selfheal_engine.sources.discovery import family, read_cards
@@ -84,6 +84,7 @@ def _watch_start(
 ) -> None:
     begun = time.monotonic()
     answered = 0.0
+    patience = SETTLE_S if why_no_probe(command) else PROBE_S
     while True:
         status = process.poll()
         text = _tail(log, at)
@@ -99,7 +100,7 @@ def _watch_start(
             answered = now
         if answered and (now - answered > SETTLE_S or listens(_pids(process.pid))):
             return
-        if not answered and now - begun > PROBE_S:
+        if not answered and now - begun > patience:
             if not _any_python(process.pid):
                 stop(process)
                 raise TargetError(
@@ -124,6 +125,24 @@ def _in_use(text: str) -> str:
     port = _PORT.search(line)
     which = f"port {port.group(1)}" if port else "the port"
     return f"{which} is in use by another process: stop that one or choose another port"
+
+
+def why_no_probe(command: Sequence[str]) -> str:
+    """What to say of a started Python that left the probe aside; "" where nothing is known."""
+    program = os.path.basename(command[0])
+    option = procfs.switched_off_by(" ".join(command)) if program.startswith("python") else ""
+    return f"{option} keeps the probe out of {program}: {way_in(option)}" if option else ""
+
+
+def way_in(options: str) -> str:
+    """What to do about a Python that is started with these of -I, -E and -S."""
+    if options == "-S":
+        return "start it without this option, or watch its log (--log)"
+    return (
+        "start it without these options, or put the line "
+        f"`import sys; sys.path.insert(0, {BOOT!r}); import sitecustomize` into a .pth file of its "
+        "site-packages, which -S alone ignores, and start it with `selfheal-tui probe -- CMD`"
+    )
 
 
 def stop(process: subprocess.Popen[bytes], grace_s: float = 5.0) -> None:

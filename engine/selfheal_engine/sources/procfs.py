@@ -229,11 +229,23 @@ def python_pids() -> list[int]:
     return found
 
 
-def ignores_environment(command_line: str) -> bool:
-    """Whether the interpreter was told to leave PYTHONPATH or site aside: -I, -E, -S."""
-    for word in command_line.split(" ")[1:]:
-        if not word.startswith("-") or word in ("-c", "-m", "-"):
-            return False
-        if not word.startswith("--") and set(word[1:]) & set("IES"):
-            return True
-    return False
+def switched_off_by(command_line: str) -> str:
+    """The interpreter's option that leaves PYTHONPATH or site aside (-I, -E, -S); "" for none."""
+    words = command_line.split(" ")[1:]
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-") or word == "-":
+            return ""
+        if word.startswith("--"):
+            if word == "--check-hash-based-pycs":
+                words = words[1:]
+            continue
+        for place, letter in enumerate(word[1:], 1):
+            if letter in "IES":
+                return f"-{letter}"
+            if letter in "cm":
+                return ""
+            if letter in "WX":  # the rest is its value, or the next word
+                words = words if word[place + 1 :] else words[1:]
+                break
+    return ""

@@ -72,7 +72,9 @@ def open_source(target: Target, settings: Settings, *, log: Path | None = None) 
     found = locating.Located(
         process.pid, name, project, " ".join(shlex.quote(word) for word in target.command)
     )
-    return ServiceSource(settings, found, process)
+    source = ServiceSource(settings, found, process)
+    source._note = launching.why_no_probe((program, *target.command[1:]))
+    return source
 
 
 class ServiceSource:
