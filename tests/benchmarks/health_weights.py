@@ -56,13 +56,18 @@ def lives(days: float, seed: int) -> tuple[str, Life, Life]:
     """(name, with faults, the same without)."""
     number = max(4, round(days * 8))
     if seed % 2 == 0:
-        kinds = tuple(k for k in KINDS if not k.endswith("leak"))
+        kinds = tuple(k for k in KINDS if _felt_at_once(k))
         made = [simulate(days, seed, n, kinds, first_s=18_000.0) for n in (number, 0)]
         return "shop of detection_service.py", made[0], made[1]
     name = ("busy web", "heavy-tailed api", "small shop")[seed // 2 % 3]
-    kinds = tuple(k for k in FAULTS if not k.endswith("leak"))
+    kinds = tuple(k for k in FAULTS if _felt_at_once(k))
     wild = [simulate_wild(days, seed, n, name=name, kinds=kinds) for n in (number, 0)]
     return name, wild[0], wild[1]
+
+
+def _felt_at_once(kind: str) -> bool:
+    """Leaks are felt at their end; of a queue nobody who calls hears in these simulations."""
+    return not kind.endswith("leak") and kind not in ("dead worker", "queue build-up")
 
 
 def felt(life: Life, twin: Life) -> Floats:

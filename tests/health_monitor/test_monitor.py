@@ -104,6 +104,19 @@ def test_slower_answers_under_five_times_the_traffic_are_no_fault(monitor: Healt
     assert [a for a in alerts if a.severity != "info"] == []
 
 
+def test_the_usual_errors_under_four_times_the_traffic_are_no_fault() -> None:
+    def told(errors: float, requests: float) -> list[Alert]:
+        monitor = HealthMonitor(Settings())
+        usual = {"errors": 1.0, "error_rate": 12.0, "requests": 200.0}
+        play(monitor, samples(300), **usual)
+        more = {"errors": errors, "error_rate": 12.0 * errors, "requests": requests}
+        alerts = play(monitor, samples(30, start=300), **more)
+        return [a for a in alerts if a.severity != "info"]
+
+    assert told(4.0, 800.0) == []
+    assert told(4.0, 200.0) != []
+
+
 def test_failing_requests_are_told_even_while_learning(monitor: HealthMonitor) -> None:
     play(monitor, samples(5))
     alerts = play(monitor, samples(4, start=5), errors=40.0, error_rate=480.0)

@@ -59,7 +59,7 @@ ALONE = 0.3
 TYPICAL = 5
 """Samples whose median is the value that has to matter: one outlier does not."""
 LEAST_FACTOR = 1.4
-"""Smallest rise of latency or queue over its centre worth an alert, as a factor."""
+"""Smallest rise of latency or errors over their centre worth an alert, as a factor."""
 START_S, START_FACTOR = 60.0, 4.0
 """A process younger than this is still importing and filling caches: answers may be so much
 slower."""
@@ -373,8 +373,8 @@ class HealthMonitor:
     def _felt(self, name: str, sample: Sample, value: float, least_factor: float) -> bool:
         """The rise over the centre is large enough, and more than load or youth explain.
 
-        Under L times the usual requests, latency may rise L times and a queue L * L times: the
-        busy end of any queueing model, and much more than a service with room does.
+        Under L times the usual requests, as many more fail, latency may rise L times and a queue
+        L * L times: the busy end of any queueing model, far more than a service with room does.
         """
         metric = self._metrics[name]
         rule = metric.baseline.rule
@@ -384,6 +384,8 @@ class HealthMonitor:
             factor = max(least_factor, ratio, START_FACTOR if _young(sample) else 1.0)
             if value < factor * center:
                 return False
+        if name == "error_rate" and value < LEAST_FACTOR * ratio * center:
+            return False
         if name == "queue_depth" and value < ratio * ratio * (center + 1.0):
             return False
         return value - center >= rule.least_effect
