@@ -55,6 +55,22 @@ def test_the_same_error_after_the_patch_rolls_it_back(bench: Bench) -> None:
     assert "came back" in bench.loop.ledger.incident(incident.id).outcome
 
 
+def test_what_a_swap_cannot_free_is_left_to_the_owner_in_force_and_told(bench: Bench) -> None:
+    incident = bench.open()
+    record = replace(occurrence(), kind="deadlock")
+    bench.loop.ledger.change(incident.id, occurrence=record)
+    bench.approve(incident)
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.WATCHING)
+    watched = bench.loop.healings._watched
+    assert watched is not None
+    watched.watch._held_up = 1
+    bench.turn_until(lambda: bench.state(incident) is IncidentState.DISMISSED)
+    assert bench.file.read_bytes() == MENDED
+    told = [v.body for v in bench.told if isinstance(v, Event) and v.kind == "decision"]
+    assert told[-1]["decision"] == "leave"
+    assert "restart the service" in str(told[-1]["reason"])
+
+
 def test_a_file_that_the_owner_changed_is_never_overwritten(bench: Bench) -> None:
     incident = bench.open()
     theirs = BROKEN + b"\n\ndef other():\n    return 1\n"

@@ -327,6 +327,10 @@ class Healings:
             self._parts.publisher.event(Event(ended.ended_s, "healed", body))
         elif outcome.kind == "handed_over":
             self._watched = None
+            if case.applied.stuck:  # told as well: nobody may be at the screen
+                body = {"incident": incident.id, "decision": "leave", "by": "policy"}
+                event = Event(time.time(), "decision", {**body, "reason": outcome.text})
+                self._parts.publisher.event(event)
             self._ledger.end(incident.id, IncidentState.DISMISSED, outcome.text)
         else:
             self._roll_back_watched(incident, case.applied, outcome.text)
