@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import parameters
+from selfheal_engine.diagnosis.origin import called_name, definitions, parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.answers import import_own
 from selfheal_engine.patch_generator.edits import (
@@ -13,6 +13,7 @@ from selfheal_engine.patch_generator.edits import (
     insert_before,
     replace_expression,
 )
+from selfheal_engine.patch_generator.neutral_values import of_type
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import guard_site, is_stable
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
@@ -24,6 +25,24 @@ class OptionalChain(Rule):
     name = "optional_chain"
     strategy = STRATEGY
     examples = (
+        Example(
+            before="""
+                class User:
+                    city: str
+
+
+                def f(user=None):
+                    return {'city': user.city}
+                """,
+            after="""
+                class User:
+                    city: str
+
+
+                def f(user=None):
+                    return {'city': user.city if user is not None else ""}
+                """,
+        ),
         Example(
             before="""
                 def f(user=None):
@@ -64,9 +83,10 @@ class OptionalChain(Rule):
         if not carried or (not is_stable(culprit) and site is None):
             return
         text = scene.text(culprit) if site is None else site.name
-        edits = [replace_expression(whole, f"__expr__ if {text} is not None else None")]
+        bound: list[Edit] = []
         if site is not None and site.binding:
-            edits += [insert_before(site.anchor, site.binding), *site.edits]
+            bound = [insert_before(site.anchor, site.binding), *site.edits]
+        edits = [replace_expression(whole, f"__expr__ if {text} is not None else None"), *bound]
         then = _then_optional(scene, whole)
         if then is not None:
             yield scene.draft(
@@ -81,6 +101,42 @@ class OptionalChain(Rule):
             title=f"None in place of `{scene.text(whole)}` when `{text}` is None",
             weight=1.35 if in_record else 0.9,
         )
+        neutral = _neutral(scene, whole)
+        if neutral:
+            yield scene.draft(
+                replace_expression(whole, f"__expr__ if {text} is not None else {neutral}"),
+                *bound,
+                title=f"{neutral} in place of `{scene.text(whole)}` when `{text}` is None",
+                weight=1.1 if in_record else 0.8,
+            )
+
+
+_TEXT_MAKERS = frozenset(
+    {"strip", "lower", "upper", "title", "capitalize", "strftime", "isoformat", "replace", "join"}
+)
+
+
+def _neutral(scene: Scene, whole: ast.expr) -> str:
+    """The empty value of what the chain gives, where its last part says of what type that is."""
+    if isinstance(whole, ast.Call):
+        name = called_name(whole)
+        if name in _TEXT_MAKERS:
+            return of_type("str")
+        kinds = {
+            ast.unparse(function.returns)
+            for _, function in definitions(scene.sources, scene.file, whole)
+            if function.returns is not None
+        }
+    else:
+        wanted = whole.attr if isinstance(whole, ast.Attribute) else ""
+        kinds = {
+            ast.unparse(node.annotation)
+            for file in scene.sources.all()
+            for owner in file.classes.values()
+            for node in owner.body
+            if isinstance(node, ast.AnnAssign) and file.segment(node.target) == wanted
+        }
+    return of_type(kinds.pop()) if len(kinds) == 1 else ""
 
 
 def chain_of(scene: Scene, node: ast.AST) -> ast.AST:
