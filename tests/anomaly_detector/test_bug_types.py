@@ -89,11 +89,6 @@ def test_the_same_alert_again_is_no_new_evidence() -> None:
     assert infer_types(None, [alert]) == infer_types(None, [alert] * 9)
 
 
-def test_timeouts_of_other_services_count() -> None:
-    ranked = infer_types(None, (), {"upstream_timeouts": 3})
-    assert ranked[0].bug_type == "upstream"
-
-
 def test_nothing_known_is_nothing_claimed() -> None:
     assert infer_types(None) == ()
     assert set(STRATEGIES) >= {r.bug_type for r in infer_types(occurrence("KeyError"))}

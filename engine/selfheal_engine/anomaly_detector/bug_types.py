@@ -136,9 +136,7 @@ _MESSAGES: tuple[tuple[re.Pattern[str], str, tuple[tuple[str, float], ...]], ...
 
 
 def infer_types(
-    occurrence: Occurrence | None,
-    alerts: Iterable[Alert] = (),
-    counters: Mapping[str, float] | None = None,
+    occurrence: Occurrence | None, alerts: Iterable[Alert] = ()
 ) -> tuple[RankedType, ...]:
     """All types that anything speaks for, most likely first; empty when nothing does."""
     weights: dict[str, float] = {}
@@ -158,8 +156,6 @@ def infer_types(
         if (kind, alert.metrics) not in seen:
             seen.add((kind, alert.metrics))
             _weigh_alert(kind, alert, clue)
-    if counters is not None and counters.get("upstream_timeouts", 0) > 0:
-        clue("calls to other services time out", (("upstream", 1.5), ("timeout_guard", 1.0)))
     return _ranked(weights, evidence)
 
 

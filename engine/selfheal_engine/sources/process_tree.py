@@ -221,6 +221,9 @@ def _limits(root: int) -> dict[str, float]:
     descriptors = procfs.descriptor_limit(root)
     if descriptors is not None:
         made["descriptors_limit"] = descriptors
+    threads = procfs.threads_limit(root)
+    if threads is not None:
+        made["threads_limit"] = threads
     return made
 
 

@@ -168,28 +168,38 @@ def descriptor_limit(pid: int) -> float | None:
 
 def memory_limit_bytes(pid: int) -> float | None:
     """The cgroup's limit (v2 memory.max, v1 limit_in_bytes), else the machine's memory."""
-    try:
-        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    except OSError:
-        groups = []
-    limits = []
-    for line in groups:
-        number, controllers, path = line.split(":", 2)
-        file = (
-            f"/sys/fs/cgroup{path}/memory.max"
-            if number == "0"
-            else f"/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"
-            if "memory" in controllers
-            else ""
-        )
-        try:
-            limits.append(float(Path(file).read_text())) if file else None
-        except (OSError, ValueError):
-            continue
+    limits = _cgroup_limits(pid, "memory", "memory.max", "memory.limit_in_bytes")
     found = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     if found:
         limits.append(float(found.group(1)) * 1024)
     return min(limits) if limits else None
+
+
+def threads_limit(pid: int) -> float | None:
+    """The cgroup's limit of tasks (pids.max); None where there is none."""
+    return min(_cgroup_limits(pid, "pids", "pids.max", "pids.max"), default=None)
+
+
+def _cgroup_limits(pid: int, controller: str, file_v2: str, file_v1: str) -> list[float]:
+    """The numbers in the files of the process's cgroups; "max" is none."""
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for line in groups:
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            file = f"/sys/fs/cgroup{path}/{file_v2}"
+        elif controller in controllers.split(","):
+            file = f"/sys/fs/cgroup/{controller}{path}/{file_v1}"
+        else:
+            continue
+        try:
+            limits.append(float(Path(file).read_text()))
+        except (OSError, ValueError):
+            continue
+    return limits
 
 
 def listening(pid: int, inodes: frozenset[str] | set[str]) -> list[tuple[int, int]]:
