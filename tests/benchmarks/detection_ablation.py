@@ -34,7 +34,7 @@ from selfheal_engine.anomaly_detector.joint import PARTS as JOINT_PARTS
 from selfheal_engine.anomaly_detector.many_metrics import Multivariate
 from selfheal_engine.anomaly_detector.one_metric import VIEWS, Univariate
 from selfheal_engine.config import Settings
-from selfheal_engine.health_monitor import HealthMonitor, usual_peaks
+from selfheal_engine.health_monitor import HealthMonitor, subgroups, usual_peaks
 from selfheal_engine.health_monitor import monitor as monitor_module
 from selfheal_engine.health_monitor.failures import Failures
 from selfheal_engine.health_monitor.load import Load
@@ -94,12 +94,13 @@ def month(days: float, seed: int) -> None:
 
 
 LEAKLESS = tuple(kind for kind in FAULTS if not kind.endswith("leak"))
-CHARTED = (("busy web", 21), ("small shop", 22), ("worker", 23), ("heavy-tailed api", 24))
+CHARTED = (("small shop", 22), ("worker", 23), ("heavy-tailed api", 24), ("streaming", 26))
 CHART_PARTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "nothing": nullcontext,
     "slow shifts": lambda: patch.object(SlowShift, "standing", False),
     "doubt while they grow": lambda: patch.object(SlowShift, "doubtful", False),
     "scatter of means": lambda: patch.object(Subgroup, "_learn", lambda self, mean: None),
+    "few clear requests": lambda: patch.object(subgroups, "CLEAR", math.inf),
     "own peaks": lambda: patch.object(UsualPeaks, "_fit", lambda self: None),
     "waiting peaks": lambda: patch.object(usual_peaks, "WAITING", 0),
     "explained peaks": lambda: patch.object(monitor_module, "BUSY", math.inf),
