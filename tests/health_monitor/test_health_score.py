@@ -58,7 +58,7 @@ def test_slow_answers_count_from_the_edge_of_their_limits() -> None:
         return 100 - score(damages(vitals)).score
 
     assert points(85) == 0
-    assert 0 < points(200) < points(250) < points(5000) == pytest.approx(70)
+    assert 0 < points(200) < points(250) < points(5000) == pytest.approx(45)
 
 
 def test_memory_counts_when_it_nears_its_limit() -> None:

@@ -18,14 +18,19 @@ HALF_LIFE_S = 120.0
 WEIGHTS = {
     "failed requests": 1.0,
     "errors": 0.7,
-    "slow answers": 0.7,
+    "slow answers": 0.45,
     "work piling up": 0.45,
-    "threads stuck": 0.9,
+    "threads stuck": 0.95,
     "memory running out": 0.6,
     "processor saturated": 0.15,
     "unusual behaviour": 0.05,
 }
-"""Cause -> how much of the score full damage takes."""
+"""Cause -> how much of the score full damage takes.
+
+Checked against what users feel by `python -m tests.benchmarks.health_weights`, which fits them.
+Failing requests stay at one, so that an outage is 0; unusual behaviour stays where it cannot take
+a healthy service below 95; causes that no simulated caller feels keep a cautious value.
+"""
 
 METRIC_OF = {
     "failed requests": "error_rate",
