@@ -82,6 +82,22 @@ def test_what_is_told_to_a_log_is_left_alone(shop: Shop) -> None:
     assert list(hardening.mutants(told, {"orders.py": [3]})) == []
 
 
+def test_code_that_is_only_indented_is_not_the_patchs_own(shop: Shop) -> None:
+    line = '    street = order["address"].strip()\n'
+    assert line in ORDERS
+    tried = f"    try:\n    {line}    except AttributeError:\n        return 7\n"
+    patch = shop.candidate(ORDERS.replace(line, tried))
+    numbers = [
+        n for n, text in enumerate(patch.files[0][1].decode().splitlines(), 1) if "7" in text
+    ]
+    every = list(range(1, 40))
+    places = {
+        mutant.text.split()[0] for mutant in hardening.mutants(patch, {"orders.py": every[:9]})
+    }
+    assert f"orders.py:{numbers[0] - 2}" not in places
+    assert f"orders.py:{numbers[0]}" in places
+
+
 def test_few_survivors_pass_and_many_do_not() -> None:
     assert hardening.check(0, []) is None
     passed, failed = hardening.check(3, ["a"]), hardening.check(1, ["a", "b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from textwrap import indent
 
 import pytest
 
@@ -12,6 +13,7 @@ from selfheal_engine.sandbox_validator.scoring import statement_only
 
 BEFORE = "def f(d):\n    return d['a'].b\n"
 GUARD = "def f(d):\n    if d['a'] is None:\n        {}\n    return d['a'].b\n"
+LOOP = "def f(d):\n    while True:\n{}"
 HANDLER = "def f(d):\n    try:\n        return d['a'].b\n    except KeyError:\n        {}\n"
 
 
@@ -31,6 +33,8 @@ def candidate(after: str, before: str = BEFORE) -> Candidate:
         (GUARD.format("return []"), {"stands_in"}),
         (GUARD.format("return"), {"leaves_undone"}),
         (HANDLER.format("log.warning('no a')"), {"goes_on"}),
+        (LOOP.format(indent(HANDLER[10:].format("log.warning('no')"), "    ")), {"isolates"}),
+        (LOOP.format(indent(HANDLER[10:].format("d.clear()"), "    ")), {"goes_on"}),
         (HANDLER.format("raise Refused('no a') from None"), {"refuses"}),
         (HANDLER.format("return 0"), {"goes_on", "stands_in"}),
         (BEFORE.replace("d['a']", "d.get('a', E)"), set()),

@@ -15,6 +15,7 @@ from selfheal_engine.diagnosis.source_file import SourceFile
 from selfheal_engine.model import Candidate, Check
 from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
 from selfheal_engine.patch_generator.quick_text import region_of, spliced
+from selfheal_engine.sandbox_validator.manner import LOGS
 from selfheal_engine.sandbox_validator.static_checks import python_files
 
 MUTANTS_AT_MOST = 6
@@ -33,7 +34,6 @@ _KINDS = frozenset(
     }
 )
 """Kinds that change what a line means and need no knowledge of what it is about."""
-_LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,23 @@ def mutants(candidate: Candidate, lines: Mapping[str, list[int]]) -> Iterator[Mu
     files = dict(candidate.files)
     for path, content in python_files(candidate).items():
         file = SourceFile(path, content)
-        told = _telling(file)
-        wanted = {line: 1.0 for line in lines.get(path, ()) if line not in told}
+        told, moved = _telling(file), _taken_over(candidate.diff)
+        wanted = {
+            line: 1.0
+            for line in lines.get(path, ())
+            if line not in told and file.line(line).strip() not in moved
+        }
         for mutation in _spread(m for m in mutations_of(file, wanted) if m.kind in _KINDS):
             text = _text(file, mutation)
             if text is not None:
                 said = f"{path}:{mutation.line} {mutation.kind.replace('_', ' ')}"
                 yield Mutant(said, {**files, path: text})
+
+
+def _taken_over(diff: str) -> set[str]:
+    """Lines that the patch only indents, as below a new `try`: they are not its own words."""
+    removed = (line[1:] for line in diff.splitlines() if line[:1] == "-" and line[:4] != "--- ")
+    return {line.strip() for line in removed}
 
 
 def _telling(file: SourceFile) -> set[int]:
@@ -66,7 +76,7 @@ def _telling(file: SourceFile) -> set[int]:
         if isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
         and isinstance(node.value.func, ast.Attribute)
-        and node.value.func.attr in _LOGS
+        and node.value.func.attr in LOGS
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
 

@@ -13,11 +13,14 @@ from collections.abc import Iterator, Mapping
 from selfheal_engine.model import Candidate
 
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)")
+LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
+"""Methods of a logger that tell of something."""
 _REFUSALS = range(400, 500)
-MANNERS = ("refuses", "goes_on", "stands_in", "leaves_undone")
+MANNERS = ("refuses", "goes_on", "isolates", "stands_in", "leaves_undone")
 """refuses: raises, or answers with a status of 400 to 499. goes_on: catches what was raised and
-carries on. stands_in: a constant or an empty container takes the place of what is missing.
-leaves_undone: a guard or handler passes over one item, or ends the function without a value."""
+carries on. isolates: does so for one round of a worker's loop, and logs it. stands_in: a constant
+or an empty container takes the place of what is missing. leaves_undone: a guard or handler passes
+over one item, or ends the function without a value."""
 
 
 def manner(candidate: Candidate) -> dict[str, float]:
@@ -31,12 +34,32 @@ def manner(candidate: Candidate) -> dict[str, float]:
             tree = ast.parse(content)
         except (SyntaxError, ValueError):
             continue
+        isolating = {id(handler) for handler in _isolating(tree)}
         for node in ast.walk(tree):
             if getattr(node, "lineno", 0) in added[path]:
-                found.update(_manners_of(node))
+                found.update(["isolates"] if id(node) in isolating else _manners_of(node))
     if "refuses" in found:
         found.discard("goes_on")  # the handler is there to refuse
     return {name: float(name in found) for name in MANNERS}
+
+
+def _isolating(tree: ast.Module) -> Iterator[ast.ExceptHandler]:
+    """Handlers of one class of error that log a round of a loop without an end of its own."""
+    for loop in ast.walk(tree):
+        if not isinstance(loop, ast.While):
+            continue
+        for handler in ast.walk(loop):
+            if isinstance(handler, ast.ExceptHandler) and _is_narrow(handler) and _logs(handler):
+                yield handler
+
+
+def _is_narrow(handler: ast.ExceptHandler) -> bool:
+    wide = ("Exception", "BaseException")
+    return handler.type is not None and getattr(handler.type, "id", "") not in wide
+
+
+def _logs(handler: ast.ExceptHandler) -> bool:
+    return any(isinstance(n, ast.Call) and _name(n.func) in LOGS for n in ast.walk(handler))
 
 
 def added_lines(diff: str) -> Mapping[str, set[int]]:
