@@ -44,6 +44,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.formats import 
 from selfheal_engine.patch_generator.strategies.logic_correction.hashing import (
     HashableKey,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.in_place import KeepTheObject
 from selfheal_engine.patch_generator.strategies.logic_correction.items import AddEach, ReadTheItem
 from selfheal_engine.patch_generator.strategies.logic_correction.lookups import (
     FitKey,
@@ -53,6 +54,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.module_names im
     ModuleMember,
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.near_names import (
+    AttributeNotKey,
     InitialiseVariable,
     NearestAttribute,
     NearestKey,
@@ -63,6 +65,11 @@ from selfheal_engine.patch_generator.strategies.logic_correction.ranges import (
     DefaultForEmpty,
     FitBound,
     SplitOnce,
+)
+from selfheal_engine.patch_generator.strategies.logic_correction.read_already import (
+    DayOfMoment,
+    ReadAlready,
+    ReadNumber,
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.signatures import (
     AddAwait,
@@ -83,6 +90,7 @@ RULES: tuple[Rule, ...] = (
     DefaultForEmpty(),
     NearestKey(),
     NearestAttribute(),
+    AttributeNotKey(),
     InitialiseVariable(),
     AddReturn(),
     SplitOnce(),
@@ -113,6 +121,10 @@ RULES: tuple[Rule, ...] = (
     ModuleMember(),
     VisitOnce(),
     FiguresOfNothing(),
+    KeepTheObject(),
+    ReadAlready(),
+    ReadNumber(),
+    DayOfMoment(),
     EitherText(),
     EscapePattern(),
     WiderEncoding(),

@@ -91,6 +91,13 @@ class AddReturn(Rule):
                     )
             if isinstance(node, ast.For | ast.While | ast.With | ast.If | ast.Try):
                 function = step.file.function_of(node)
+                for last, target in _computed_last(node, function):
+                    yield scene.draft(
+                        insert_after(last, f"return {target}"),
+                        title=f"return `{target}`",
+                        weight=1.7,
+                        file=step.file,
+                    )
                 name = _result_name(function) if function is not None else ""
                 if name and function is not None:
                     yield scene.draft(
@@ -99,6 +106,22 @@ class AddReturn(Rule):
                         weight=1.4,
                         file=step.file,
                     )
+
+
+def _computed_last(node: ast.stmt, function: Function | None) -> Iterator[tuple[ast.stmt, str]]:
+    """Branches that end with a value which nobody reads: it was meant to be returned."""
+    for inside in ast.walk(node) if function is not None else ():
+        for block in (getattr(inside, "body", None), getattr(inside, "orelse", None)):
+            last = block[-1] if isinstance(block, list) and block else None
+            if not isinstance(last, ast.Assign) or not isinstance(last.targets[0], ast.Name):
+                continue
+            name = last.targets[0].id
+            read = any(
+                isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)
+                for n in ast.walk(function or node)
+            )
+            if not read:
+                yield last, name
 
 
 def _result_name(function: Function) -> str:

@@ -77,6 +77,7 @@ class ReadTheItem(Rule):
                         title=f"read it from `{target.id}`, the item of this round",
                         weight=1.9,
                     )
+                    return
             if isinstance(outer, Function):
                 break
         value = scene.value(owner)

@@ -54,6 +54,13 @@ class NearestKey(Rule):
         if not isinstance(key, ast.Constant) or not isinstance(key.value, str) or container is None:
             return
         known = [name for name, _ in container.children]
+        if key.value.lower() in [name.lower() for name in known if name != key.value]:
+            lowered = f"{{k.lower(): v for k, v in {scene.text(node.value)}.items()}}"
+            yield scene.draft(
+                replace_expression(node, f"{lowered}[{key.value.lower()!r}]"),
+                title=f"read {key.value!r} in whatever case it is written",
+                weight=1.7,
+            )
         for rank, near in enumerate(_near(key.value, known)):
             quote = scene.text(key)[:1]
             yield scene.draft(
@@ -193,6 +200,60 @@ class NearestAttribute(Rule):
 def _kind_in(message: str) -> str:
     found = re.search(r"'(\w+)' object has no attribute", message)
     return found[1] if found else ""
+
+
+class AttributeNotKey(Rule):
+    """Reads the attribute of an object that is taken for a dictionary."""
+
+    name = "attribute_not_key"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                class Line:
+                    def __init__(self):
+                        self.amount = 3
+
+
+                def f():
+                    line = Line()
+                    return line['amount']
+                """,
+            after="""
+                class Line:
+                    def __init__(self):
+                        self.amount = 3
+
+
+                def f():
+                    line = Line()
+                    return line.amount
+                """,
+        ),
+        Example(
+            before="""
+                def f(line=3):
+                    return line['amount']
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node = scene.node
+        if "object is not subscriptable" not in scene.message or scene.failure.is_none:
+            return
+        if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Constant):
+            return
+        key, value = node.slice.value, scene.value(node.value)
+        if not isinstance(key, str) or not key.isidentifier():
+            return
+        held = value is not None and any(name == key for name, _ in value.children)
+        if held or re.search(rf"(?:self\.|^    ){key}\b\s*[:=]", scene.file.text, re.MULTILINE):
+            yield scene.draft(
+                replace_expression(node, f"{scene.text(node.value)}.{key}"),
+                title=f"`{key}` is an attribute, not a key",
+                weight=1.9,
+            )
 
 
 class InitialiseVariable(Rule):

@@ -29,6 +29,7 @@ from selfheal_engine.patch_generator.strategies.null_check.skipping import Retur
 from selfheal_engine.patch_generator.strategies.null_check.starting import (
     AskTheWalrus,
     DefaultForNone,
+    EnterAnyway,
     StartContainer,
 )
 
@@ -48,5 +49,6 @@ RULES: tuple[Rule, ...] = (
     RefuseAtOrigin(),
     AskTheWalrus(),
     DefaultForNone(),
+    EnterAnyway(),
     StartContainer(),
 )

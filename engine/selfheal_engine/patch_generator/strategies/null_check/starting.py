@@ -6,7 +6,12 @@ import ast
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import called_name, last_assignment, parameters
-from selfheal_engine.patch_generator.edits import insert_before, replace_expression
+from selfheal_engine.patch_generator.edits import (
+    EXPR,
+    add_import,
+    insert_before,
+    replace_expression,
+)
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import anchor_of, in_comprehension, is_stable
 from selfheal_engine.patch_generator.strategies.null_check.chaining import chain_of
@@ -165,6 +170,63 @@ class StartContainer(Rule):
         if isinstance(parent, ast.Attribute) and parent.attr in _FILLS:
             return {"add": "set()", "update": "{}", "setdefault": "{}"}.get(parent.attr, "[]")
         return ""
+
+
+class EnterAnyway(Rule):
+    """Enters a context that does nothing where there is none to enter."""
+
+    name = "enter_anyway"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                def guard(on):
+                    if on:
+                        return open('/dev/null')
+
+
+                def f(on=False):
+                    with guard(on):
+                        return 1
+                """,
+            after="""
+                import contextlib
+
+
+                def guard(on):
+                    if on:
+                        return open('/dev/null')
+
+
+                def f(on=False):
+                    with guard(on) or contextlib.nullcontext():
+                        return 1
+                """,
+        ),
+        Example(
+            before="""
+                def f(on=None):
+                    return on.name
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        statement = scene.statement
+        enters = "context manager protocol" in scene.message or scene.message == "__enter__"
+        if not enters or "NoneType" not in scene.message + scene.occurrence.message:
+            return
+        if not isinstance(statement, ast.With) or len(statement.items) != 1:
+            return
+        item = statement.items[0]
+        if item.optional_vars is not None:
+            return  # its name is read inside: a context that gives None would only move the failure
+        yield scene.draft(
+            replace_expression(item.context_expr, f"{EXPR} or contextlib.nullcontext()"),
+            add_import("import contextlib"),
+            title="go on without a context where there is none",
+            weight=1.7,
+        )
 
 
 class AskTheWalrus(Rule):
