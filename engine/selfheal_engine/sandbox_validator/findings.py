@@ -12,6 +12,7 @@ from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator import refusals, replays
 from selfheal_engine.sandbox_validator.baselines import Baseline
 from selfheal_engine.sandbox_validator.jobs import Outcome, Report
+from selfheal_engine.sandbox_validator.older_objects import sets_at_birth
 from selfheal_engine.sandbox_validator.static_checks import original, python_files
 from selfheal_engine.sandbox_validator.test_runs import TestRun
 
@@ -56,7 +57,9 @@ def imports(report: Report, base: Baseline) -> Check:
     return Check("imports", "failed", f"importing fails: {seen.text}")
 
 
-def reproduced(report: Report, base: Baseline, project: Project) -> Check | None:
+def reproduced(
+    report: Report, base: Baseline, project: Project, candidate: Candidate
+) -> Check | None:
     """The verdict of the replays: none of them may show any fault now.
 
     None when the bug is known by failing tests alone: these speak later.
@@ -89,6 +92,10 @@ def reproduced(report: Report, base: Baseline, project: Project) -> Check | None
     exact = [seen for is_exact, seen in decisive if is_exact]
     first = exact[0] if exact else decisive[0][1]
     if first.present:
+        attribute = sets_at_birth(candidate, project, first.text)
+        if attribute:
+            text = f"the recorded object was made before the patch, which sets `{attribute}`"
+            return Check("reproducer", "unknown", text, details=tuple(details))
         return Check("reproducer", "failed", first.text, len(decisive), details=tuple(details))
     text = "the recorded input showed the bug before and shows none now"
     return Check("reproducer", "passed", text, len(decisive), details=tuple(details))

@@ -270,7 +270,7 @@ class SandboxValidator:
             return
         ran += [r["outcome"].get("covered", {}) for r in report.records if "outcome" in r]
         yield findings.imports(report, base)
-        reproduced = findings.reproduced(report, base, self.project)
+        reproduced = findings.reproduced(report, base, self.project, candidate)
         if reproduced is not None:
             yield reproduced
         if base.goods:

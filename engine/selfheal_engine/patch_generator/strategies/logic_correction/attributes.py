@@ -112,7 +112,16 @@ class SetBeforehand(Rule):
             setters = list(_setters(file, owner, name))
             if not setters:
                 continue
-            for rank, value in enumerate(_first_values(scene, node, setters)):
+            values = _first_values(scene, node, setters)
+            if values[0] in _SHAREABLE:
+                # objects that live already lack it too: the class gives it to all of them
+                yield scene.draft(
+                    insert_before(first_statement(owner.body), f"{name} = {values[0]}"),
+                    title=f"`{name}` is {values[0]} for every `{kind}` until something sets it",
+                    weight=1.5,
+                    file=file,
+                )
+            for rank, value in enumerate(values):
                 edit = _set_first(file, owner, setters, f"{name} = {value}")
                 yield scene.draft(
                     edit,
@@ -120,6 +129,10 @@ class SetBeforehand(Rule):
                     weight=1.8 - 0.4 * rank,
                     file=file,
                 )
+
+
+_SHAREABLE = frozenset({"None", "0", "0.0", "''", '""', "False"})
+"""Values that all objects of a class may share, since nobody can change them."""
 
 
 def _class_named(scene: Scene, kind: str) -> Iterator[tuple[SourceFile, ast.ClassDef]]:
@@ -265,11 +278,13 @@ class StartBase(Rule):
                 )
                 if start is None:
                     continue
-                for rank, code in enumerate(base_starts(start, file, scene.sources)):
+                # the first is the one that the base class's signature asks for
+                code = next(base_starts(start, file, scene.sources), "")
+                if code:
                     yield scene.draft(
                         insert_before(first_statement(start.body), code),
                         title=f"`{kind}` starts its base class",
-                        weight=1.9 - 0.3 * rank,
+                        weight=1.9,
                         file=file,
                     )
 

@@ -140,10 +140,13 @@ class KnowTheZone(Rule):
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         if "offset-naive" not in scene.message:
             return
-        yield from self._both(scene)
+        both = list(self._both(scene))
+        yield from both
         for operand in _operands(scene.node):
             for made in producers(scene.sources, scene.file, operand):
-                if isinstance(made.node, ast.Call):
+                # one of two readings alone would only wait for the other to come without a zone
+                read = isinstance(made.node, ast.Call) and called_name(made.node) in _READERS
+                if isinstance(made.node, ast.Call) and not (both and read):
                     yield from self._made(scene, made, made.node)
             if is_stable(operand):
                 utc, imports = _utc(scene.file)

@@ -91,10 +91,10 @@ class AddReturn(Rule):
                     )
             if isinstance(node, ast.For | ast.While | ast.With | ast.If | ast.Try):
                 function = step.file.function_of(node)
-                for last, target in _computed_last(node, function):
+                for last, computed in _computed_last(node, function):
                     yield scene.draft(
-                        insert_after(last, f"return {target}"),
-                        title=f"return `{target}`",
+                        insert_after(last, f"return {computed}"),
+                        title=f"return `{computed}`",
                         weight=1.7,
                         file=step.file,
                     )
