@@ -94,7 +94,7 @@ def month(days: float, seed: int) -> None:
 
 
 LEAKLESS = tuple(kind for kind in FAULTS if not kind.endswith("leak"))
-CHARTED = (("small shop", 22), ("worker", 23), ("heavy-tailed api", 24), ("streaming", 26))
+CHARTED = (("busy web", 21), ("small shop", 22), ("worker", 23), ("heavy-tailed api", 24))
 CHART_PARTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "nothing": nullcontext,
     "slow shifts": lambda: patch.object(SlowShift, "standing", False),
