@@ -192,7 +192,7 @@ def _suspects(
         add(maker.file.path, maker.node.lineno, name, MAKER_WEIGHT, reason)
     for growth in occurrence.growth:
         file = sources.get(growth.file)
-        if file is not None:
+        if file is not None and growth.line:  # a holder alone has no line
             function = file.function_at(growth.line)
             name = file.qualified_name(function) if function is not None else "<module>"
             add(
@@ -276,9 +276,9 @@ def _summary(occurrence: Occurrence, failure: Failure | None, origin: Step | Non
     elif crash is not None:
         place = f" in {crash.function}"
     if occurrence.kind == "leak" and occurrence.growth:
-        growth = occurrence.growth[0]
-        holder = f", kept by {growth.holder}" if growth.holder else ""
-        return f"Memory grows{place}: {growth.type_name or 'objects'} pile up{holder}."
+        named = next((g for g in occurrence.growth if g.holder), occurrence.growth[0])
+        holder = f", kept by {named.holder}" if named.holder else ""
+        return f"Memory grows{place}: {named.type_name or 'objects'} pile up{holder}."
     if occurrence.kind == "deadlock":
         return f"Threads wait for each other's locks{place}: none of them can go on."
     if occurrence.kind == "stall" and awaited_lock(failure):
