@@ -27,7 +27,7 @@ from selfheal_engine.sandbox_validator.wall import level, run_walled
 from selfheal_engine.sandbox_validator.warm import WarmServer
 from tests.sandbox_validator.conftest import PYTEST, Shop, none_address, write_shop
 from tests.sandbox_validator.test_forgeries import FORGERIES, HONEST
-from tests.sandbox_validator.test_wall import BOMBS
+from tests.sandbox_validator.test_wall import BOMBS, OWN_COPIES
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -67,22 +67,37 @@ def warm_checks(project: Project, runs: int) -> list[float]:
     return seconds
 
 
-def bombs(root: Path, runs: int) -> int:
-    """How many of `runs` hostile runs left a process alive one second later."""
-    left = 0
-    mounts = Path("/proc/self/mountinfo").read_text()
+def left() -> dict[str, set[str]]:
+    """What a run could leave: processes of ours, mounts, folders, control groups."""
+    groups = (str(path) for path in Path("/sys/fs/cgroup").glob("**/*/") if path.is_dir())
+    return {
+        "processes": set(map(str, tree(os.getpid()))),
+        "mounts": set(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "folders": {name for name in os.listdir(tempfile.gettempdir()) if OWN_COPIES in name},
+        "control groups": set(groups),
+    }
+
+
+def bombs(root: Path, runs: int, tier: int) -> dict[str, int]:
+    """How often a hostile run left something behind one second later, by kind."""
+    found = dict.fromkeys(left(), 0)
     for number in range(runs):
         name = list(BOMBS)[number % len(BOMBS)]
+        before = left()
         run_walled(
             [sys.executable, "-I", "-S", "-c", BOMBS[name]],
             project=root,
             limits=Limits(wall_s=0.3, processes=40),
+            tier=tier,
         )
         end = time.monotonic() + 1.0
-        while len(tree(os.getpid())) > 1 and time.monotonic() < end:
+        after = left()
+        while any(after[kind] - before[kind] for kind in found) and time.monotonic() < end:
             time.sleep(0.01)
-        left += len(tree(os.getpid())) > 1
-    return left + (Path("/proc/self/mountinfo").read_text() != mounts)
+            after = left()
+        for kind in found:
+            found[kind] += bool(after[kind] - before[kind])
+    return found
 
 
 def main() -> int:
@@ -105,8 +120,9 @@ def main() -> int:
         warm = warm_checks(project, 40)
         figures["warm_check_ms_p50"] = 1000 * statistics.median(warm)
         figures["warm_check_ms_p90"] = 1000 * quantile(warm, 0.9)
-        figures["bombs"] = given.bombs
-        figures["bombs_with_survivors"] = bombs(root, given.bombs)
+        for tier in (1, 2) if level().tier == 1 else (level().tier,):
+            for kind, count in bombs(root, given.bombs, tier).items() if given.bombs else ():
+                figures[f"{kind}_left_by_{given.bombs}_bombs_tier_{tier}"] = count
 
         validator = SandboxValidator(project, Settings(state_dir=str(base / "state")))
         diagnosis, occurrence = none_address(root)
@@ -122,7 +138,7 @@ def main() -> int:
         figures["honest"] = len(honest)
         figures["honest_accepted"] = sum(verdict.plausible for verdict in honest)
     for name, value in figures.items():
-        print(f"{name:24} {value:.1f}" if isinstance(value, float) else f"{name:24} {value}")
+        print(f"{name:40} {value:.1f}" if isinstance(value, float) else f"{name:40} {value}")
     if given.json:
         Path(given.json).write_text(json.dumps(figures, indent=1))
     return 0

@@ -102,6 +102,12 @@ os.wait()
         assert b"587.25" not in words
 
 
+def test_a_run_that_is_stopped_before_it_has_begun_leaves_no_folder(project: Path) -> None:
+    for _ in range(3):
+        python("pass", project, limits=Limits(wall_s=0.0))
+    assert not [name for name in copies() if f"-{os.getpid()}-" in name]
+
+
 def test_a_full_disk_is_infrastructure_here_too(project: Path) -> None:
     run = python("open('big', 'wb').write(b'x' * (64 << 20))", project)
     assert run.infrastructure.startswith("disk:")

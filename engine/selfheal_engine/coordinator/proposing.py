@@ -65,6 +65,7 @@ def propose(
     from selfheal_engine.episodic_memory import patch_key
     from selfheal_engine.patch_generator import PatchGenerator
     from selfheal_engine.patch_generator.ranking import rank, tier
+    from selfheal_engine.reflection_engine.risk import risk_of
 
     incident, project, settings = job.incident, workplace.project(), workplace.settings
     occurrence = incident.occurrence
@@ -79,8 +80,9 @@ def propose(
     else:
         generator = PatchGenerator(project, settings, priors=job.priors)
         limit = max(24, settings.candidates * 5)
+        share = job.traffic_share
         candidates = (
-            replace(c, impact=c.impact or job.traffic_share)
+            replace(c, impact=c.impact or share, risk=risk_of(c, project, share))
             for c in generator.generate(occurrence, diagnosis, limit)
             if patch_key(c.diff) not in gone
         )

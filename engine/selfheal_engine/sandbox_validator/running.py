@@ -52,6 +52,8 @@ class Walled:
         self.stopped_for = ""
         self.moved: Callable[[str], str] | None = None
         """Renames paths for a run that works on a copy."""
+        self.folder = ""
+        """Where that copy is: ours to remove where the guard ended before it had begun."""
         self._report = report
         self._records = b""
 
@@ -130,6 +132,9 @@ class Walled:
                 process.kill()
             selector.close()
             process.wait()
+            if self.folder:
+                with contextlib.suppress(OSError):  # it is gone, or somebody is at it
+                    os.rmdir(self.folder)
             for stream in (process.stdin, process.stdout, process.stderr):
                 with contextlib.suppress(OSError):  # what is still unwritten has no reader
                     stream.close()

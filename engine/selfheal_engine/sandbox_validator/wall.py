@@ -365,8 +365,12 @@ class _Copy:
             "inodes": limits.files,
             "rlimits": self._rlimits(),
         }
-        walled = _launch("guard.py", lambda report: {**spec, "report": report}, [], limits)
-        walled.moved = moved
+        try:
+            walled = _launch("guard.py", lambda report: {**spec, "report": report}, [], limits)
+        except BaseException:
+            os.rmdir(folder)
+            raise
+        walled.moved, walled.folder = moved, folder
         return walled
 
     def _linked(self) -> list[str]:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from selfheal_engine.reflection_engine.change import Change
 from selfheal_engine.reflection_engine.rule import Finding
 
-_MONEY = re.compile(
+MONEY = re.compile(
     r"price|amount|total|cost|fee|tax|vat|cents|discount|balance|salary|refund|charge|rate|shipping",
     re.IGNORECASE,
 )
-_SECURITY = re.compile(
+SECURITY = re.compile(
     r"admin|allow|permi|auth|role|owner|verif|valid|secure|token|password|trusted|staff|superuser",
     re.IGNORECASE,
 )
@@ -39,7 +39,7 @@ class InventedMoney:
     )
 
     def findings(self, change: Change) -> Iterator[Finding]:
-        for line, _ in _invented(change, _MONEY, numbers=True):
+        for line, _ in _invented(change, MONEY, numbers=True):
             yield line, "a number is made up where money is reckoned: better refuse"
 
 
@@ -95,7 +95,7 @@ class LooseSecurity:
     )
 
     def findings(self, change: Change) -> Iterator[Finding]:
-        for line, _ in _invented(change, _SECURITY, numbers=False):
+        for line, _ in _invented(change, SECURITY, numbers=False):
             yield line, "without an answer, access is granted: it must be refused"
 
 

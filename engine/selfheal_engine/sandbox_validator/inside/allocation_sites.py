@@ -20,7 +20,8 @@ from typing import Any
 FRAMES = 12
 """How deep a library may stand between the project's line and the allocation."""
 WARMING = 6
-CALLS = 200
+CALLS = 40
+"""Between two looks, which cost as much as what was kept has pieces."""
 SECONDS_AT_MOST = 1.0
 LEAST_BYTES = 8.0
 """Bytes a call that a line must have kept to be named."""

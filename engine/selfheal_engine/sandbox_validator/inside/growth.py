@@ -5,8 +5,7 @@ changed without changing how the call ends are varied from call to call. What is
 from the allocators, not traced: `sys.getallocatedblocks()` for small objects and mallinfo2(3)
 for large ones, beside them the resident pages for what neither has handed out (mmap, other
 allocators); descriptors, threads and children are counted too. The slope of the last part
-counts, so that a cache with a bound has stopped growing. Which line keeps it is asked of
-`allocation_sites` once it is known to grow.
+counts, so that a cache with a bound has stopped growing.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import allocation_sites, cover, repeating
+    from selfheal_engine.sandbox_validator.inside import cover, repeating
     from selfheal_engine.sandbox_validator.inside import replay as replaying
 else:
-    import allocation_sites
     import cover
     import repeating
     import replay as replaying
@@ -48,6 +46,8 @@ LEAST = {
     "children": 0.2,
 }
 """Growth a call below these is noise of the allocator."""
+OWN_KINDS = tuple(what for what in LEAST if what != "resident bytes")
+"""What a recorded leak is known by: pages stay with the process after what lay in them is gone."""
 REMAINS = 0.25
 """A patch must bring the growth below this share of what it was."""
 
@@ -96,9 +96,7 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     outcome.update(slopes=slopes, calls=calls)
     if growing:
         words = ", ".join(f"{growing[what]:.4g} {what}" for what in sorted(growing))
-        place = allocation_sites.line_that_keeps(call, calls + 20, growing, job["root"])
         outcome["fault"] = f"grows by {words} a call over {calls} calls"
-        outcome["fault"] += f", kept at {place}" if place else ""
     return outcome
 
 
@@ -124,7 +122,7 @@ def measure(
         waited = time.monotonic() - started > WAITING_AT_MOST_S
         full = calls >= CALLS_AT_MOST or spent > SECONDS_AT_MOST or waited
         if len(readings) > SEGMENTS:
-            slopes = slopes_of(readings[-SEGMENTS // 2 - 1 :])
+            slopes = slopes_of(readings[-SEGMENTS // 2 - 1 :], OWN_KINDS)
             if handles_only:
                 return slopes, calls
             grows = any(slopes[what] > LEAST[what] for what in slopes)
@@ -136,13 +134,15 @@ def measure(
             if len(readings) % SEGMENTS == 1:
                 size *= 2
         elif full:
-            return slopes_of(readings[len(readings) // 2 :]), calls
+            return slopes_of(readings[len(readings) // 2 :], OWN_KINDS), calls
 
 
-def slopes_of(readings: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
+def slopes_of(
+    readings: list[tuple[int, dict[str, float]]], kinds: Iterable[str] = tuple(LEAST)
+) -> dict[str, float]:
     """Least growth a call that every segment shares: a jump in one segment is no leak."""
     found: dict[str, float] = {}
-    for what in LEAST:
+    for what in kinds:
         steps = [
             (after[what] - before[what]) / max(1, to - since)
             for (since, before), (to, after) in zip(readings, readings[1:])
