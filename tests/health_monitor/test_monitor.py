@@ -124,6 +124,18 @@ def test_failing_requests_are_told_even_while_learning(monitor: HealthMonitor) -
     assert monitor.health().score < 60
 
 
+def test_a_queue_that_only_grows_costs_points_while_limits_are_learned(
+    monitor: HealthMonitor,
+) -> None:
+    for sample in samples(20):
+        monitor.ingest(sample, in_incident=False)
+    assert monitor.health().score == 100
+    for number, sample in enumerate(samples(12, start=20), 1):
+        monitor.ingest(changed(sample, queue_depth=40.0 * number), in_incident=False)
+    assert monitor.health().causes[0].name == "work piling up"
+    assert monitor.health().score < 75
+
+
 def test_learning_pauses_in_an_incident(monitor: HealthMonitor) -> None:
     play(monitor, samples(300))
     before = monitor.states()[0].limits

@@ -32,6 +32,9 @@ Failing requests stay at one, so that an outage is 0; unusual behaviour stays wh
 a healthy service below 95; causes that no simulated caller feels keep a cautious value.
 """
 
+LONG_QUEUE = 16.0
+"""Where nothing is known of a queue that only grows, so many waiting begin to cost points."""
+
 METRIC_OF = {
     "failed requests": "error_rate",
     "errors": "error_rate",
@@ -54,6 +57,8 @@ class Vital:
     upper: float | None = None
     beyond: bool = False
     """It has risen so that it counts: lastingly, by more than its own noise or the load explain."""
+    climbing: bool = False
+    """Its limits are not known yet, and it has done nothing but rise."""
 
 
 def damages(
@@ -87,6 +92,8 @@ def damages(
     queue = vitals["queue_depth"]
     if queue.value and queue.upper is not None and queue.beyond:
         out["work piling up"] = _ramp(math.log2(queue.value / max(queue.upper, 4.0)), 0.0, 5.0)
+    elif queue.value and queue.climbing:
+        out["work piling up"] = _ramp(math.log2(queue.value / LONG_QUEUE), 0.0, 5.0)
     out["threads stuck"] = _ramp(vitals["deadlock_risk"].value or 0.0, 0.3, 1.0)
     if memory_share is not None:
         out["memory running out"] = _ramp(memory_share, 0.85, 1.0)

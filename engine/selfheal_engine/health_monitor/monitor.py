@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ HARD_SAMPLES = 2
 """Samples in a row beyond a hard limit."""
 HARMFUL_SHARE = 0.01
 """Share of failing requests from which a burst is no mere burst of work."""
+CLIMB_SAMPLES = 6
+"""So many rises in a row are no accident, even while limits are still learned."""
 
 
 @dataclass(slots=True)
@@ -408,7 +411,7 @@ class HealthMonitor:
             value = self._samples[-2].value(name)  # the newest is filled in after the charts
         metric = self._metrics[name]
         if metric.point is None:
-            return Vital(value)
+            return Vital(value, climbing=self._climbs(name))
         upper = metric.center + 3.0 * metric.baseline.sigma
         return Vital(
             value,
@@ -416,6 +419,13 @@ class HealthMonitor:
             from_chart(metric.baseline.rule, upper),
             metric.standing and metric.period_s is None,
         )
+
+    def _climbs(self, name: str) -> bool:
+        """Whether each of the last samples was above the one before."""
+        recent = [sample.value(name) for sample in list(self._samples)[-CLIMB_SAMPLES:]]
+        known = [value for value in recent if value is not None]
+        rises = all(later > earlier for earlier, later in pairwise(known))
+        return rises and len(known) == CLIMB_SAMPLES
 
     # ------------------------------------------------------------ panels
     def _limits(self, name: str) -> ControlLimits | None:
