@@ -33,6 +33,11 @@ def plain(name: str) -> str:
         (plain("price"), GUARD.format(name="price", way="return 0"), "medium"),
         (plain("price"), GUARD.format(name="price", way="raise ValueError('no d')"), "low"),
         (plain("price"), GUARD.format(name="price", way="return 'no d', 422"), "low"),
+        (
+            plain("price"),
+            "from errors import Bad\n" + GUARD.format(name="price", way="raise Bad"),
+            "low",
+        ),
         (plain("is_admin"), GUARD.format(name="is_admin", way="return False"), "medium"),
         (plain("is_admin"), GUARD.format(name="is_admin", way="return True"), "high"),
         ("def f(d):\n    return d.x\n", "def f(d, e):\n    return d.x\n", "high"),

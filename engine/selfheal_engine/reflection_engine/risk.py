@@ -86,8 +86,10 @@ def _only_refuses(change: Change) -> bool:
         )
         for guard in guards
     ]
-    statements = [n for n in change.new_nodes() if isinstance(n, ast.stmt) and id(n) not in inside]
-    return bool(guards) and all(refused) and not statements
+    # the import of what is raised belongs to it
+    other = [n for n in change.new_nodes() if isinstance(n, ast.stmt) and id(n) not in inside]
+    other = [n for n in other if not isinstance(n, ast.Import | ast.ImportFrom)]
+    return bool(guards) and all(refused) and not other
 
 
 def _holds_a_lock(node: ast.AST) -> bool:
