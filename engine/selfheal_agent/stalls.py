@@ -182,17 +182,18 @@ class StallWatch:
             before = self._inside.get(ident)
             since = before[1] if before is not None and before[0] == id(callback) else now
             inside[ident] = (id(callback), since)
-            if now - since >= LOOP_BLOCKED_S:
-                self._report_blocked(ident, frame, now - since)
+            if now - since >= LOOP_BLOCKED_S and self._report_blocked(ident, frame, now - since):
+                self._explained.add(ident)  # all its requests wait for that one call
         self._inside = inside
         loop_lags.clear()
         loop_lags.update({ident: now - since for ident, (_, since) in inside.items()})
 
-    def _report_blocked(self, ident: int, frame: FrameType, seconds: float) -> None:
+    def _report_blocked(self, ident: int, frame: FrameType, seconds: float) -> bool:
+        """False where no code of the project is to blame."""
         entries = frames.stack_entries(frame)
         own = [f for f, _, _ in entries if frames.is_own(f.f_code.co_filename)]
         if not own:
-            return
+            return False
         key = ("blocked", own[-1].f_code, own[-1].f_lineno)
         record: dict[str, Any] = {"kind": "stall"}
         if self._capture.is_new(key):
@@ -209,6 +210,7 @@ class StallWatch:
                 "codes": [(f.f_code, f.f_globals) for f in own[-3:]],
             }
         self._capture.event(record, key)
+        return True
 
     def _limit_s(self, request: requests.InFlight) -> float:
         route = request.route_of(request.environ) if request.route_of else ""

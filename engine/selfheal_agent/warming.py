@@ -24,6 +24,7 @@ def preload() -> None:
     import json  # noqa: F401
 
     from selfheal_agent import (  # noqa: F401
+        children,
         deques,
         descriptors,
         frames,
