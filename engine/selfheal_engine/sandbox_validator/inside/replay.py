@@ -52,6 +52,7 @@ class UnusableError(Exception):
 
 def prepare(job: Job) -> Outcome:
     """Put the project on the path and import what the replays need."""
+    step_aside()
     for path in reversed(job["import_paths"] or [job["root"]]):
         if path in sys.path:
             sys.path.remove(path)
@@ -135,8 +136,34 @@ def run_kind(step: Step, job: Job) -> Outcome:
     return outcome
 
 
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+_ours: dict[str, Any] = {}
+"""Our modules by their plain names, once these are left to the project."""
+
+
+def preload() -> None:
+    """Load all that a replay may need of ours."""
+    for name in (*KINDS, "scripts", "peers", "stall"):
+        import_here(name)
+
+
+def step_aside() -> None:
+    """Leave plain names to the project, before any of it is imported.
+
+    A `worker.py` or `request.py` of its own would not be found behind ours of that name.
+    """
+    preload()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if "." not in name and name != "__main__" and os.path.dirname(file) == FOLDER:
+            _ours[name] = sys.modules.pop(name)
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != FOLDER]
+
+
 def import_here(name: str) -> Any:
     """A sister module of this one, by whichever name this one goes."""
+    if name in _ours:
+        return _ours[name]
     package = __name__.rpartition(".")[0]
     return importlib.import_module(f"{package}.{name}" if package else name)
 

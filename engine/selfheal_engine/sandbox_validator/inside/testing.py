@@ -130,6 +130,7 @@ def run(orders: Orders, descriptor: int, token: str) -> int:
     """In the child: run the tests with the runner that was asked for."""
     root = orders["root"]
     os.chdir(root)
+    replay.step_aside()
     for path in reversed(orders["import_paths"] or [root]):
         sys.path.insert(0, path)
     sys.path.insert(0, root)

@@ -28,10 +28,11 @@ sys.path.insert(0, FOLDER)
 sys.path.insert(1, os.path.dirname(FOLDER))
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import cell, kernel, testing, worker
+    from selfheal_engine.sandbox_validator.inside import cell, kernel, replay, testing, worker
 else:
     import cell
     import kernel
+    import replay
     import testing
     import worker
 
@@ -112,6 +113,7 @@ class Lines:
 def load(names: list[str]) -> int:
     """Import libraries, in the order in which the service did; what fails is left out."""
     count = 0
+    replay.preload()  # once, not in each fork
     for name in names:
         if name in sys.modules:
             continue
