@@ -19,6 +19,7 @@ from types import CodeType, FrameType
 from selfheal_agent import frames, requests, texts
 from selfheal_agent.capture import Capture
 from selfheal_agent.locks import thread_name_of
+from selfheal_agent.stalls import stall_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -85,21 +86,14 @@ class ChildWatch:
         key = ("child", *place)
         record: dict[str, Any] = {"kind": "stall"}
         if self._capture.is_new(key):
-            entries = frames.stack_entries(frame)
-            own = [f for f, _, _ in entries if frames.is_own(f.f_code.co_filename)]
-            record = {
-                "kind": "stall",
-                "time_s": time.time(),
-                "began_s": time.time() - seconds,
-                "pid": os.getpid(),
-                "exception": "Stall",
-                "message": f"a child process has been waited for here for {seconds:.1f} s",
-                "frames": frames.take(entries),
-                "thread": thread_name_of(ident),
-                "caught_by": "children",
-                "durations_s": [round(value, 3) for value in usual],
-                "codes": [(f.f_code, f.f_globals) for f in own[-3:]],
-            }
+            record = stall_record(
+                frames.stack_entries(frame),
+                seconds,
+                f"a child process has been waited for here for {seconds:.1f} s",
+                thread=thread_name_of(ident),
+                caught_by="children",
+                durations_s=[round(value, 3) for value in usual],
+            )
         self._capture.event(record, key)
 
 

@@ -197,18 +197,14 @@ class StallWatch:
         key = ("blocked", own[-1].f_code, own[-1].f_lineno)
         record: dict[str, Any] = {"kind": "stall"}
         if self._capture.is_new(key):
-            record = {
-                "kind": "stall",
-                "time_s": time.time(),
-                "began_s": time.time() - seconds,
-                "pid": os.getpid(),
-                "exception": "EventLoopBlocked",
-                "message": f"the event loop has been inside this call for {seconds:.1f} s",
-                "frames": frames.take(entries),
-                "thread": thread_name_of(ident),
-                "caught_by": "stalls",
-                "codes": [(f.f_code, f.f_globals) for f in own[-3:]],
-            }
+            record = stall_record(
+                entries,
+                seconds,
+                f"the event loop has been inside this call for {seconds:.1f} s",
+                exception="EventLoopBlocked",
+                thread=thread_name_of(ident),
+                caught_by="stalls",
+            )
         self._capture.event(record, key)
         return True
 
@@ -254,6 +250,22 @@ class StallWatch:
             },
             key,
         )
+
+
+def stall_record(entries: Entries, seconds: float, message: str, **more: Any) -> dict[str, Any]:
+    """The record of something that has stood for so long where these entries say."""
+    own = [f for f, _, _ in entries if frames.is_own(f.f_code.co_filename)]
+    return {
+        "kind": "stall",
+        "time_s": time.time(),
+        "began_s": time.time() - seconds,
+        "pid": os.getpid(),
+        "exception": "Stall",
+        "message": message,
+        "frames": frames.take(entries),
+        "codes": [(f.f_code, f.f_globals) for f in own[-3:]],
+        **more,
+    }
 
 
 def _callback_of_loop(frame: FrameType | None) -> FrameType | None:

@@ -9,7 +9,6 @@ idle clients of a server wait for long, and rightly so.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from types import CodeType
 from selfheal_agent import frames
 from selfheal_agent.capture import Capture
 from selfheal_agent.clients import waits_for_client
-from selfheal_agent.stalls import task_entries
+from selfheal_agent.stalls import stall_record, task_entries
 from selfheal_agent.values import instance_dict
 
 TYPE_CHECKING = False
@@ -107,22 +106,15 @@ class TaskWatch:
         key = ("task", *place)
         record: dict[str, Any] = {"kind": "stall"}
         if self._capture.is_new(key):
-            entries = task_entries(task)
-            own = [f for f, _, _ in entries if frames.is_own(f.f_code.co_filename)]
             more = f"; {count} tasks wait here" if count > 1 else ""
-            record = {
-                "kind": "stall",
-                "time_s": time.time(),
-                "began_s": time.time() - seconds,
-                "pid": os.getpid(),
-                "exception": "Stall",
-                "message": f"the task has waited here for {seconds:.1f} s{more}",
-                "frames": frames.take(entries),
-                "thread": str(task.get_name())[:100],
-                "caught_by": "tasks",
-                "durations_s": [round(value, 3) for value in usual],
-                "codes": [(f.f_code, f.f_globals) for f in own[-3:]],
-            }
+            record = stall_record(
+                task_entries(task),
+                seconds,
+                f"the task has waited here for {seconds:.1f} s{more}",
+                thread=str(task.get_name())[:100],
+                caught_by="tasks",
+                durations_s=[round(value, 3) for value in usual],
+            )
         self._capture.event(record, key)
 
 
