@@ -216,6 +216,13 @@ def _fits_type_error(node: ast.AST, message: str, scope: dict[str, Value]) -> in
         return 3 if stored else 0
     if "not supported between" in message and isinstance(node, ast.Compare):
         return 3
+    if "awaited" in message or "'await'" in message:
+        return 3 if isinstance(node, ast.Await) else 0
+    if message.startswith("can't compare") and isinstance(node, ast.Compare):
+        return 3
+    if "string formatting" in message or "format string" in message or " format: a" in message:
+        formats = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod)
+        return 3 if formats else 0
     if "is not callable" in message and isinstance(node, ast.Call):
         return 3
     if "is not iterable" in message and isinstance(node, ast.Compare | ast.Call):
