@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,30 +228,32 @@ class Judge:
 
 
 # ---------------------------------------------------------------- the two rows
-def from_test(bug: Bug, row: Row, folder: Path) -> list[Candidate]:
+def from_test(bug: Bug, row: Row, folder: Path, settings: Settings) -> list[Candidate]:
     """What `repair` shows when it is given the bug's test."""
     tree = folder / "project"
     bug.copy_to(tree)
     words = ["env", f"PYTHONPATH={bug.path(tree, tree)}", str(bug.python), "-m", "pytest", *FLAGS]
     report = repair_project(
-        tree, [*words, "-p", "oldnames", *bug.tests], (), Settings(), lambda text: None
+        tree, [*words, "-p", "oldnames", *bug.tests], (), settings, lambda text: None
     )
     row.cpu_s, row.tried, row.tier = report.cpu_s, report.tried, getattr(report, "tier", "")
     return list(report.candidates)
 
 
-def from_crash(bug: Bug, row: Row, folder: Path) -> list[Candidate]:
+def from_crash(bug: Bug, row: Row, folder: Path, settings: Settings) -> list[Candidate]:
     """What is proposed for the crash, with the tests taken away."""
     tree, outside = folder / "project", folder / "outside"
     bug.copy_to(tree)
     outside.mkdir()
     for name in (*bug.test_folders, PLUGINS):
         shutil.move(str(tree / name), outside / name)
-    occurrence = captured(bug, tree, outside, folder)
+    settings = replace(
+        settings, project=str(tree), run_dir=str(folder / "run"), state_dir=str(folder / "state")
+    )
+    occurrence = captured(bug, tree, outside, settings)
     if occurrence is None:
         row.note = "not caught"
         return []
-    settings = settings_of(tree, folder)
     paths = tuple(bug.path(tree, tree).split(os.pathsep))
     project = Project(tree, str(bug.python), (), paths)
     incident = Incident("1", 1, IncidentState.OPEN, row.exception, 1.0, 1.0, occurrence=occurrence)
@@ -277,13 +279,9 @@ def from_crash(bug: Bug, row: Row, folder: Path) -> list[Candidate]:
     return list(proposal.candidates)
 
 
-def settings_of(tree: Path, folder: Path) -> Settings:
-    return Settings(project=str(tree), run_dir=str(folder / "run"), state_dir=str(folder / "state"))
-
-
-def captured(bug: Bug, tree: Path, outside: Path, folder: Path) -> Occurrence | None:
+def captured(bug: Bug, tree: Path, outside: Path, settings: Settings) -> Occurrence | None:
     """The fullest record of the crash, from the test's body run some times under the probe."""
-    driver = folder / "driver.py"
+    driver = outside.parent / "driver.py"
     driver.write_text(DRIVER, encoding="utf-8")
     quiet = ["-p", "no:logging", "-s", "--tb=no", "-p", "oldnames", "--rootdir", str(outside)]
     command = (str(bug.python), str(driver), *FLAGS, *quiet, *bug.tests)
@@ -292,7 +290,7 @@ def captured(bug: Bug, tree: Path, outside: Path, folder: Path) -> Occurrence | 
     os.environ.update(PYTHONPATH=bug.path(tree, outside), PYTHONDONTWRITEBYTECODE="1")
     os.chdir(outside)
     try:
-        source = open_source(Target(command=command), settings_of(tree, folder))
+        source = open_source(Target(command=command), settings)
     finally:
         os.chdir(before[0])
         os.environ.clear()
@@ -324,12 +322,12 @@ def own_crash(occurrence: Occurrence) -> bool:
 ORACLES = {"test": from_test, "crash": from_crash}
 
 
-def try_bug(bug: Bug, oracle: str) -> Row:
+def try_bug(bug: Bug, oracle: str, settings: Settings) -> Row:
     row = Row(bug.folder.name, bug.said["exception"])
     with tempfile.TemporaryDirectory(prefix="real-") as temporary:
         folder = Path(temporary)
         try:
-            candidates = ORACLES[oracle](bug, row, folder)
+            candidates = ORACLES[oracle](bug, row, folder, settings)
         except SelfhealError as why:
             row.note = str(why)
             return row
@@ -373,6 +371,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--envs", type=Path, required=True)
     parser.add_argument("--oracle", choices=sorted(ORACLES), default="test")
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--cpu", type=float, default=60.0, help="processor seconds of a search")
     parser.add_argument("--json", default="real_crashes", help="name of the result")
     given = parser.parse_args(arguments)
     cases = [json.loads(path.read_text()) for path in sorted(given.cases.glob("*/case.json"))]
@@ -386,7 +385,7 @@ def main(arguments: list[str]) -> int:
             continue
         started = time.monotonic()
         bug = Bug((given.cases / said["id"]).absolute(), given.envs, said)
-        rows.append(try_bug(bug, given.oracle))
+        rows.append(try_bug(bug, given.oracle, Settings(search_s=given.cpu)))
         print_row(rows[-1], time.monotonic() - started)
         save(f"{given.json}_{given.oracle}", [asdict(row) for row in rows])
     print_summary(rows, given.oracle)

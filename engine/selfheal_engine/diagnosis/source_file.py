@@ -42,7 +42,7 @@ def span_of(node: ast.AST) -> Span:
     )
 
 
-@dataclass
+@dataclass(eq=False)
 class SourceFile:
     """A file's content and everything derived from it; derived parts are made on first use."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import BODY, EXPR, Edit
@@ -33,6 +34,7 @@ class Region:
         return self.file.lines[self.first - 1 : self.last]
 
 
+@lru_cache(maxsize=4096)
 def region_of(file: SourceFile, line: int) -> Region | None:
     outer = node = _holding(file.tree.body, line)
     headers: list[str] = []

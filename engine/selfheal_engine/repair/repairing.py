@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import time
@@ -19,12 +18,10 @@ from selfheal_engine.model import Candidate, Check, Suspect, Verdict
 from selfheal_engine.patch_generator import PatchGenerator
 from selfheal_engine.patch_generator.conventions import is_test
 from selfheal_engine.patch_generator.mutations import Mutation
-from selfheal_engine.patch_generator.quick_text import region_of, spliced
 from selfheal_engine.patch_generator.rewriting import RewriteError
 from selfheal_engine.patch_generator.writing import write_candidate
 from selfheal_engine.project import Project, sha256
-from selfheal_engine.repair.losses import losses
-from selfheal_engine.repair.searching import Edits, Say, Search, limits_of, search_edits
+from selfheal_engine.repair.searching import Say, Search, limits_of, search_edits, worth
 from selfheal_engine.repair.trials import Runner, TestResult, Trial, command_words, runner_of
 
 MOST_TEMPLATES = 24
@@ -213,7 +210,7 @@ def _try_templates(search: Search, settings: Settings, say: Say) -> None:
 def _written(
     search: Search, settings: Settings, say: Say
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
-    ordered = sorted(search.plausible, key=lambda found: -_worth(search, found))
+    ordered = sorted(search.plausible, key=lambda found: -worth(search, found))
     # a template knows the exception's meaning: where one passes all tests, it comes first
     candidates = search.templates[: settings.candidates - 1]
     seen = {candidate.id for candidate in candidates}
@@ -238,20 +235,6 @@ def _written(
     confirmed = _confirmed(search, candidates, tried=True)
     shown = [c for c in candidates if c.id in confirmed]
     return tuple(shown), tuple(confirmed[c.id] for c in shown)
-
-
-def _worth(search: Search, found: Edits) -> float:
-    return math.prod(mutation.weight * _kept_whole(search, mutation) for mutation in found)
-
-
-def _kept_whole(search: Search, mutation: Mutation) -> float:
-    """Less than 1 where an edit leaves something without use: that is rarely what was meant."""
-    file = search.sources.get(mutation.file)
-    region = region_of(file, mutation.line) if file is not None else None
-    if region is None:
-        return 1.0
-    before, after = "".join(region.lines), spliced(region, mutation.edits)
-    return float(0.5 ** len(losses(before, after)))
 
 
 def _confirmed(

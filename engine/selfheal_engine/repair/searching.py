@@ -7,9 +7,10 @@ failing tests each; then edits of what runs at import, for which the tests are l
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations, repeat
 from typing import TypeAlias
 
 from selfheal_engine.config import Settings
@@ -19,6 +20,7 @@ from selfheal_engine.model import Candidate
 from selfheal_engine.patch_generator.edits import Edit
 from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
 from selfheal_engine.patch_generator.quick_text import Region, region_of, spliced
+from selfheal_engine.repair.losses import losses
 from selfheal_engine.repair.trials import Runner, TestResult
 
 Say = Callable[[str], None]
@@ -26,8 +28,11 @@ Edits: TypeAlias = tuple[Mutation, ...]
 """What is tried as one: a mutation, or two that belong together."""
 MOST_MUTANTS = 24_000
 MOST_LINES = 60
-BATCH = 4000
+BATCHES = (500, 1500, 4000)
+"""Sizes of the rounds, the last one again and again: the likeliest edits are tried alone first."""
 ENOUGH_PLAUSIBLE = 40
+ENOUGH_WHOLE = 8
+"""So many plausible edits that leave nothing without use: what is less likely comes behind them."""
 MOST_OUTSIDE = 40
 READ_FROM = 0.6
 """Share of a line's suspicion that what it reads from the module has."""
@@ -82,11 +87,13 @@ def _try_inside(
     unplaced: set[Mutation] = set()
     failing = [t.id for t in sorted(search.failing, key=lambda t: t.cpu_s)]
     limits = limits_of(search)
-    for start in range(0, len(mutations), BATCH):
+    rest = mutations
+    for size in chain(BATCHES, repeat(BATCHES[-1])):
         left = budget - search.runner.cpu_s
-        if left < 1 or len(search.plausible) >= ENOUGH_PLAUSIBLE:
+        if left < 1 or not rest or _enough(search):
             break
-        batch = [(mutation,) for mutation in mutations[start : start + BATCH]]
+        batch = [(mutation,) for mutation in rest[:size]]
+        rest = rest[size:]
         mutants = _mutants(search, batch)
         say(f"trying {len(mutants)} small edits")
         for trial in search.runner.try_mutants(mutants, failing, search.tests, limits, left):
@@ -96,6 +103,28 @@ def _try_inside(
             elif trial.outcome == "unplaced":
                 unplaced.update(batch[trial.id])
     return unplaced
+
+
+def _enough(search: Search) -> bool:
+    if len(search.plausible) >= ENOUGH_PLAUSIBLE:
+        return True
+    whole = [found for found in search.plausible if worth(search, found) >= found[0].weight]
+    return len(whole) >= ENOUGH_WHOLE
+
+
+def worth(search: Search, found: Edits) -> float:
+    """Weight of a plausible edit, less where it leaves something without use."""
+    return math.prod(mutation.weight * _kept_whole(search, mutation) for mutation in found)
+
+
+def _kept_whole(search: Search, mutation: Mutation) -> float:
+    """Less than 1 where an edit leaves something without use: that is rarely what was meant."""
+    file = search.sources.get(mutation.file)
+    region = region_of(file, mutation.line) if file is not None else None
+    if region is None:
+        return 1.0
+    before, after = "".join(region.lines), spliced(region, mutation.edits)
+    return float(0.5 ** len(losses(before, after)))
 
 
 def _try_together(search: Search, mutations: list[Mutation], budget: float, say: Say) -> None:

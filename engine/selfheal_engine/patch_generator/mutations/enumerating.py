@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from selfheal_engine.diagnosis.failure import parts_of
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import Edit, replace_expression
+from selfheal_engine.patch_generator.mutations.blocks import block_changes
 from selfheal_engine.patch_generator.mutations.expressions import change_expression
 from selfheal_engine.patch_generator.mutations.missing import additions, signature_changes
+from selfheal_engine.patch_generator.mutations.other_values import other_values
 from selfheal_engine.patch_generator.mutations.patterns import pattern_changes
 from selfheal_engine.patch_generator.mutations.statements import change_statement
 from selfheal_engine.patch_generator.mutations.surroundings import Surroundings, surroundings_of
@@ -88,13 +91,16 @@ def _changes(
     inside_text = _inside_f_strings(statement)
     for node in parts_of(statement):
         if isinstance(node, ast.expr) and node not in inside_text and hasattr(node, "lineno"):
-            for kind, code, factor in change_expression(node, around):
+            for kind, code, factor in chain(
+                change_expression(node, around), other_values(node, around)
+            ):
                 yield kind, (replace_expression(node, code),), factor
         if isinstance(node, ast.Constant):
             for edits in pattern_changes(node, around):
                 yield "pattern", edits, 1.0
     yield from change_statement(statement, around)
     yield from additions(statement, around, raised)
+    yield from block_changes(statement, around, raised)
 
 
 def _inside_f_strings(statement: ast.stmt) -> set[ast.AST]:

@@ -77,7 +77,7 @@ def change_expression(node: ast.expr, around: Surroundings) -> Iterator[Change]:
     elif isinstance(node, ast.Call):
         yield from _call(node, around)
     elif isinstance(node, ast.Attribute):
-        for name in around.attributes:
+        for name in around.attributes_near(node.lineno):
             if name != node.attr:
                 factor = 1.0 if name in ALIKE.get(node.attr, ()) else 0.5
                 yield "attribute", f"{text(node.value)}.{name}", factor
@@ -213,7 +213,7 @@ def _name(node: ast.Name, around: Surroundings) -> Iterator[Change]:
     for name in around.in_reach(line):
         if name != node.id:
             yield "identifier", name, 1.0 if name in alike else 0.45
-    for name in around.attributes[:12]:
+    for name in around.attributes_near(line)[:12]:
         if not (isinstance(parent, ast.Attribute)):
             yield "add_attribute", f"{node.id}.{name}", 0.7
 

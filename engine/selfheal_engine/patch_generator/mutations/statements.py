@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TypeAlias
 
 from selfheal_engine.diagnosis.source_file import Function
@@ -20,6 +21,8 @@ from selfheal_engine.patch_generator.mutations.surroundings import Surroundings
 
 Changes: TypeAlias = tuple[str, tuple[Edit, ...], float]
 
+MOST_ASKED = 24
+"""Comparisons of the function that are asked again elsewhere in it: those nearest by."""
 _AUGMENTED = {
     ast.Add: (("-=", 0.9), ("|=", 0.2), ("*=", 0.3)),
     ast.Sub: (("+=", 0.9), ("//=", 0.3)),
@@ -114,14 +117,20 @@ def conditions(around: Surroundings, line: int) -> Iterator[tuple[str, float]]:
             yield f"{name} > 0", 0.6
             yield f"{name} < 0", 0.5
     # what the function itself asks about
-    root: ast.AST = around.function or around.file.tree
+    asked = sorted(
+        _comparisons(around.function or around.file.tree), key=lambda n: abs(n.lineno - line)
+    )
     seen: set[str] = set()
-    for node in ast.walk(root):
-        if isinstance(node, ast.Compare):
-            text = around.file.segment(node)
-            if text not in seen and "\n" not in text and len(text) < 60:
-                seen.add(text)
-                yield text, 0.5
+    for node in asked[:MOST_ASKED]:
+        text = around.file.segment(node)
+        if text not in seen and "\n" not in text and len(text) < 60:
+            seen.add(text)
+            yield text, 0.5
+
+
+@lru_cache(maxsize=64)
+def _comparisons(root: ast.AST) -> list[ast.Compare]:
+    return [n for n in ast.walk(root) if isinstance(n, ast.Compare)]
 
 
 def _returned(statement: ast.Return, around: Surroundings) -> Iterator[Changes]:
@@ -164,7 +173,7 @@ def _additions(statement: ast.stmt, around: Surroundings) -> Iterator[Changes]:
         if isinstance(statement, ast.Return | ast.Raise | ast.Break | ast.Continue)
         else [insert_before, insert_after]
     )
-    for owner in around.names:
+    for owner in names:
         kind = around.kinds.get(owner, "")
         method = {"list": "append", "set": "add"}.get(kind, "")
         if not method or owner not in names:

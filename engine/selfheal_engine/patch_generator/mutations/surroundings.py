@@ -12,6 +12,9 @@ from selfheal_engine.diagnosis.source_file import Function, SourceFile
 _LISTS = frozenset({"append", "extend", "insert", "sort", "reverse"})
 _SETS = frozenset({"add", "discard", "union", "difference"})
 _DICTS = frozenset({"items", "keys", "values", "get", "setdefault", "update"})
+MOST_NAMES = 16
+MOST_ATTRIBUTES = 24
+"""In a function of hundreds of lines, every pair of names would make a hundred thousand edits."""
 
 
 @dataclass
@@ -33,10 +36,30 @@ class Surroundings:
     """Name -> list, set, dict, text, number, bool or object, where its use tells."""
     first_line: dict[str, int] = field(default_factory=dict)
     """Name -> first line that binds it."""
+    seen_at: dict[str, list[int]] = field(default_factory=dict)
+    """Name, or attribute with its dot -> lines where it stands."""
+    _near: dict[int, list[str]] = field(default_factory=dict)
 
     def in_reach(self, line: int) -> list[str]:
-        """Local names that are bound before the line."""
-        return [name for name in self.names if self.first_line.get(name, 0) <= line]
+        """Local names that are bound before the line; of very many, those that stand near it."""
+        if line not in self._near:
+            bound = [name for name in self.names if self.first_line.get(name, 0) <= line]
+            self._near[line] = self._nearest(bound, line, MOST_NAMES)
+        return self._near[line]
+
+    def attributes_near(self, line: int) -> list[str]:
+        """Attributes that the function reads; of very many, those that stand near the line."""
+        return self._nearest(self.attributes, line, MOST_ATTRIBUTES, ".")
+
+    def _nearest(self, found: list[str], line: int, most: int, mark: str = "") -> list[str]:
+        if len(found) <= most:
+            return found
+        away = {
+            n: min((abs(line - at) for at in self.seen_at.get(mark + n, ())), default=999)
+            for n in found
+        }
+        kept = set(sorted(found, key=away.__getitem__)[:most])
+        return [name for name in found if name in kept]
 
     def nearness(self, name: str) -> float:
         """1 for the function's own names, less for those of the functions around it."""
@@ -84,15 +107,19 @@ def _add_outer(file: SourceFile, function: Function, found: Surroundings) -> Non
                 found.first_line[name] = 0
                 found.nested_in += 1
         found.kinds = {**seen.kinds, **found.kinds}
+        for name, lines in seen.seen_at.items():
+            found.seen_at.setdefault(name, []).extend(lines)
 
 
 def _look_at(node: ast.AST, found: Surroundings) -> None:
     if isinstance(node, ast.Name):
+        found.seen_at.setdefault(node.id, []).append(node.lineno)
         if isinstance(node.ctx, ast.Store):
             if node.id not in found.first_line:
                 found.names.append(node.id)
             found.first_line.setdefault(node.id, node.lineno)
     elif isinstance(node, ast.Attribute):
+        found.seen_at.setdefault(f".{node.attr}", []).append(node.lineno)
         if node.attr not in found.attributes:
             found.attributes.append(node.attr)
         if isinstance(node.value, ast.Name):

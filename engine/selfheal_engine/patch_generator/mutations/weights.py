@@ -48,6 +48,12 @@ WEIGHTS: dict[str, float] = {
     "fresh_elements": 0.8,  # `[[]] * n` holds one list n times
     "skip_unless": 0.36,
     "tolerate": 0.3,  # what raised is left out
+    "call_it": 0.5,  # a function used as a value
+    "hand_on": 0.5,  # a local handed on to the parameter of its name
+    "or_default": 0.34,
+    "none_default": 0.36,
+    "type_guard": 0.34,
+    "unwrap_block": 0.4,  # the condition goes, what it guards stays
     "last_round": 0.7,
     "bind_now": 0.8,  # a closure keeps its own round's value
     "fresh_default": 0.85,
