@@ -68,6 +68,8 @@ def _print(report: object, written: list[str]) -> None:
     from selfheal_engine.repair.repairing import RepairReport
 
     assert isinstance(report, RepairReport)
+    if report.candidates:
+        click.echo(f"tier: {report.tier}")
     for number, candidate in enumerate(report.candidates, 1):
         verdict = report.verdicts[number - 1]
         click.echo(f"{number}. {candidate.title}  [{candidate.template}]")

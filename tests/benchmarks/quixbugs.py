@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--cpu", type=float, default=60.0, help="processor seconds a bug")
     options = parser.parse_args()
     names = options.only or sorted(p.parent.name for p in options.cases.glob("*/case.json"))
-    first = among = 0
+    first = among = high = misled = 0
     print(f"{'bug':28} {'first':6} {'among':6}  cpu s wall s  tried plausible")
     for name in names:
         started = time.monotonic()
@@ -71,6 +71,8 @@ def main() -> int:
         ]
         first += judged[:1] == [True]
         among += any(judged)
+        high += report.tier == "high"
+        misled += report.tier == "high" and judged[:1] != [True]
         print(
             f"{name:28} {'yes' if judged[:1] == [True] else 'no':6} "
             f"{'yes' if any(judged) else 'no':6} {report.cpu_s:6.1f} "
@@ -78,6 +80,7 @@ def main() -> int:
             flush=True,
         )
     print(f"first: {first} of {len(names)}; among those shown: {among} of {len(names)}")
+    print(f"first shown as high: {high}, of them wrong: {misled}")
     return 0 if first >= GOAL * len(names) else 1
 
 

@@ -176,10 +176,12 @@ def passing(bug: Bug, tree: Path, ids: Sequence[str]) -> dict[str, bool]:
 NAMES = """\
 import json, os
 
+OUT = os.environ["JUDGED_OUT"]
+
 
 def pytest_runtest_logreport(report):
     if report.when == "call" or not report.passed:
-        with open(os.environ["JUDGED_OUT"], "a") as file:
+        with open(OUT, "a") as file:
             file.write(json.dumps([report.nodeid, report.passed or report.skipped]) + "\\n")
 """
 
@@ -222,6 +224,9 @@ class Judge:
         for ids, wanted in self.wanted.items():
             found = passing(self.bug, tree, ids.split("|"))
             missing = [name for name in wanted if not found.get(name)]
+            if missing:  # some tests depend on the machine's mood
+                again = passing(self.bug, tree, missing)
+                missing = [name for name in missing if not again.get(name)]
             if missing or not wanted:
                 return missing[0] if missing else "no test passes with the fix"
         return ""
@@ -236,7 +241,7 @@ def from_test(bug: Bug, row: Row, folder: Path, settings: Settings) -> list[Cand
     report = repair_project(
         tree, [*words, "-p", "oldnames", *bug.tests], (), settings, lambda text: None
     )
-    row.cpu_s, row.tried, row.tier = report.cpu_s, report.tried, getattr(report, "tier", "")
+    row.cpu_s, row.tried, row.tier = report.cpu_s, report.tried, report.tier
     return list(report.candidates)
 
 

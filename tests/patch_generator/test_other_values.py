@@ -62,6 +62,25 @@ from tests.patch_generator.test_missing import made
             "AttributeError",
         ),
         (
+            "or_default",
+            "def f(row):\n    return int(row['count'])\n",
+            "def f(row):\n    return int(((row['count']) or 0))\n",
+            "",
+        ),
+        (
+            "rounding",
+            "def f(total, size):\n    return total // size\n",
+            "def f(total, size):\n    return (-(-total // size))\n",
+            "",
+        ),
+        (
+            "repeat_call",
+            "def f(self):\n    self.step()\n    found = self.read()\n    return found\n",
+            "def f(self):\n    self.step()\n    found = self.read()\n    self.step()\n"
+            "    return found\n",
+            "",
+        ),
+        (
             "unwrap_block",
             "def f(rows, kept):\n    for row in rows:\n        if row.shown:\n"
             "            kept.append(row)\n    return kept\n",
@@ -84,6 +103,7 @@ def test_the_value_or_block_that_was_meant_is_among_the_edits(
         ("hand_on", "def f(name, size):\n    return made(name)\n", ""),
         ("none_default", "def f(args):\n    return args.pop()\n", "AttributeError"),
         ("type_guard", "def f(text):\n    return int(text)\n", "ValueError"),
+        ("repeat_call", "def f(self, x):\n    self.put(x)\n    return x\n", ""),
         ("unwrap_block", "def f(x):\n    if x:\n        return 1\n    return 2\n", ""),
     ],
 )

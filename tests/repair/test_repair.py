@@ -243,3 +243,56 @@ def test_a_test_that_fails_for_another_reason_is_told_apart(checkout: Path) -> N
     report = repair_project(checkout, COMMAND, (), Settings(search_s=20), quiet)
     assert report.candidates == ()
     assert any(note.endswith("--fail test_shop.py::test_one") for note in report.notes)
+
+
+def test_one_test_alone_makes_no_patch_high(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def double(x):\n    return x + 2\n")
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import double\n\n\ndef test_it():\n    assert double(3) == 6\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
+    assert report.candidates
+    assert report.tier == "medium"
+
+
+def test_several_tests_make_the_only_patch_that_passes_them_high(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("def area(w, h):\n    return w + h\n")
+    (tmp_path / "test_shop.py").write_text(
+        "import pytest\nfrom shop import area\n\n\n"
+        "@pytest.mark.parametrize('w,h', [(2, 3), (5, 7), (1, 1), (2, 2), (0, 4)])\n"
+        "def test_it(w, h):\n    assert area(w, h) == w * h\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
+    assert b"w * h" in dict(report.candidates[0].files)["shop.py"]
+    assert report.tier == "high"
+
+
+def test_one_test_that_needs_two_edits_one_after_the_other_gets_both(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "def head(rows):\n    first = rows[1]\n    return first\n\n\n"
+        "def name(rows):\n    row = head(rows)\n    return row['nam'].strip('x')\n\n\n"
+        "def label(rows):\n    text = name(rows)\n    return text.lower()\n"
+    )
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import label, head\n\n\ndef test_it():\n"
+        "    assert label([{'nam': 'aB'}]) == 'AB'\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=30), quiet)
+    text = dict(report.candidates[0].files)["shop.py"].decode()
+    assert "rows[0]" in text
+    assert ".upper()" in text
+
+
+def test_the_wrapper_that_a_decorator_made_is_repaired(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import functools\n\n\ndef twice(function):\n    @functools.wraps(function)\n"
+        "    def inner(x):\n        return function(x) + 2\n    return inner\n\n\n"
+        "@twice\ndef one(x):\n    return x\n"
+    )
+    (tmp_path / "test_shop.py").write_text(
+        "import pytest\nfrom shop import one\n\n\n"
+        "@pytest.mark.parametrize('x', [1, 3, 7])\n"
+        "def test_it(x):\n    assert one(x) == 2 * x\n"
+    )
+    report = repair_project(tmp_path, COMMAND, (), Settings(search_s=20), quiet)
+    assert b"function(x) * 2" in dict(report.candidates[0].files)["shop.py"]

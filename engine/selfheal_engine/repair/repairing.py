@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Literal
 
 from selfheal_engine.config import Settings
 from selfheal_engine.diagnosis import diagnose
@@ -25,6 +27,10 @@ from selfheal_engine.repair.searching import Say, Search, limits_of, search_edit
 from selfheal_engine.repair.trials import Runner, TestResult, Trial, command_words, runner_of
 
 MOST_TEMPLATES = 24
+WITNESSES = 3
+"""Fewest tests that must reach what a patch changes for it to be offered as high."""
+RIVAL = 0.8
+"""Share of the first one's weight from which another plausible edit speaks against it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class RepairReport:
     cpu_s: float = 0.0
     """Processor seconds of the sandboxes."""
     notes: tuple[str, ...] = ()
+    tier: Literal["high", "medium", "diagnosis"] = "diagnosis"
+    """high: enough tests speak for the first one, and nothing else would do as well."""
 
 
 def project_of(root: Path, tests: Sequence[str]) -> Project:
@@ -98,6 +106,7 @@ def repair_project(
         time.monotonic() - started,
         runner.cpu_s,
         () if candidates else _hints(search),
+        _tier(search, candidates),
     )
 
 
@@ -275,6 +284,38 @@ def _verdict(search: Search, candidate: Candidate, trial: Trial) -> Verdict:
     return Verdict(
         candidate.id, checks, min(95, 50 + 4 * (fixed + kept)), True, seconds=trial.seconds
     )
+
+
+def _tier(
+    search: Search, candidates: Sequence[Candidate]
+) -> Literal["high", "medium", "diagnosis"]:
+    """How much is promised with the first one.
+
+    One test is passed by many an edit; several that reach the change leave few that pass all.
+    """
+    if not candidates:
+        return "diagnosis"
+    changed = {path: _changed_lines(search, path, new) for path, new in candidates[0].files}
+    tests = [*search.failing, *search.passing]
+    witnesses = [
+        t for t in tests if any(lines & t.lines.get(path, set()) for path, lines in changed.items())
+    ]
+    weights = sorted((worth(search, found) for found in search.plausible), reverse=True)
+    rivals = len(search.templates) or len([w for w in weights if w >= RIVAL * weights[0]])
+    return "high" if len(witnesses) >= WITNESSES and rivals == 1 else "medium"
+
+
+def _changed_lines(search: Search, path: str, new: bytes) -> set[int]:
+    """Lines of the old file that the patch replaces, or between which it adds."""
+    file = search.sources.get(path)
+    if file is None:
+        return set()
+    after = new.decode(file.encoding, "replace").splitlines(keepends=True)
+    found: set[int] = set()
+    for tag, first, last, _, _ in SequenceMatcher(None, file.lines, after).get_opcodes():
+        if tag != "equal":
+            found |= set(range(first + 1, last + 1)) if last > first else {first, first + 1}
+    return found
 
 
 def _title(file: SourceFile | None, mutation: Mutation) -> str:

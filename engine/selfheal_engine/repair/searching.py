@@ -15,8 +15,9 @@ from typing import TypeAlias
 
 from selfheal_engine.config import Settings
 from selfheal_engine.diagnosis.source_file import SourceFile, Sources
-from selfheal_engine.diagnosis.spectrum import Crash, Scores
+from selfheal_engine.diagnosis.spectrum import SAME_FUNCTION, Crash, Scores
 from selfheal_engine.model import Candidate
+from selfheal_engine.patch_generator.conventions import is_test
 from selfheal_engine.patch_generator.edits import Edit
 from selfheal_engine.patch_generator.mutations import Mutation, mutations_of
 from selfheal_engine.patch_generator.quick_text import Region, region_of, spliced
@@ -26,16 +27,25 @@ from selfheal_engine.repair.trials import Runner, TestResult
 Say = Callable[[str], None]
 Edits: TypeAlias = tuple[Mutation, ...]
 """What is tried as one: a mutation, or two that belong together."""
+Further: TypeAlias = tuple[int, str, int, str]
+"""How many lines a test came further, and the file, line and exception of its failure now."""
 MOST_MUTANTS = 24_000
 MOST_LINES = 60
 BATCHES = (500, 1500, 4000)
 """Sizes of the rounds, the last one again and again: the likeliest edits are tried alone first."""
+TRIED_ALONE = 100
+"""So many, the likeliest, get a process of their own: what others left behind cannot fail them."""
 ENOUGH_PLAUSIBLE = 40
 ENOUGH_WHOLE = 8
 """So many plausible edits that leave nothing without use: what is less likely comes behind them."""
 MOST_OUTSIDE = 40
 READ_FROM = 0.6
 """Share of a line's suspicion that what it reads from the module has."""
+FIRST_SHARE = 0.75
+"""Of the budget, what one edit gets before two are tried."""
+MOST_FIRSTS = 12
+MOST_SECONDS = 200
+MOST_PLACES = 4
 MOST_FAILING_ALONE = 4
 MOST_ALONE = 2000
 MOST_PARTS = 24
@@ -57,6 +67,8 @@ class Search:
     """Plausible patches of the templates for the failing tests' exceptions."""
     alone: set[str] = field(default_factory=set)
     """Failing tests that some edit repairs, though no patch was found for all of them."""
+    further: dict[Mutation, Further] = field(default_factory=dict)
+    """Edits after which the test fails in another way: half of a repair, perhaps."""
     tried: int = 0
 
     @property
@@ -72,9 +84,11 @@ def search_edits(search: Search, settings: Settings, say: Say) -> None:
     inside = [m for m in mutations if m.function is not None]
     budget = settings.search_s * 0.75
     if all(t.imported for t in search.failing):
-        unplaced = _try_inside(search, inside, budget, say)
+        unplaced = _try_inside(search, inside, budget * FIRST_SHARE, say)
         if not search.plausible and not search.templates and len(search.failing) > 1:
             _try_together(search, inside, budget, say)
+        if not search.plausible and not search.templates:
+            _try_after(search, inside, budget, say)
         mutations = [m for m in mutations if m.function is None or m in unplaced]
     if not search.plausible and not search.templates:
         _try_outside(search, mutations[:MOST_OUTSIDE], budget, say)
@@ -93,15 +107,20 @@ def _try_inside(
         if left < 1 or not rest or _enough(search):
             break
         batch = [(mutation,) for mutation in rest[:size]]
-        rest = rest[size:]
         mutants = _mutants(search, batch)
         say(f"trying {len(mutants)} small edits")
-        for trial in search.runner.try_mutants(mutants, failing, search.tests, limits, left):
+        alone = TRIED_ALONE if rest is mutations else 0
+        for trial in search.runner.try_mutants(
+            mutants, failing, search.tests, limits, left, alone=alone
+        ):
             search.tried += 1
             if trial.outcome == "passed":
                 search.plausible.append(batch[trial.id])
             elif trial.outcome == "unplaced":
                 unplaced.update(batch[trial.id])
+            elif trial.further is not None:
+                search.further[batch[trial.id][0]] = trial.further
+        rest = rest[size:]
     return unplaced
 
 
@@ -160,6 +179,56 @@ def _try_together(search: Search, mutations: list[Mutation], budget: float, say:
     failing = [t.id for t in search.failing]
     mutants = _mutants(search, pairs)
     for trial in search.runner.try_mutants(mutants, failing, search.tests, limits, left):
+        search.tried += 1
+        if trial.outcome == "passed":
+            search.plausible.append(pairs[trial.id])
+
+
+def _seconds(search: Search, further: Further) -> list[Mutation]:
+    """Edits of the function that fails now; of all on the old traceback, where the test does."""
+    _, path, line, exception = further
+    places = [(path, line)]
+    if is_test(path):
+        exception = ""
+        places = list(dict.fromkeys(place for crash in search.crashes for place in crash.places))
+    found: list[Mutation] = []
+    for path, line in places[:MOST_PLACES]:
+        file = search.sources.get(path)
+        function = file.function_at(line) if file is not None else None
+        if file is None or function is None:
+            continue
+        last = function.end_lineno or function.lineno
+        lines = dict.fromkeys(range(function.lineno, last + 1), SAME_FUNCTION)
+        if exception:
+            lines[line] = 1.0
+        found += mutations_of(file, lines, {line: exception} if exception else None)
+    return sorted(found, key=lambda m: -m.weight)[:MOST_SECONDS]
+
+
+def _gain(further: Further) -> int:
+    """2 when the test comes further, 1 when only its own comparison fails now."""
+    lines, path, _, _ = further
+    return 2 if lines > 0 else int(is_test(path))
+
+
+def _try_after(search: Search, mutations: list[Mutation], budget: float, say: Say) -> None:
+    """Two edits, one after the other: the second where the test fails once the first is made."""
+    # an edit that fails itself is no half of a repair
+    reached = [m for m, found in search.further.items() if found[1:3] != (m.file, m.line)]
+    reached.sort(key=lambda m: (-_gain(search.further[m]), -m.weight))
+    pairs: list[Edits] = []
+    for first in reached[:MOST_FIRSTS]:
+        beside = [m for m in mutations if m.function is first.function][: MOST_SECONDS // 2]
+        seconds = [*_seconds(search, search.further[first]), *beside]
+        pairs += [(first, second) for second in dict.fromkeys(seconds) if _apart(first, second)]
+    pairs.sort(key=lambda pair: -(pair[0].weight * pair[1].weight))
+    left = budget - search.runner.cpu_s
+    if not pairs or left < 1:
+        return
+    say(f"trying {len(pairs)} pairs of edits, one after the other")
+    failing = [t.id for t in sorted(search.failing, key=lambda t: t.cpu_s)]
+    mutants = _mutants(search, pairs)
+    for trial in search.runner.try_mutants(mutants, failing, search.tests, limits_of(search), left):
         search.tried += 1
         if trial.outcome == "passed":
             search.plausible.append(pairs[trial.id])

@@ -20,8 +20,6 @@ from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator import Limits, level, run_walled
 
 MOST_TESTS = 2000
-TRIED_ALONE = 100
-"""So many mutants, the likeliest, get a process of their own though they failed among others."""
 MIB = 1 << 20
 SHELLS = ("sh", "bash", "dash", "zsh")
 DROPPED_BY_UNITTEST = ("-v", "--verbose", "-q", "--quiet", "-f", "--failfast", "-b", "--buffer")
@@ -62,6 +60,9 @@ class Trial:
     passed: int
     test: str
     seconds: float
+    further: tuple[int, str, int, str] | None = None
+    """Of one that fails in another way than the unpatched tree: how many lines the test came
+    further, and the file, line and exception of the failure now."""
 
 
 @dataclass
@@ -118,10 +119,12 @@ class Runner:
         limits: Mapping[str, float],
         cpu_s: float,
         whole_files: Sequence[Mapping[str, Any]] = (),
+        alone: int = 0,
     ) -> list[Trial]:
         """Run the tests (in their order) on each mutant until one fails, the `failing` ones first.
 
-        Stops when `cpu_s` processor seconds are used.
+        Stops when `cpu_s` processor seconds are used. The first `alone` mutants get a process of
+        their own even when they fail among others.
         """
         job = {
             "what": "mutants",
@@ -133,12 +136,19 @@ class Runner:
             "test_limit_s": max(limits.values(), default=1.0),
             "limit_s": min(120.0, 20.0 + 4 * sum(limits.get(t, 1.0) for t in tests)),
             "cpu_s": cpu_s,
-            "alone": TRIED_ALONE,
+            "alone": alone,
         }
         # processor time ends it; a loaded machine may need many times as long for that
         messages = self._run(job, cpu_s * 8 + 30)
         return [
-            Trial(m["id"], m["outcome"], m.get("passed", 0), m.get("test", ""), m["seconds"])
+            Trial(
+                m["id"],
+                m["outcome"],
+                m.get("passed", 0),
+                m.get("test", ""),
+                m["seconds"],
+                tuple(m["further"]) if m.get("further") else None,
+            )
             for m in messages
             if m["what"] == "mutant"
         ]

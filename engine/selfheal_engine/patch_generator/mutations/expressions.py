@@ -60,6 +60,9 @@ def change_expression(node: ast.expr, around: Surroundings) -> Iterator[Change]:
             )
         swapped = f"{_whole(node.right, right)} {_sign(node.op)} {_whole(node.left, left)}"
         yield "swap_operands", swapped, _swap_factor(node.op)
+        if isinstance(node.op, ast.FloorDiv):
+            # what is left over counts as a whole one
+            yield "rounding", f"-(-{_whole(node.left, left)} // {_whole(node.right, right)})", 1.0
         yield "drop_operand", left, 1.0
         if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.List):
             items = node.left.elts

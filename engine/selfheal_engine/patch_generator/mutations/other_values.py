@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.patch_generator.edits import EXPR
 from selfheal_engine.patch_generator.mutations.surroundings import BUILTINS, Surroundings
 
 Change: TypeAlias = tuple[str, str, float]
@@ -34,6 +35,24 @@ def other_values(node: ast.expr, around: Surroundings) -> Iterator[Change]:
         yield from _handed_on(node, around)
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
         yield from _defaulted(node, around)
+    yield from _nothing(node, around)
+
+
+_OF_NOTHING = {"int": "0", "float": "0", "len": "[]", "sorted": "[]", "sum": "[]", "dict": "{}"}
+"""What a function is given where there is nothing to give."""
+
+
+def _nothing(node: ast.expr, around: Surroundings) -> Iterator[Change]:
+    """`int(row["count"] or 0)`: an entry that is empty or None."""
+    parent = around.file.parent(node)
+    if not isinstance(node, ast.Subscript | ast.Attribute | ast.Call | ast.Name):
+        return
+    if isinstance(parent, ast.Call) and parent.args[:1] == [node]:
+        name = parent.func.id if isinstance(parent.func, ast.Name) else ""
+        if name in _OF_NOTHING:
+            yield "or_default", f"{EXPR} or {_OF_NOTHING[name]}", 1.0
+    elif isinstance(parent, ast.For) and parent.iter is node:
+        yield "or_default", f"{EXPR} or []", 0.6
 
 
 def is_condition(node: ast.expr, around: Surroundings) -> bool:
@@ -77,8 +96,9 @@ def _attributes_by_owner(file: SourceFile) -> dict[str, list[str]]:
     called = {n.func for n in nodes if isinstance(n, ast.Call)}
     found: dict[str, dict[str, None]] = {}
     for node in nodes:
-        plain = isinstance(node, ast.Attribute) and node not in called
-        if plain and isinstance(node.value, ast.Name):
+        if not isinstance(node, ast.Attribute) or node in called:
+            continue
+        if isinstance(node.value, ast.Name):
             found.setdefault(node.value.id, {})[node.attr] = None
     return {owner: list(names) for owner, names in found.items()}
 

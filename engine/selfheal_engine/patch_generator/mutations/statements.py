@@ -184,6 +184,11 @@ def _additions(statement: ast.stmt, around: Surroundings) -> Iterator[Changes]:
             for place in places:
                 call = place(statement, f"{owner}.{method}({name})")
                 yield "add_call", (call,), around.nearness(name)
+    for repeated in _bare_calls(around):
+        # what the function does elsewhere is left out here
+        if repeated is not statement and around.file.parent(repeated) is not statement:
+            for place in places:
+                yield "repeat_call", (place(statement, around.file.segment(repeated)),), 1.0
     assigned = [n for n in names if around.first_line.get(n, 0) < line]
     for target in assigned:
         for name in assigned:
@@ -200,6 +205,18 @@ def _additions(statement: ast.stmt, around: Surroundings) -> Iterator[Changes]:
             for place in places:
                 yield "add_assignment", (place(statement, f"{target} += 1"),), 0.6
     yield from _guards(statement, around)
+
+
+def _bare_calls(around: Surroundings) -> list[ast.stmt]:
+    """Statements of the function that only call something without arguments: `self.advance()`."""
+    found: dict[str, ast.stmt] = {}
+    for node in ast.walk(around.function or ast.Module([], [])):
+        call = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(node, ast.Expr) and isinstance(call, ast.Call):
+            if call.args or call.keywords:
+                continue
+            found.setdefault(around.file.segment(node), node)
+    return list(found.values())[:3]
 
 
 def _guards(statement: ast.stmt, around: Surroundings) -> Iterator[Changes]:

@@ -21,6 +21,7 @@ WEIGHTS: dict[str, float] = {
     "identifier": 0.6,
     "literal": 0.6,
     "off_by_one": 0.8,
+    "rounding": 0.6,  # up instead of down
     "drop_operand": 0.75,
     "add_operand": 0.36,
     "function": 0.75,
@@ -38,6 +39,7 @@ WEIGHTS: dict[str, float] = {
     "collection": 0.55,  # [] becomes [x] or [[]]
     "condition": 0.5,  # the whole condition is another
     "add_call": 0.5,  # a call of a mutating method is added
+    "repeat_call": 0.42,  # a bare call of the function is made once more
     "add_assignment": 0.45,
     "add_guard": 0.34,
     "delete": 0.25,

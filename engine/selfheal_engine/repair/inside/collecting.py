@@ -204,7 +204,7 @@ class UnittestItems:
             failure = self.run(name)
             if failure is None or failure[0] != "failed":
                 return None
-            return _signature(failure[1]) if failure[1] is not None else failure[2]
+            return _signature(failure[1]) if failure[1] is not None else [failure[2]]
 
         return again
 
@@ -246,13 +246,13 @@ def _noted(item: Any) -> list[BaseException]:
     return [info.value for info in getattr(item, "_excinfo", None) or ()]
 
 
-def _signature(error: BaseException) -> tuple[Any, ...]:
-    """What tells two failures apart: the type and the places on the way."""
+def _signature(error: BaseException) -> list[Any]:
+    """What tells two failures apart: the type, and [file, line] of the frames on the way."""
     steps, step = [], error.__traceback__
     while step is not None:
-        steps.append((step.tb_frame.f_code.co_name, step.tb_lineno))
+        steps.append([step.tb_frame.f_code.co_filename, step.tb_lineno])
         step = step.tb_next
-    return type(error).__name__, *steps
+    return [type(error).__name__, *steps]
 
 
 def _broken(error: BaseException) -> Failure:

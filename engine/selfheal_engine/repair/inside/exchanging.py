@@ -40,7 +40,7 @@ def exchange(code: types.CodeType, tree: ast.AST, running: list[types.FunctionTy
     defaults = default_nodes(tree)
     placed = 0
     for function in running:
-        name = function.__qualname__
+        name = written_name(function, new)
         if name not in new or new[name].co_freevars != function.__code__.co_freevars:
             continue
         function.__code__ = new[name]
@@ -48,6 +48,17 @@ def exchange(code: types.CodeType, tree: ast.AST, running: list[types.FunctionTy
         if name in defaults:
             give_defaults(function, *defaults[name])
     return placed
+
+
+def written_name(function: types.FunctionType, known: dict[str, types.CodeType]) -> str:
+    """The qualified name under which the code was written: `functools.wraps` hides it."""
+    written = getattr(function.__code__, "co_qualname", "")
+    if written or not hasattr(function, "__wrapped__"):
+        return written or function.__qualname__
+    # before Python 3.11 code knows its own name only
+    tail = function.__code__.co_name
+    same = [name for name in known if name.rpartition(".")[2] == tail]
+    return same[0] if len(same) == 1 else function.__qualname__
 
 
 def give_defaults(

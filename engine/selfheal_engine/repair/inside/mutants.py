@@ -70,8 +70,12 @@ class Screening:
     The first mutant that loops or dies ends the process; those behind it get a new one.
     """
 
-    def __init__(self, test: Test, mutants: list[Mutant], job: Job, running: Running) -> None:
-        self.test, self.mutants, self.root = test, mutants, job["root"]
+    def __init__(
+        self, test: Test, mutants: list[Mutant], job: Job, running: Running, before: list[Any]
+    ) -> None:
+        self.test, self.mutants, self.root, self.before = test, mutants, job["root"], before
+        self.further: dict[int, list[Any]] = {}
+        """By mutant that fails in another way: how far the test came, and where it fails now."""
         self.running = running
         self.limit_s = job["limits"].get(job["failing"][0], job["test_limit_s"])
         self.passed: list[int] = []
@@ -95,10 +99,16 @@ class Screening:
         try:
             if not place(mutant, self.root, self.running):
                 self.unplaced.append(mutant["id"])
-            elif self.test() is None:
-                self.passed.append(mutant["id"])
+                return
+            failure = self.test()
         except BaseException:  # noqa: BLE001 - whatever it is, the test has failed
             return
+        if failure is None:
+            self.passed.append(mutant["id"])
+        else:
+            moved = progress(self.before, failure, self.root.rstrip("/") + "/")
+            if moved is not None:
+                self.further[mutant["id"]] = moved
 
     def _functions_of(self, mutant: Mutant) -> list[tuple[Any, ...]]:
         files = {os.path.join(self.root, part["file"]) for part in mutant["parts"]}
@@ -106,7 +116,13 @@ class Screening:
         return [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in functions]
 
     def _answer(self, at: int) -> Answer:
-        return {"outcome": "ended", "passed": self.passed, "unplaced": self.unplaced, "at": at}
+        return {
+            "outcome": "ended",
+            "passed": self.passed,
+            "unplaced": self.unplaced,
+            "further": list(self.further.items()),
+            "at": at,
+        }
 
     def partial(self) -> Answer:
         return dict(self._answer(self.at + 1), outcome="timeout")
@@ -121,10 +137,29 @@ class Steadiness:
     def __call__(self) -> Answer:
         first = self.test()
         steady = first is not None and all(self.test() == first for _ in range(3))
-        return {"outcome": "ended", "steady": steady}
+        return {"outcome": "ended", "steady": steady, "failure": first}
 
     def partial(self) -> Answer:
         return {"outcome": "timeout"}
+
+
+BROKEN = ("NameError", "UnboundLocalError", "SyntaxError", "RecursionError")
+"""What a failing edit raises because it makes no sense here."""
+
+
+def progress(before: list[Any], after: list[Any], root: str) -> list[Any] | None:
+    """[lines that the test came further, file, line, exception] of another failure than before.
+
+    None where it is the same one, comes earlier in the test, or shows that the edit is broken.
+    """
+    old = [step for step in before[1:] if step[0].startswith(root)]
+    new = [step for step in after[1:] if step[0].startswith(root)]
+    if not old or not new or after[0] in BROKEN or old[0][0] != new[0][0]:
+        return None
+    if (before[0], old[-1]) == (after[0], new[-1]) or new[0][1] < old[0][1]:
+        return None
+    file, line = new[-1]
+    return [new[0][1] - old[0][1], file[len(root) :], line, after[0]]
 
 
 def screened(items: Any, job: Job, running: Running) -> Iterator[Mutant]:
@@ -135,8 +170,10 @@ def screened(items: Any, job: Job, running: Running) -> Iterator[Mutant]:
     """
     test = items.repeatable(job["failing"][0]) if job["failing"] else None
     limit = job["limits"].get(job["failing"][0], job["test_limit_s"]) if job["failing"] else 1.0
+    before: list[Any] = []
     if test is not None:
         answer, _ = in_fork(Steadiness(test), 2.0 + 4 * limit, job["memory_bytes"])
+        before = answer.get("failure") or []
         if not answer.get("steady"):
             test = None
     if test is None:
@@ -145,17 +182,20 @@ def screened(items: Any, job: Job, running: Running) -> Iterator[Mutant]:
     mutants, at = job["mutants"], 0
     while at < len(mutants):
         batch = mutants[at : at + SCREENED_TOGETHER]
-        work = Screening(test, batch, job, running)
+        work = Screening(test, batch, job, running, before)
         wall = 2.0 + 4 * limit + 0.05 * len(batch) + 2 * limit * len(batch)
         answer, _ = in_fork(work, wall, job["memory_bytes"])
         kept = {*(answer.get("passed") or ()), *(answer.get("unplaced") or ())}
         # a process that died said nothing: its mutants are tried one by one
         done = answer.get("at") or len(batch)
+        further = dict(answer.get("further") or ())
         for number, mutant in enumerate(batch[:done], at):
+            if mutant["id"] in further:
+                mutant["further"] = further[mutant["id"]]
             if "at" not in answer or mutant["id"] in kept or number < job.get("alone", 0):
                 yield mutant
             else:
-                yield {"id": mutant["id"], "screened": True}
+                yield dict(mutant, screened=True)
         at += done
 
 
@@ -170,7 +210,8 @@ def run_mutants(job: Job, items: Any, channel: Channel) -> None:
         if sum(now[:4]) - sum(started[:4]) > job["cpu_s"]:
             return
         if mutant.get("screened"):
-            channel.say(what="mutant", id=mutant["id"], outcome="failed", seconds=0.0)
+            said = {"id": mutant["id"], "further": mutant.get("further")}
+            channel.say(what="mutant", outcome="failed", seconds=0.0, **said)
             continue
         tests = [t for t in mutant.get("tests") or job["tests"] if t in items.items]
         limit = sum(limits.get(t, job["test_limit_s"]) for t in tests) + 0.5
@@ -188,7 +229,8 @@ def run_mutants(job: Job, items: Any, channel: Channel) -> None:
             control, took = in_fork(work, min(job["limit_s"], limit), job["memory_bytes"])
             if control["outcome"] == "passed":
                 answer = {"outcome": "unproven", "passed": 0}
-        channel.say(what="mutant", id=mutant["id"], seconds=seconds, **answer)
+        said = {"id": mutant["id"], "further": mutant.get("further")}
+        channel.say(what="mutant", seconds=seconds, **said, **answer)
 
 
 class Written:
