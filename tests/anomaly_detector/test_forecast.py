@@ -226,6 +226,25 @@ def test_a_level_that_it_came_down_from_before_is_no_leak() -> None:
     assert [at for at in leaking if at > 2 * 2700.0] == []
 
 
+def test_a_second_leak_is_announced_though_the_first_went_to_the_limit() -> None:
+    """Workers are recycled meanwhile, so that the slow growth shows only now and then."""
+    forecaster, told = Forecaster(), []
+    rng = np.random.default_rng(6)
+    for i in range(48 * 120):
+        hours = i / 120
+        level = 300.0 + float(rng.normal(0, 1.0))
+        if 12 <= hours < 32:
+            level += 85.0 * (hours - 12)
+        elif hours >= 42:
+            level += 300.0 * (hours - 42)
+        counters = {"memory_limit_bytes": 2048 * MB, "uptime_s": 30.0 * (i % 600)}
+        sample = Sample(1e9 + 30.0 * i, 30.0, {"memory_usage": Reading(level * MB)}, counters)
+        _, leaks, _ = forecaster.ingest(sample)
+        told += [hours] if leaks else []
+    assert [at for at in told if at < 12] == []
+    assert [at for at in told if 42 <= at < 44]
+
+
 def test_the_slope_withstands_a_third_of_outliers() -> None:
     rng = np.random.default_rng(4)
     points = [(float(t), 2.0 * t + (500 if rng.random() < 0.2 else 0)) for t in range(60)]

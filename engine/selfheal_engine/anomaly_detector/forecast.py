@@ -75,6 +75,9 @@ SETTLED_BLOCKS, SETTLED_LEAST, SETTLED_SHARE = 288, 32, 0.9
 """The level that the resource is used to: this quantile of its quarter-hour floors of three days,
 once there are eight hours of them. Growth still below it is a cache that refills, or morning."""
 ABOVE_SETTLED = 1.05
+DOUBTED_S = 86_400.0
+"""A leak shows now and then as none: for so long, levels above the one at which it was told are no
+usual ones."""
 PEAKS = 48
 """Highest levels of so many quarter-hours: what it has been at before, and came down from, is the
 tooth of a collector or a cache that refills."""
@@ -114,7 +117,7 @@ class Forecaster:
             forecast = track.forecast(limit, name)
             if track.resource.leak and (forecast is not None or track.grows_for_long):
                 leaking.append(key)
-                track.note_leak()
+                track.note_leak(sample.time_s)
             if forecast is None:
                 continue
             held = nearest.get(forecast.metric)
@@ -146,7 +149,10 @@ class _Track:
         self._used_to = -math.inf
         self._peaks: deque[Point] = deque(maxlen=PEAKS)
         self._leaked = False
-        """Growth was told since the last restart."""
+        """Growth was told since the last restart, ..."""
+        self._told_s = -math.inf
+        """... and when last."""
+        self._told_height = math.inf
         self._load = 0.0
         """Requests of a sample, smoothed."""
         self._loads: deque[tuple[float, float]] = deque(maxlen=max(HORIZONS[1].windows))
@@ -154,8 +160,12 @@ class _Track:
     @property
     def grows_for_long(self) -> bool:
         """Steady growth that the slower horizons see; no limit is needed for that."""
-        steady = [g for g in self._found[1:] if g is not None and g.steady]
+        steady = self._steady
         return bool(steady) and not self._usual and any(self._is_new(g) for g in steady)
+
+    @property
+    def _steady(self) -> list[Growth]:
+        return [g for g in self._found[1:] if g is not None and g.steady]
 
     def restart(self, now_s: float) -> None:
         if self._leaked:
@@ -169,9 +179,11 @@ class _Track:
         self._found = [None] * len(HORIZONS)
         self._highest = -math.inf
 
-    def note_leak(self) -> None:
+    def note_leak(self, now_s: float) -> None:
         """Growth was told."""
-        self._leaked = True
+        if not self._leaked or now_s - self._told_s > DOUBTED_S:
+            self._told_height = self._recent[-1][1]
+        self._leaked, self._told_s = True, now_s
 
     @property
     def _usual(self) -> bool:
@@ -229,7 +241,8 @@ class _Track:
                 self._found[place + 1] = self._growth(place + 1, self._floors[place], now_s)
                 if place == 0 and requests is not None:
                     self._loads.append((now_s, self._load))
-                if place == 1 and not self.grows_for_long:
+                doubted = 0.0 <= now_s - self._told_s < DOUBTED_S and floor > self._told_height
+                if place == 1 and not doubted and not self._steady:
                     self._settle(floor)
             self._blocks[place] = (here, height)
 
