@@ -141,9 +141,9 @@ _FRAMEWORKS |= {"pyramid", "quart", "rest_framework", "sanic", "starlette", "tor
 def _is_answer(exc: BaseException) -> bool:
     """Whether it is a framework's way to answer, such as `abort(503)`, and no crash."""
     return any(
-        type_name_of(base).startswith(("HTTP", "Http", "API", "Sanic"))
-        and type_module_of(base).partition(".")[0] in _FRAMEWORKS
-        for base in type_mro_of(type(exc))
+        type_module_of(base).partition(".")[0] in _FRAMEWORKS
+        and type_name_of(base).startswith(("HTTP", "Http", "API", "Sanic"))
+        for base in type_mro_of(type(exc))[:-3]  # without Exception, BaseException and object
     )
 
 
