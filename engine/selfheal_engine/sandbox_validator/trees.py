@@ -81,6 +81,23 @@ def _within(link: Path, root: Path) -> bool:
     return Path(target).is_relative_to(root)
 
 
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Plain files, folders and links that stay inside. Raises ValueError for anything else."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    # Python before 3.11.4 knows no filters: what `pack` writes passes, and nothing else
+    for member in archive:
+        kept = member.isreg() or member.isdir()
+        if member.issym():
+            target = os.path.normpath(Path(member.name).parent / member.linkname)
+            kept = not os.path.isabs(target) and not target.startswith("..")
+        name = os.path.normpath(member.name)
+        if not kept or os.path.isabs(name) or name.startswith(".."):
+            raise ValueError(f"{member.name} does not belong into a project's tree")
+    archive.extractall(folder)
+
+
 class Trees:
     """Unpacked trees on a worker's disk, by the hash of their archive. Safe between processes."""
 
@@ -107,7 +124,7 @@ class Trees:
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=self._folder))
         try:
             with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-                archive.extractall(part, filter="data")
+                _unpack(archive, part)
             part.rename(self._folder / digest)
         except OSError:
             if not (self._folder / digest).is_dir():  # else another process was faster
