@@ -90,12 +90,15 @@ def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
     for member in archive:
         kept = member.isreg() or member.isdir()
         if member.issym():
-            target = os.path.normpath(Path(member.name).parent / member.linkname)
-            kept = not os.path.isabs(target) and not target.startswith("..")
-        name = os.path.normpath(member.name)
-        if not kept or os.path.isabs(name) or name.startswith(".."):
+            kept = _stays(os.path.join(os.path.dirname(member.name), member.linkname))
+        if not kept or not _stays(member.name):
             raise ValueError(f"{member.name} does not belong into a project's tree")
     archive.extractall(folder)
+
+
+def _stays(name: str) -> bool:
+    """Whether a relative name leads nowhere out of the folder it starts from."""
+    return not os.path.isabs(name) and os.path.normpath(name).split(os.sep)[0] != os.pardir
 
 
 class Trees:
