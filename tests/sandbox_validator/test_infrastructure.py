@@ -76,7 +76,7 @@ def test_limits_that_are_reached_are_no_failed_tests(
     verdicts: dict[str, Verdict], fault: str
 ) -> None:
     verdict = verdicts[fault]
-    assert verdict.infrastructure, verdict.checks
+    assert verdict.infrastructure, verdict.check("tests")
     assert verdict.safety is None
     assert not verdict.plausible
     assert not [check for check in verdict.checks if check.status == "failed"]
@@ -114,7 +114,7 @@ def test_a_wall_that_cannot_be_built_says_nothing_of_the_patch(
         validator.close()
         monkeypatch.undo()
         forget_levels()
-    assert verdict.infrastructure, verdict.checks
+    assert verdict.infrastructure, verdict.check("tests")
     assert verdict.safety is None
     assert not verdict.plausible
     assert not [check for check in verdict.checks if check.status == "failed"]

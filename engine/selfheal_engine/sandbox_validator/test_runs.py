@@ -21,6 +21,8 @@ RESOURCE_FAULTS = (
     "File too large",
 )
 """Messages of a sandbox at its limits, not of a wrong patch."""
+RUNNER_FAILED = 3
+"""pytest's exit code for an internal error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,9 @@ def read(report: Report) -> TestRun:
     stopped = str((end or {}).get("stopped", ""))
     fault = _fault(report, canaries, end, forged)
     limits = next(filter(None, map(_at_limits, reasons.values())), "")
+    if fault and (end or {}).get("code") == RUNNER_FAILED:
+        # at its limits the runner fails too, in the middle of reporting what a test met
+        limits = limits or "the test runner itself failed: pytest ended with an internal error"
     return TestRun(
         outcomes,
         reasons,
