@@ -149,7 +149,7 @@ def test_a_person_heals_a_fresh_clone_with_two_keys(tmp_path: Path) -> None:
         terminal.send("Enter")
         terminal.wait_for("safety", most_s=20)
         terminal.send("a")
-        terminal.wait_for("checkout.py", most_s=20)
+        terminal.wait_for("apply it", most_s=20)
         terminal.send("y")
         terminal.wait_for("healed", most_s=90)
         terminal.send("Escape")

@@ -103,7 +103,7 @@ class Running:
         except OSError:
             return 0
 
-    def until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
         """Poll the source until the condition holds."""
         end = time.monotonic() + seconds
         while not condition():
