@@ -353,10 +353,10 @@ _UNTOUCHED = (IncidentState.OPEN, IncidentState.DIAGNOSED)
 
 def _own_crash(occurrence: Occurrence) -> Frame | None:
     """The innermost frame of the project of an exception, with its line's text; else None."""
-    if occurrence.kind not in ("exception", "thread_death"):
+    crash = occurrence.crash
+    if occurrence.kind not in ("exception", "thread_death") or crash is None:
         return None
-    own = [frame for frame in occurrence.frames if frame.own]
-    return own[-1] if own and own[-1].source_line else None
+    return crash if crash.own and crash.source_line else None
 
 
 def title_of(occurrence: Occurrence) -> str:

@@ -184,7 +184,7 @@ def _suspects(
     for index, step in enumerate(origin):
         last = index == len(origin) - 1
         add(step.file.path, step.line, step.function, 0.95 if last else 0.6, step.text)
-    for maker in () if origin or failure is None else _makers(sources, failure):
+    for maker in _makers(sources, failure) if failure is not None and not origin else ():
         function = maker.file.function_of(maker.node)
         name = maker.file.qualified_name(function) if function is not None else "<module>"
         text = " ".join(maker.file.segment(maker.node).split())[:60]

@@ -59,8 +59,8 @@ def holders(sources: Sources, failure: Failure | None) -> list[Holder]:
 
 
 def _in_function(file: SourceFile, function: Function, lock: str) -> Iterator[Holder]:
-    taken = [n for n in ast.walk(function) if is_call_of(file, n, lock, "acquire")]
-    given = [n for n in ast.walk(function) if is_call_of(file, n, lock, "release")]
+    taken = [n for n in ast.walk(function) if owner_of_call(file, n, "acquire") == lock]
+    given = [n for n in ast.walk(function) if owner_of_call(file, n, "release") == lock]
     if not taken or file.function_of(taken[0]) is not function:
         return
     finals = [s for t in ast.walk(function) if isinstance(t, ast.Try) for s in t.finalbody]
@@ -82,12 +82,12 @@ def _released_before(file: SourceFile, way: ast.stmt, given: list[ast.AST]) -> b
     return any(statement in given for statement in block[: block.index(way)])
 
 
-def is_call_of(file: SourceFile, node: ast.AST, lock: str, method: str) -> bool:
-    """Whether a node is the statement `lock.method(...)`."""
+def owner_of_call(file: SourceFile, node: ast.AST, method: str) -> str:
+    """The owner's text of a statement `owner.method(...)`, "" for everything else."""
     call = node.value if isinstance(node, ast.Expr) else None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return False
-    return call.func.attr == method and file.segment(call.func.value) == lock
+        return ""
+    return file.segment(call.func.value) if call.func.attr == method else ""
 
 
 def _is_lock(text: str) -> bool:

@@ -66,7 +66,7 @@ def _behind(sources: Sources, producer: Producer) -> Iterator[Producer]:
             yield Producer(file, node.func.value, None)
     else:
         for part in _parts(node):
-            yield Producer(file, part, producer.anchor if part is node else None)
+            yield Producer(file, part, None)
 
 
 def _parts(node: ast.expr) -> list[ast.expr]:
@@ -96,7 +96,7 @@ def _bound(sources: Sources, file: SourceFile, node: ast.Name) -> Iterator[Produ
         for other, argument in arguments_of(sources, file, function, node.id):
             yield Producer(other, argument, None)
     else:
-        module = last_assignment(file, None, node.id, len(file.text))
+        module = last_assignment(file, None, node.id, len(file.lines))
         if module is not None and module[2] == "value":
             yield Producer(file, module[1], module[0])
 

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -422,9 +422,9 @@ class HealthMonitor:
 
     def _climbs(self, name: str) -> bool:
         """Whether each of the last samples was above the one before."""
-        recent = [sample.value(name) for sample in list(self._samples)[-CLIMB_SAMPLES:]]
-        known = [value for value in recent if value is not None]
-        rises = all(later > earlier for earlier, later in pairwise(known))
+        newest_first = islice(reversed(self._samples), CLIMB_SAMPLES)
+        known = [value for s in newest_first if (value := s.value(name)) is not None]
+        rises = all(later > earlier for later, earlier in pairwise(known))
         return rises and len(known) == CLIMB_SAMPLES
 
     # ------------------------------------------------------------ panels

@@ -18,7 +18,7 @@ from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.patch_generator.contracts import promised
 
 _MAKES_LOGGER = ("getLogger", "get_logger", "get_task_logger")
-_LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical")
+LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical")
 _ROUTE_NAMES = frozenset(
     {"route", "get", "post", "put", "patch", "delete", "websocket", "api_view"}
 )
@@ -211,7 +211,7 @@ class Conventions:
     def log_style(self, file: SourceFile) -> str:
         """`%` for lazy arguments, `f` for f-strings: what the file's own calls do."""
         for node in ast.walk(file.tree):
-            logs = isinstance(node, ast.Call) and called_name(node) in _LOG_METHODS
+            logs = isinstance(node, ast.Call) and called_name(node) in LOG_METHODS
             if logs and isinstance(node, ast.Call) and node.args:
                 if isinstance(node.args[0], ast.JoinedStr):
                     return "f"

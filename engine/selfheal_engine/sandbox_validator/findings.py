@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 from collections.abc import Iterable, Iterator
 
@@ -13,7 +12,7 @@ from selfheal_engine.sandbox_validator import refusals, replays
 from selfheal_engine.sandbox_validator.baselines import Baseline
 from selfheal_engine.sandbox_validator.jobs import Outcome, Report
 from selfheal_engine.sandbox_validator.older_objects import sets_at_birth
-from selfheal_engine.sandbox_validator.static_checks import original, python_files
+from selfheal_engine.sandbox_validator.static_checks import new_lines, original, python_files
 from selfheal_engine.sandbox_validator.test_runs import TestRun
 
 MORE_CODE = 0.10
@@ -303,17 +302,9 @@ def changed_lines(candidate: Candidate, project: Project) -> dict[str, list[int]
         except (SyntaxError, ValueError):
             continue
         first = dict(_statements(tree))
-        added = set(_added(original(project, path), content))
+        added = new_lines(original(project, path), content)
         found[path] = sorted({first[line] for line in added if line in first})
     return found
-
-
-def _added(before: bytes, after: bytes) -> Iterator[int]:
-    old, new = before.splitlines(), after.splitlines()
-    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
-    for tag, _, _, start, end in matcher.get_opcodes():
-        if tag != "equal":
-            yield from range(start + 1, end + 1)
 
 
 def _statements(tree: ast.Module) -> Iterator[tuple[int, int]]:

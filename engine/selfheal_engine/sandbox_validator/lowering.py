@@ -7,13 +7,12 @@ only for the replays that measure growth; everything else judges the patch as it
 
 from __future__ import annotations
 
-import difflib
 import io
 import tokenize
 
 from selfheal_engine.model import Candidate
 from selfheal_engine.project import Project
-from selfheal_engine.sandbox_validator.static_checks import original, python_files
+from selfheal_engine.sandbox_validator.static_checks import new_lines, original, python_files
 
 BOUND = 48
 LEAST = 2 * BOUND
@@ -33,11 +32,10 @@ def lower(before: bytes, after: bytes) -> bytes:
     try:
         text = after.decode()
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-        old = before.decode().splitlines()
     except (UnicodeDecodeError, tokenize.TokenError, SyntaxError):
         return after
     lines = text.splitlines(keepends=True)
-    new = _new_lines(old, [line.rstrip("\r\n") for line in lines])
+    new = new_lines(before, after)
     for token in reversed(tokens):
         row, column = token.start
         if token.type != tokenize.NUMBER or row not in new:
@@ -47,14 +45,3 @@ def lower(before: bytes, after: bytes) -> bytes:
             line = lines[row - 1]
             lines[row - 1] = f"{line[:column]}{BOUND}{line[token.end[1] :]}"
     return "".join(lines).encode()
-
-
-def _new_lines(old: list[str], new: list[str]) -> set[int]:
-    """Numbers of the lines, from 1, that a patch changed or added."""
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    return {
-        number + 1
-        for kind, _, _, start, end in matcher.get_opcodes()
-        if kind in ("replace", "insert")
-        for number in range(start, end)
-    }

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from selfheal_engine.model import Candidate
+from selfheal_engine.patch_generator.conventions import LOG_METHODS
 
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)")
-LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
+LOGS = frozenset({*LOG_METHODS, "log"})
 """Methods of a logger that tell of something."""
 _REFUSALS = range(400, 500)
 MANNERS = ("refuses", "goes_on", "isolates", "stands_in", "leaves_undone")

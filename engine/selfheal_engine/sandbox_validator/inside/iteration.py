@@ -202,16 +202,18 @@ class Intruder:
         return local
 
     def _come_in(self, frame: FrameType) -> None:
+        if self.count >= ITEMS_AT_MOST:
+            return
         if frame.f_code.co_name == self.name:
             self.held = self._look_up(frame)
             if self.held is not None and not self.held:
                 for _ in range(3):
                     self._put()
-        if self.held is not None and self.count < ITEMS_AT_MOST:
+        if self.held is not None:
             self._put()
 
     def _look_up(self, frame: FrameType) -> Any:
-        scope = {**frame.f_globals, **frame.f_locals}
+        scope = frame.f_locals if self.path[0] in frame.f_locals else frame.f_globals
         value: Any = scope.get(self.path[0])
         for name in self.path[1:]:
             value = getattr(value, name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.held_locks import holders
+from selfheal_engine.diagnosis.held_locks import holders, owner_of_call
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import (
     indented,
@@ -161,13 +161,10 @@ class HoldWith(Rule):
 
 
 def _calls(file: SourceFile, statement: ast.AST, method: str) -> str:
-    """The owner's text of a statement `owner.method()`, "" for other statements."""
+    """The owner's text of a statement `owner.method()` without arguments, "" for others."""
     call = statement.value if isinstance(statement, ast.Expr) else None
-    if not isinstance(call, ast.Call) or call.args or call.keywords:
-        return ""
-    owner = call.func
-    named = isinstance(owner, ast.Attribute) and owner.attr == method
-    return file.segment(owner.value) if named and isinstance(owner, ast.Attribute) else ""
+    bare = isinstance(call, ast.Call) and not call.args and not call.keywords
+    return owner_of_call(file, statement, method) if bare else ""
 
 
 def _without_release(body: str, lock: str) -> str:
