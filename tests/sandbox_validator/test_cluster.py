@@ -173,6 +173,7 @@ class Here:
     def __init__(self, walled: bool = True) -> None:
         self.walled = walled
         self.judged: list[str] = []
+        self.closed = False
 
     def prepare(self) -> None:
         if not self.walled:
@@ -195,7 +196,7 @@ class Here:
         return made
 
     def close(self) -> None:
-        return
+        self.closed = True
 
 
 class Scripted(Executor):
@@ -275,6 +276,20 @@ def test_a_cluster_that_goes_silent_is_left_and_said_so(tmp_path: Path) -> None:
     found = validator.validate(candidates_of(2), DIAGNOSIS, OCCURRENCE, lambda verdict: None)
     assert [verdict.safety for verdict in found] == [90, 50]
     assert "gone" in validator.note
+
+
+def test_a_lost_cluster_is_closed_in_peace_and_this_machine_too(tmp_path: Path) -> None:
+    class Gone(Scripted):
+        def close(self) -> None:
+            raise RuntimeError("the client is closed")
+
+    here = Here()
+    validator = ClusterValidator(
+        Project(tmp_path, sys.executable), Settings(), here, lambda: Gone(["judged"])
+    )
+    validator.prepare()
+    validator.close()
+    assert here.closed
 
 
 def test_a_cluster_that_nobody_answers_for_is_no_fault_of_the_patch(tmp_path: Path) -> None:

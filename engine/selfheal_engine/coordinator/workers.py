@@ -30,19 +30,24 @@ class Message:
 MODULE = "selfheal_engine.coordinator.proposing"
 
 
+def _started(*words: str, output: int) -> subprocess.Popen[str]:
+    """The worker in a session of its own, so that all it starts can be ended with it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", MODULE, *words],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
 class PreparingProcess:
     """Runs the service's tests once, at low priority, so that the first incident need not wait."""
 
     def __init__(self, workplace: Workplace) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, AHEAD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            text=True,
-            encoding="utf-8",
-        )
+        self._process = _started(AHEAD, output=subprocess.DEVNULL)
         assert self._process.stdin is not None
         with suppress(OSError):  # it died at once; the first proposal tells why
             self._process.stdin.write(json.dumps(to_plain(workplace)) + "\n")
@@ -73,15 +78,7 @@ class ProposingProcess:
     def __init__(self, workplace: Workplace, deliver: Callable[[Message], None]) -> None:
         self.incident = ""
         self._deliver = deliver
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", MODULE],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-            encoding="utf-8",
-        )
+        self._process = _started(output=subprocess.PIPE)
         self._cancelled = False
         self._errors = ""
         self._job = ""

@@ -25,18 +25,10 @@ class Change:
     @classmethod
     def of(cls, before: bytes, after: bytes, crash_function: str = "") -> Change:
         """Raises SyntaxError or ValueError."""
-        old, new = before.splitlines(), after.splitlines()
-        matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
-        added = {
-            line + 1
-            for tag, _, _, start, end in matcher.get_opcodes()
-            if tag != "equal"
-            for line in range(start, end)
-        }
         return cls(
             ast.parse(before),
             ast.parse(after),
-            frozenset(added),
+            frozenset(new_lines(before, after)),
             after.decode(errors="replace"),
             crash_function,
         )
@@ -62,6 +54,18 @@ class Change:
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
             if self.added.intersection(lines):
                 yield name, node, old
+
+
+def new_lines(before: bytes, after: bytes) -> set[int]:
+    """Numbers of the lines, from 1, that a patch adds or changes."""
+    old, new = before.splitlines(), after.splitlines()
+    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    return {
+        number
+        for tag, _, _, start, end in matcher.get_opcodes()
+        if tag != "equal"
+        for number in range(start + 1, end + 1)
+    }
 
 
 def named_functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, FunctionNode]]:

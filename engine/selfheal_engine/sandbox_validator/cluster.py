@@ -80,9 +80,10 @@ class ClusterValidator:
         return self._local.tier
 
     def close(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        link, self._link = self._link, None
+        if link is not None:
+            with suppress(*_LOST):  # there is nothing to close when the other side is gone
+                link.close()
         self._local.close()
 
     def prepare(self) -> None:
@@ -263,7 +264,8 @@ class DaskLink:
             return False
 
     def close(self) -> None:
-        self.executor.shutdown(wait=False)
+        with suppress(*_LOST):  # it wants to tell a scheduler that may be gone
+            self.executor.shutdown(wait=False)
         self._client.close(timeout=CONNECT_S)
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from selfheal_engine.model import Candidate, Check, Occurrence, Reproducer
 from selfheal_engine.project import Project
+from selfheal_engine.reflection_engine.change import new_lines
 from selfheal_engine.sandbox_validator import refusals, replays
 from selfheal_engine.sandbox_validator.baselines import Baseline
 from selfheal_engine.sandbox_validator.jobs import Outcome, Report
 from selfheal_engine.sandbox_validator.older_objects import sets_at_birth
-from selfheal_engine.sandbox_validator.static_checks import new_lines, original, python_files
+from selfheal_engine.sandbox_validator.static_checks import original, python_files
 from selfheal_engine.sandbox_validator.test_runs import TestRun
 
 MORE_CODE = 0.10

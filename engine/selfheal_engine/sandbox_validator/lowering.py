@@ -12,7 +12,8 @@ import tokenize
 
 from selfheal_engine.model import Candidate
 from selfheal_engine.project import Project
-from selfheal_engine.sandbox_validator.static_checks import new_lines, original, python_files
+from selfheal_engine.reflection_engine.change import new_lines
+from selfheal_engine.sandbox_validator.static_checks import original, python_files
 
 BOUND = 48
 LEAST = 2 * BOUND

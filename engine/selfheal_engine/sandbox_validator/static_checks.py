@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections import Counter
 from pathlib import PurePosixPath
 
@@ -213,15 +212,3 @@ def original(project: Project, path: str) -> bytes:
         return project.read(path)
     except OSError:
         return b""
-
-
-def new_lines(before: bytes, after: bytes) -> set[int]:
-    """Numbers of the lines, from 1, that a patch adds or changes."""
-    old, new = before.splitlines(), after.splitlines()
-    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
-    return {
-        number
-        for tag, _, _, start, end in matcher.get_opcodes()
-        if tag != "equal"
-        for number in range(start + 1, end + 1)
-    }
