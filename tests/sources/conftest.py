@@ -114,6 +114,10 @@ class Running:
         """Processes whose probe answers."""
         return sum(process.has_probe for process in self.source.service().processes)
 
+    def requests(self) -> int:
+        """Counted so far; a worker tells them apart from its crashes, and later."""
+        return sum(requests for requests, _ in self.source.route_counts().values())
+
     def summary(self) -> list[tuple[object, ...]]:
         return [(o.kind, o.exception, o.message, o.count, o.caught_by) for o in self.seen]
 

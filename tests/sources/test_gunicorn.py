@@ -59,7 +59,7 @@ def test_every_failed_request_is_counted_whichever_worker_served_it(shop: Runnin
         thread.start()
     for thread in threads:
         thread.join()
-    shop.until(lambda: shop.count() >= 40)
+    shop.until(lambda: shop.count() >= 40 and shop.requests() >= 40)
     assert shop.count() == 40
     assert len({occurrence.fingerprint for occurrence in shop.seen}) == 1
     sample = shop.source.sample(time.time())

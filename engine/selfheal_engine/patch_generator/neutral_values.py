@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import SourceFile, Sources
@@ -47,6 +48,7 @@ _OF_TYPE = {
     "tuple": "()",
     "dict": "{}",
     "set": "set()",
+    "bool": "False",
 }
 
 
@@ -68,6 +70,29 @@ def by_message(message: str) -> str:
     if one is not None and "NoneType" in one.groups():
         return of_type(one[2] if one[1] == "NoneType" else one[1])
     return of_type(other[1]) if other is not None else ""
+
+
+def by_others(values: Sequence[ast.expr]) -> str:
+    """The neutral value of the kind that all these written values have; "" where they differ."""
+    kinds = {_kind(value) for value in values}
+    return of_type(kinds.pop()) if len(kinds) == 1 else ""
+
+
+def _kind(value: ast.expr) -> str:
+    if isinstance(value, ast.Constant):
+        return type(value.value).__name__
+    if isinstance(value, ast.Call):
+        return called_name(value)
+    return {
+        ast.JoinedStr: "str",
+        ast.List: "list",
+        ast.ListComp: "list",
+        ast.Dict: "dict",
+        ast.DictComp: "dict",
+        ast.Set: "set",
+        ast.SetComp: "set",
+        ast.Tuple: "tuple",
+    }.get(type(value), "")
 
 
 def by_format(node: ast.AST) -> str:

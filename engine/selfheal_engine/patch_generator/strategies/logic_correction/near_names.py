@@ -12,7 +12,7 @@ from selfheal_engine.patch_generator.edits import (
     insert_before,
     replace_expression,
 )
-from selfheal_engine.patch_generator.neutral_values import by_use
+from selfheal_engine.patch_generator.neutral_values import by_others, by_use
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import first_statement
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
@@ -279,6 +279,25 @@ class InitialiseVariable(Rule):
         ),
         Example(
             before="""
+                def f(kind='basic'):
+                    if kind == 'gold':
+                        rate = 0.2
+                    elif kind == 'silver':
+                        rate = 0.1
+                    return rate
+                """,
+            after="""
+                def f(kind='basic'):
+                    rate = 0.0
+                    if kind == 'gold':
+                        rate = 0.2
+                    elif kind == 'silver':
+                        rate = 0.1
+                    return rate
+                """,
+        ),
+        Example(
+            before="""
                 COUNT = 0
 
 
@@ -322,7 +341,9 @@ class InitialiseVariable(Rule):
                 insert_before(at, f"global {name}"), title=f"`{name}` is the module's", weight=1.6
             )
         use = scene.node if isinstance(scene.node, ast.Name) else None
-        neutral = by_use(scene.file, use) if use is not None else ""
+        neutral = by_others(_values_of(name, function)) or (
+            by_use(scene.file, use) if use is not None else ""
+        )
         setters = [s for s in function.body if _sets(s, name)]
         place = setters[0] if setters else at
         for rank, value in enumerate(dict.fromkeys([neutral or "None", "None"])):
@@ -331,6 +352,17 @@ class InitialiseVariable(Rule):
                 title=f"`{name}` is {value} where nothing sets it",
                 weight=1.2 - 0.3 * rank,
             )
+
+
+def _values_of(name: str, function: Function) -> list[ast.expr]:
+    """What the function writes into the variable in plain assignments."""
+    return [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id == name
+    ]
 
 
 def _sets(statement: ast.stmt, name: str) -> bool:

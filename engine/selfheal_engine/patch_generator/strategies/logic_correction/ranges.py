@@ -90,7 +90,10 @@ def _shift_of(scene: Scene, index: ast.expr, name: str) -> str:
 
 
 class FitBound(Rule):
-    """Makes the condition that guards an index ask for the index that is really read."""
+    """Makes the condition that guards an index or a division let no bad value through.
+
+    The condition may be around the failing place, or that of an exit before it.
+    """
 
     name = "fit_bound"
     strategy = STRATEGY
@@ -119,40 +122,132 @@ class FitBound(Rule):
         ),
         Example(
             before="""
+                def f(rows=(1, 2), at=2):
+                    if at > len(rows):
+                        return None
+                    return rows[at]
+                """,
+            after="""
+                def f(rows=(1, 2), at=2):
+                    if at >= len(rows):
+                        return None
+                    return rows[at]
+                """,
+        ),
+        Example(
+            before="""
+                def f(total=1, count=0):
+                    if count < 0:
+                        raise ValueError(count)
+                    return total / count
+                """,
+            after="""
+                def f(total=1, count=0):
+                    if count <= 0:
+                        raise ValueError(count)
+                    return total / count
+                """,
+        ),
+        Example(
+            before="""
                 def f(rows=()):
                     return rows[0] if rows is not None else None
+                """,
+        ),
+        Example(
+            before="""
+                def f(rows=(1, 2), at=5):
+                    if at > len(rows):
+                        at = 5
+                    return rows[at]
                 """,
         ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         node = scene.node
-        if scene.exception != "IndexError" or not isinstance(node, ast.Subscript):
+        if scene.exception == "IndexError" and isinstance(node, ast.Subscript):
+            limit = f"len({scene.text(node.value)})"
+            guarded, shift = _without_shift(scene, node.slice)
+        elif scene.exception == "ZeroDivisionError" and isinstance(node, ast.BinOp):
+            limit, guarded, shift = "0", scene.text(node.right), ""
+        else:
             return
-        length = f"len({scene.text(node.value)})"
-        for outer in scene.file.ancestors(node):
-            if isinstance(outer, Function):
-                return
-            test = getattr(outer, "test", None)
-            for part in ast.walk(test) if isinstance(test, ast.expr) else ():
-                if not isinstance(part, ast.Compare) or len(part.ops) != 1:
-                    continue
-                left, right = part.left, part.comparators[0]
-                if scene.text(right) != length or not isinstance(left, ast.Name):
-                    continue
-                shift = _shift_of(scene, node.slice, left.id)
-                if isinstance(part.ops[0], ast.Lt) and shift:
-                    yield scene.draft(
-                        replace_expression(right, f"{EXPR}{shift}"),
-                        title=f"ask for {scene.text(left)} < {length}{shift}",
-                        weight=1.9,
-                    )
-                elif isinstance(part.ops[0], ast.LtE):
-                    yield scene.draft(
-                        replace_expression(part, f"{scene.text(left)} < {length}{shift}"),
-                        title=f"ask for {scene.text(left)} < {length}{shift}",
-                        weight=1.9,
-                    )
+        for part, leaves in _conditions(scene):
+            if len(part.ops) != 1:
+                continue
+            operator = type(part.ops[0])
+            sides = [scene.text(part.left), scene.text(part.comparators[0])]
+            if sides == [limit, guarded]:
+                operator = _MIRRORED.get(operator, operator)
+            elif sides != [guarded, limit]:
+                continue
+            meant = _MEANT[limit == "0", leaves].get(operator)
+            if meant is not None:
+                yield _asking(scene, part, guarded, meant, limit + shift)
+            elif shift and operator is (ast.GtE if leaves else ast.Lt):
+                yield _asking(scene, part, guarded, ">=" if leaves else "<", limit + shift)
+
+
+_MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.Gt,
+    ast.LtE: ast.GtE,
+    ast.Gt: ast.Lt,
+    ast.GtE: ast.LtE,
+}
+_MEANT: dict[tuple[bool, bool], dict[type[ast.cmpop], str]] = {
+    (False, False): {ast.LtE: "<"},
+    (False, True): {ast.Gt: ">="},
+    (True, False): {ast.GtE: ">"},
+    (True, True): {ast.Lt: "<="},
+}
+"""By (of a divisor, its exit is taken): what is asked, what should be."""
+
+
+def _asking(scene: Scene, part: ast.Compare, name: str, operator: str, limit: str) -> Draft:
+    condition = f"{name} {operator} {limit}"
+    return scene.draft(
+        replace_expression(part, condition), title=f"ask for {condition}", weight=1.9
+    )
+
+
+def _without_shift(scene: Scene, index: ast.expr) -> tuple[str, str]:
+    """("i", " - 1") for `i + 1`."""
+    if isinstance(index, ast.BinOp) and isinstance(index.op, ast.Add):
+        return scene.text(index.left), f" - {scene.text(index.right)}"
+    return scene.text(index), ""
+
+
+def _conditions(scene: Scene) -> Iterator[tuple[ast.Compare, bool]]:
+    """(comparison, whether the code leaves when it holds) of all that guards the failure."""
+    inner: ast.AST = scene.node
+    for outer in scene.file.ancestors(scene.node):
+        for block in (getattr(outer, name, None) for name in ("body", "orelse", "finalbody")):
+            if not isinstance(block, list) or inner not in block:
+                continue
+            for before in block[: block.index(inner)]:
+                if isinstance(before, ast.If) and _leaves(before.body) and not before.orelse:
+                    yield from ((part, True) for part in _alternatives(before.test, ast.Or))
+        test = getattr(outer, "test", None)
+        otherwise = getattr(outer, "orelse", None)
+        denied = inner is otherwise or (isinstance(otherwise, list) and inner in otherwise)
+        if isinstance(test, ast.expr) and not denied:
+            yield from ((part, False) for part in _alternatives(test, ast.And))
+        if isinstance(outer, Function):
+            return
+        inner = outer
+
+
+def _leaves(body: list[ast.stmt]) -> bool:
+    return isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
+
+
+def _alternatives(test: ast.expr, joined_by: type[ast.boolop]) -> Iterator[ast.Compare]:
+    """The comparisons that alone decide: all that `and`, or `or`, joins."""
+    parts = [test]
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, joined_by):
+        parts = test.values
+    yield from (part for part in parts if isinstance(part, ast.Compare))
 
 
 class DefaultForEmpty(Rule):
