@@ -10,7 +10,6 @@ refused with a reason before anything is touched.
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import sys
 import time
@@ -18,6 +17,14 @@ from types import CodeType, FunctionType, ModuleType
 
 from selfheal_agent import good_calls, texts
 from selfheal_agent.swapping import UnswappableError, check_same_shape, plan_module
+
+try:  # Python's own: with hashlib comes OpenSSL, nearly 4 MB in a service that lacks it
+    from _sha2 import sha256 as _sha256  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    try:
+        from _sha256 import sha256 as _sha256  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        from hashlib import sha256 as _sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -66,7 +73,7 @@ class Swapper:
         real = os.path.realpath(path)
         with open(real, "rb") as stream:
             source = stream.read()
-        found = hashlib.sha256(source).hexdigest()
+        found = _sha256(source).hexdigest()
         if found != sha256:
             raise UnswappableError("the file on disk is not the one that was approved")
         module = _module_of(real)

@@ -119,7 +119,13 @@ FAMILY = """
         crash("FewDescriptors")
 
 
+    def beside(name):
+        return os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+
+
     def main():
+        while not os.path.exists(beside("go")):
+            time.sleep(0.05)
         for work in (
             lambda: crash("InChild"),
             crash_then_exec,
@@ -143,7 +149,7 @@ FAMILY = """
             process.start()
             process.join()
         crash("InParent")
-        open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "done"), "w").close()
+        open(beside("done"), "w").close()
         while True:
             time.sleep(1)
 
@@ -163,6 +169,7 @@ ALL = """
 
 def test_each_crash_is_told_once_whoever_forks_replaces_itself_or_ends(start: Start) -> None:
     service = start({"ends.py": FAMILY}, sys.executable, "{project}/ends.py")
+    (service.project / "go").touch()  # of who is killed before anybody listens nothing is left
     service.until((service.project / "done").exists, seconds=60)
     service.until(lambda: len({o.exception for o in service.seen}) >= len(ALL.split()), seconds=60)
     end = time.monotonic() + 1.2

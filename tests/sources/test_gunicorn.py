@@ -203,16 +203,19 @@ def test_a_memory_report_names_the_line_and_the_holder(shop: Running) -> None:
     thread = threading.Thread(target=traffic, daemon=True)
     thread.start()
 
+    def told() -> list[Occurrence]:
+        return [o for o in shop.seen if o.kind == "leak" and o.growth[0].holder]
+
     def found() -> bool:
         shop.source.request_memory_report(1.0)  # again when the first saw too little
-        return any(o.kind == "leak" for o in shop.seen)
+        return bool(told())
 
     try:
         shop.until(found)
     finally:
         stop.set()
         thread.join()
-    leak = next(o for o in shop.seen if o.kind == "leak")
+    leak = told()[0]
     crash = leak.crash
     assert crash is not None
     assert crash.source_line == 'CACHE[number] = "x" * 6000'

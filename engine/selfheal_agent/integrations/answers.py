@@ -53,12 +53,16 @@ def patch_bottle(module: Any, _capture: Capture) -> None:
 
 
 def patch_starlette(module: Any, _capture: Capture) -> None:
-    original = module.wrap_app_handling_exceptions
+    find_handler = module._lookup_exception_handler
 
-    def wrap_app_handling_exceptions(app: Any, conn: Any) -> Any:
-        return original(_seen(app, "starlette"), conn)
+    # no frame of ours may stand around the handling: the service's tracebacks would show it
+    def _lookup_exception_handler(handlers: Any, exc: Any) -> Any:
+        handler = find_handler(handlers, exc)
+        if handler is not None:
+            requests.suspect(exc, "starlette")
+        return handler
 
-    module.wrap_app_handling_exceptions = wrap_app_handling_exceptions
+    module._lookup_exception_handler = _lookup_exception_handler
 
 
 def patch_aiohttp(module: Any, _capture: Capture) -> None:

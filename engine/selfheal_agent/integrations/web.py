@@ -39,13 +39,17 @@ def patch_flask(module: ModuleType, capture: Capture) -> None:
         capture.exception(e, "flask")
         return handle(self, e)
 
-    handle_user = flask.handle_user_exception
+    find_handler = flask._find_error_handler
 
-    def handle_user_exception(self: Any, e: Any) -> Any:
-        requests.suspect(e, "flask")
-        return handle_user(self, e)
+    # asked where the handler is looked up: a frame of ours around the handling itself would
+    # stand in every traceback that the service logs
+    def _find_error_handler(self: Any, e: Any, *rest: Any) -> Any:
+        handler = find_handler(self, e, *rest)
+        if handler is not None:
+            requests.suspect(e, "flask")
+        return handler
 
-    flask.handle_user_exception = handle_user_exception
+    flask._find_error_handler = _find_error_handler
     flask.wsgi_app = wsgi_app
     flask.handle_exception = handle_exception
 
