@@ -12,6 +12,7 @@ holds for all threads, costs nothing elsewhere and is undone by one assignment.
 from __future__ import annotations
 
 import gc
+import os
 import time
 from types import CodeType, FrameType, FunctionType, TracebackType
 
@@ -157,6 +158,9 @@ def make():
     return _shim
 """
 """The three texts are constants of the code, replaced by the real callables for each function."""
+SHIM_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "<recorded call>")
+"""What tracebacks of the service name: among our files, which are left out of records, and none,
+for there is no line to show."""
 _SHIM_NAMES = frozenset(("args", "kwargs", "begin", "twin", "end", "ticket", "result"))
 
 
@@ -172,7 +176,7 @@ def _shim_code(free: tuple[str, ...]) -> CodeType | None:
     cells = "; ".join(f"{name} = None" for name in free) or "pass"
     space: dict[str, Any] = {}
     source = _SHIM.format(cells=cells, uses="; ".join(free) or "pass")
-    exec(compile(source, __file__, "exec"), space)
+    exec(compile(source, SHIM_FILE, "exec"), space)
     code: CodeType = space["make"]().__code__
     return code if code.co_freevars == free else None
 
@@ -277,7 +281,8 @@ def watch_codes(codes: list[tuple[CodeType, dict[str, Any]]]) -> int:
     for code, scope in codes:
         if id(code) in _shim_codes or id(code) in _seen or code.co_name.startswith("<"):
             continue
-        for function in find_functions(code, scope)[:2]:
+        functions = [f for f in find_functions(code, scope) if not is_twin(f)]
+        for function in functions[:2]:
             count += watch(function)
     return count
 

@@ -111,6 +111,8 @@ def test_the_functions_of_a_crash_path_are_found_by_their_code(
     assert good_calls.watch_codes([(shop.f.__code__, shop.__dict__)]) == 1
     assert shop.handlers[0](1) == 1
     assert len(kept) == 1
+    twin = shop.f.__wrapped__  # it has the code too, and is called by the shim alone
+    assert good_calls.watch_codes([(twin.__code__, shop.__dict__)]) == 0
 
 
 def test_the_locals_of_a_watched_closures_frame_can_be_read():

@@ -60,10 +60,11 @@ log = logging.getLogger("service")
 class Plugin:
     @staticmethod
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_pyfunc_call(pyfuncitem):
-        outcome = yield
-        if outcome.excinfo is not None:
-            log.error("it failed", exc_info=outcome.excinfo)
+    def pytest_runtest_makereport(item, call):
+        yield  # what unittest's classes raised is put into the call by now
+        if call.excinfo is not None:
+            failed = call.excinfo
+            log.error("it failed", exc_info=(failed.type, failed.value, failed.tb))
 
 
 # the record of the second time has the arguments as they were at the entry

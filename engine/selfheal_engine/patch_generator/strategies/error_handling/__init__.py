@@ -24,6 +24,9 @@ from selfheal_engine.patch_generator.strategies.error_handling.expected import (
     ReadExitCode,
 )
 from selfheal_engine.patch_generator.strategies.error_handling.folders import MakeFolder
+from selfheal_engine.patch_generator.strategies.error_handling.unreadable import (
+    DefaultForUnreadable,
+)
 from selfheal_engine.patch_generator.strategies.error_handling.upstream import (
     FallBack,
     RaiseOwnError,
@@ -32,6 +35,7 @@ from selfheal_engine.patch_generator.strategies.error_handling.upstream import (
 
 RULES: tuple[Rule, ...] = (
     RefuseBadInput(),
+    DefaultForUnreadable(),
     SkipBadItem(),
     Retry(),
     RaiseOwnError(),
