@@ -67,7 +67,7 @@ EARLY_S, EARLY_SAMPLES, EARLY_MOST = 24.0, 8, 40
 """Suspicion: a climb over so long, in at least and at most so many samples ..."""
 EARLY_QUIET_S = 18.0
 """... from so long after a restart."""
-NEAR_S = 600.0
+NEAR_S = 1000.0
 """A limit nearer than this is announced whatever the horizon and however young the process."""
 DROP = 0.25
 """A level that falls by this share at once was given back by a restart."""
