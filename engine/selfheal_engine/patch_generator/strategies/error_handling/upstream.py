@@ -278,8 +278,9 @@ class FallBack(Rule):
         if error is None or anchor is None or too_wide(scene, anchor):
             return
         node = scene.node.value if isinstance(scene.node, ast.Await) else scene.node
-        word = called_name(node) if isinstance(node, ast.Call) else scene.exception
-        line, imports = log_line(scene, f"{word} failed, going on without it")
+        called = called_name(node) if isinstance(node, ast.Call) else ""
+        text = f"{called} failed, going on without it" if called else "going on without what failed"
+        line, imports = log_line(scene, text)
         line = f"{line[:-1]}, exc_info=True)"
         values = [v for v in scene.conventions.nothing_value(scene.file, scene.function) if v]
         if isinstance(anchor, ast.Return) or not _binds_later(scene, anchor):
@@ -288,7 +289,7 @@ class FallBack(Rule):
                     replace_statements([anchor], wrapped(f"{line}\nreturn {value}", error.text)),
                     *error.imports,
                     *imports,
-                    title=f"log and return {value} when `{word}` fails",
+                    title=f"log and return {value} when `{called or scene.exception}` fails",
                     weight=0.85 - 0.1 * rank,
                 )
         if isinstance(anchor, ast.Assign) and len(anchor.targets) == 1:
@@ -301,7 +302,7 @@ class FallBack(Rule):
                     ),
                     *error.imports,
                     *imports,
-                    title=f"use {default} for `{target}` when `{word}` fails",
+                    title=f"use {default} for `{target}` when `{called or scene.exception}` fails",
                     weight=0.9,
                 )
 

@@ -33,6 +33,10 @@ from selfheal_engine.patch_generator.strategies.logic_correction.edge_cases impo
     GuardEmpty,
     GuardZero,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.fields import (
+    EmptyField,
+    SplitOnce,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.flow import (
     AddReturn,
     LimitRecursion,
@@ -59,12 +63,12 @@ from selfheal_engine.patch_generator.strategies.logic_correction.near_names impo
     NearestAttribute,
     NearestKey,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.own_member import OwnMember
 from selfheal_engine.patch_generator.strategies.logic_correction.properties import StoreApart
 from selfheal_engine.patch_generator.strategies.logic_correction.ranges import (
     ClampRange,
     DefaultForEmpty,
     FitBound,
-    SplitOnce,
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.read_already import (
     DayOfMoment,
@@ -90,10 +94,12 @@ RULES: tuple[Rule, ...] = (
     DefaultForEmpty(),
     NearestKey(),
     NearestAttribute(),
+    OwnMember(),
     AttributeNotKey(),
     InitialiseVariable(),
     AddReturn(),
     SplitOnce(),
+    EmptyField(),
     LimitRecursion(),
     KnowTheZone(),
     AddAwait(),

@@ -17,7 +17,6 @@ from selfheal_engine.patch_generator.edits import (
     replace_expression,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import is_stable
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 
@@ -331,54 +330,3 @@ def _with_second(scene: Scene, node: ast.Call, argument: str) -> Edit:
 def _in_parentheses(scene: Scene, node: ast.Call) -> str:
     text = scene.text(node.args[0])
     return text if text.startswith("(") and text.endswith(")") else f"({text})"
-
-
-class SplitOnce(Rule):
-    """Splits only as often as there are names to unpack into."""
-
-    name = "split_once"
-    strategy = STRATEGY
-    examples = (
-        Example(
-            before="""
-                def f(line='a: b: c'):
-                    name, value = line.split(': ')
-                    return name + value
-                """,
-            after="""
-                def f(line='a: b: c'):
-                    name, value = line.split(': ', 1)
-                    return name + value
-                """,
-        ),
-        Example(
-            before="""
-                def f(line='a'):
-                    name, value = line.split(': ')
-                """,
-        ),
-    )
-
-    def drafts(self, scene: Scene) -> Iterator[Draft]:
-        if "too many values to unpack" not in scene.message:
-            return
-        statement = scene.statement
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple):
-            names = len(statement.targets[0].elts)
-            call = statement.value
-            splits = isinstance(call, ast.Call) and called_name(call) in ("split", "rsplit")
-            if isinstance(call, ast.Call) and splits and len(call.args) == 1:
-                yield scene.draft(
-                    add_argument(call, str(names - 1)),
-                    title=f"split into {names} parts at most",
-                    weight=1.6,
-                )
-        if isinstance(statement, ast.For) and isinstance(statement.target, ast.Tuple):
-            iterated = statement.iter
-            if is_stable(iterated) and len(statement.target.elts) == 2:
-                for way in ("{}.items()", "enumerate({})"):
-                    yield scene.draft(
-                        replace_expression(iterated, way.format(EXPR)),
-                        title=f"iterate over `{way.format(scene.text(iterated))}`",
-                        weight=1.2,
-                    )

@@ -165,6 +165,26 @@ class EitherText(Rule):
         ),
         Example(
             before="""
+                import hashlib
+
+                SALT = 'pepper'
+
+
+                def f():
+                    return hashlib.sha256(SALT).hexdigest()
+                """,
+            after="""
+                import hashlib
+
+                SALT = 'pepper'
+
+
+                def f():
+                    return hashlib.sha256(SALT.encode()).hexdigest()
+                """,
+        ),
+        Example(
+            before="""
                 def f(raw=3):
                     return raw.split('/')
                 """,
@@ -197,6 +217,7 @@ class EitherText(Rule):
             return
         for name in _names_of(scene, has):
             yield from _first_converted(scene, name, has, wants)
+        yield from _constants_converted(scene, has, wants)
 
 
 _TEXT_WANTED = re.compile(
@@ -256,6 +277,21 @@ def _first_converted(scene: Scene, name: str, has: str, wants: str) -> Iterator[
             title=f"`{name}` is read as {wants}",
             weight=1.4,
         )
+
+
+def _constants_converted(scene: Scene, has: str, wants: str) -> Iterator[Draft]:
+    """A constant of the module is converted where it is used: others may want it as it is."""
+    node = scene.node if isinstance(scene.node, ast.expr) else scene.statement
+    constants = scene.conventions.constants(scene.file)
+    for part in ast.walk(node):
+        written = constants.get(part.id) if isinstance(part, ast.Name) else None
+        if isinstance(written, ast.Constant) and type(written.value).__name__ == has:
+            way = "decode()" if has == "bytes" else "encode()"
+            yield scene.draft(
+                replace_expression(part, f"{EXPR}.{way}"),
+                title=f"`{scene.text(part)}` is handed over as {wants}",
+                weight=1.5,
+            )
 
 
 _ERRORS = ("re.error", "re.PatternError", "sre_constants.error", "re._constants.error")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from selfheal_engine.patch_generator.rules import Rule
 from selfheal_engine.patch_generator.strategies.null_check.chaining import OptionalChain, UseHelper
+from selfheal_engine.patch_generator.strategies.null_check.comparing import CompareWhenGiven
 from selfheal_engine.patch_generator.strategies.null_check.defaults import (
     DefaultAtLookup,
     TolerateMissingKey,
@@ -17,6 +18,8 @@ from selfheal_engine.patch_generator.strategies.null_check.entries import (
     CreateEntry,
     ReturnWithoutKey,
 )
+from selfheal_engine.patch_generator.strategies.null_check.handed_in import DefaultOfParameter
+from selfheal_engine.patch_generator.strategies.null_check.handled_above import RaiseWhatIsHandled
 from selfheal_engine.patch_generator.strategies.null_check.origins import (
     DefaultAtOrigin,
     RefuseAtOrigin,
@@ -35,9 +38,12 @@ from selfheal_engine.patch_generator.strategies.null_check.starting import (
 
 RULES: tuple[Rule, ...] = (
     RefuseRequest(),
+    RaiseWhatIsHandled(),
+    CompareWhenGiven(),
     ReturnEarly(),
     SkipInLoop(),
     DefaultAtLookup(),
+    DefaultOfParameter(),
     UseDefault(),
     TolerateMissingKey(),
     RefuseMissingKey(),

@@ -1,0 +1,99 @@
+"""A member that is looked for under an attribute, and that the object itself has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from selfheal_engine.diagnosis.source_file import Function, Sources
+from selfheal_engine.patch_generator.edits import replace_expression
+from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
+
+_MISSING = re.compile(r"^'([\w.]+)' object has no attribute '(\w+)'")
+MOST_BASES = 8
+
+
+class OwnMember(Rule):
+    """Asks the object itself where the attribute in between does not exist."""
+
+    name = "own_member"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                class Base:
+                    def make(self, name):
+                        return name
+
+
+                class Disk(Base):
+                    def move(self, name):
+                        return self.fs.make(name)
+
+
+                def f():
+                    return Disk().move('a')
+                """,
+            after="""
+                class Base:
+                    def make(self, name):
+                        return name
+
+
+                class Disk(Base):
+                    def move(self, name):
+                        return self.make(name)
+
+
+                def f():
+                    return Disk().move('a')
+                """,
+        ),
+        Example(
+            before="""
+                class Disk:
+                    def move(self, name):
+                        return self.fs.make(name)
+
+
+                def f():
+                    return Disk().move('a')
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        node, found = scene.node, _MISSING.match(scene.message)
+        if scene.exception != "AttributeError" or found is None:
+            return
+        if not isinstance(node, ast.Attribute) or node.attr != found[2]:
+            return
+        wanted = scene.file.parent(node)
+        if not isinstance(wanted, ast.Attribute):
+            return
+        if wanted.attr in members(scene.sources, found[1].rpartition(".")[2]):
+            owner = scene.text(node.value)
+            yield scene.draft(
+                replace_expression(node, owner),
+                title=f"`{owner}` itself has `{wanted.attr}`",
+                weight=1.9,
+            )
+
+
+def members(sources: Sources, kind: str) -> set[str]:
+    """Methods of the project's class of this name and of its bases in the project."""
+    names: set[str] = set()
+    pending, seen = [kind], set[str]()
+    while pending and len(seen) < MOST_BASES:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for file in sources.all():
+            for qualified, owner in file.classes.items():
+                if qualified.rpartition(".")[2] == current:
+                    names |= {part.name for part in owner.body if isinstance(part, Function)}
+                    pending += [ast.unparse(base).rpartition(".")[2] for base in owner.bases]
+    return names
