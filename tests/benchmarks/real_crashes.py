@@ -44,7 +44,7 @@ from tests.benchmarks._statistics import percent, wilson
 
 PLUGINS = "_plugins"
 CAPTURE_S = 40.0
-JUDGED_S = 240.0
+JUDGED_S = 75.0
 FILES = ("-o", "addopts=", "-o", "python_files=*.py")
 FLAGS = ("-q", "-W", "ignore", "-p", "no:cacheprovider", *FILES)
 

@@ -41,7 +41,7 @@ def _raised(example: Example, folder: Path, columns: bool) -> Occurrence:
     path, loaded = sys.path[:], set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
-        exec(compile(example.before, file, "exec"), space)
+        exec(compile(example.before, file, "exec", dont_inherit=True), space)
         exec(compile(example.call, "<call>", "exec"), space)
     except BaseException as error:  # noqa: BLE001 - recorded, as the probe would
         return occurrence_from(error, folder, columns, example.kind)

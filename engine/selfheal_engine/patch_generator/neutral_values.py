@@ -32,7 +32,6 @@ _ITERATING = frozenset(
         "reversed",
         "join",
         "extend",
-        "update",
     }
 )
 _NUMBER = frozenset({"round", "abs", "int", "float", "Decimal", "divmod", "math"})
@@ -136,8 +135,8 @@ def by_use(file: SourceFile, node: ast.AST) -> str:
         name = called_name(parent)
         if name in _NUMBER:
             return "0"
-        if name == "join":
-            return "[]"
+        if name == "update":
+            return "{}"  # nothing for a set as well
         return "[]" if name in _ITERATING else ""
     if isinstance(parent, ast.AugAssign) and parent.value is node:
         return "0"

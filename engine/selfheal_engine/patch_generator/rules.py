@@ -7,9 +7,10 @@ classes in `strategies/`, so that each carries its docstring and its examples be
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -17,10 +18,18 @@ from selfheal_engine.diagnosis.captured import evaluate, scope_of
 from selfheal_engine.diagnosis.diagnosing import Findings
 from selfheal_engine.diagnosis.failure import Failure
 from selfheal_engine.diagnosis.origin import Step
-from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
+from selfheal_engine.diagnosis.source_file import (
+    Function,
+    SourceFile,
+    Sources,
+    Span,
+    span_of,
+)
 from selfheal_engine.model import Frame, Occurrence, Risk, Value
 from selfheal_engine.patch_generator.conventions import Conventions
 from selfheal_engine.patch_generator.edits import Edit
+
+_F_STRING = re.compile(r"[fF][rR]?[\"']")
 
 
 @dataclass(frozen=True)
@@ -105,10 +114,36 @@ class Scene:
         file: SourceFile | None = None,
     ) -> Draft:
         """A draft of edits in one file, the scene's own unless another is given."""
-        path = (file or self.file).path
+        changed = file or self.file
         located = [e.span.line for e in edits if e.span.line]
         line = located[0] if located else 0
-        return Draft(tuple((path, e) for e in edits), title, weight, explanation, risk, line)
+        fitting = tuple((changed.path, _with_other_quotes(changed, e)) for e in edits)
+        return Draft(fitting, title, weight, explanation, risk, line)
+
+
+def _with_other_quotes(file: SourceFile, edit: Edit) -> Edit:
+    """Inside an f-string, which before Python 3.12 must not hold its own quotes."""
+    if edit.kind not in ("expression", "argument") or not _F_STRING.search(
+        file.line(edit.span.line)
+    ):
+        return edit
+    for node in ast.walk(file.tree):
+        if not isinstance(node, ast.JoinedStr) or not _is_within(edit.span, span_of(node)):
+            continue
+        quote = file.segment(node).lstrip("fFrR")[:1]
+        other = "'" if quote == '"' else '"'
+        if quote in edit.code:
+            return replace(edit, code=edit.code.replace(quote, other))
+    return edit
+
+
+def _is_within(inner: Span, outer: Span) -> bool:
+    start, end = (outer.line, outer.column), (outer.end_line, outer.end_column)
+    return (
+        inner != outer
+        and start <= (inner.line, inner.column)
+        and (inner.end_line, inner.end_column) <= end
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from selfheal_engine.patch_generator.strategies.error_handling.absent import (
     DoneAlready,
     TolerateText,
 )
+from selfheal_engine.patch_generator.strategies.error_handling.as_elsewhere import GuardAsElsewhere
 from selfheal_engine.patch_generator.strategies.error_handling.bad_input import (
     RefuseBadInput,
     SkipBadItem,
@@ -35,6 +36,7 @@ from selfheal_engine.patch_generator.strategies.error_handling.upstream import (
 
 RULES: tuple[Rule, ...] = (
     RefuseBadInput(),
+    GuardAsElsewhere(),
     DefaultForUnreadable(),
     SkipBadItem(),
     Retry(),

@@ -50,6 +50,10 @@ from selfheal_engine.patch_generator.strategies.logic_correction.hashing import 
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.in_place import KeepTheObject
 from selfheal_engine.patch_generator.strategies.logic_correction.items import AddEach, ReadTheItem
+from selfheal_engine.patch_generator.strategies.logic_correction.kinds_of_number import (
+    OrderedClass,
+    WholeIndex,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.lookups import (
     FitKey,
     FitMember,
@@ -57,6 +61,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.lookups import 
 from selfheal_engine.patch_generator.strategies.logic_correction.module_names import (
     ModuleMember,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.moments import StandardMoment
 from selfheal_engine.patch_generator.strategies.logic_correction.near_names import (
     AttributeNotKey,
     InitialiseVariable,
@@ -130,6 +135,9 @@ RULES: tuple[Rule, ...] = (
     KeepTheObject(),
     ReadAlready(),
     ReadNumber(),
+    WholeIndex(),
+    OrderedClass(),
+    StandardMoment(),
     DayOfMoment(),
     EitherText(),
     EscapePattern(),

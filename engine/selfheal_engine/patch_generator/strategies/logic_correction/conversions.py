@@ -174,9 +174,9 @@ class ConvertOperand(Rule):
                 if "NoneType found" not in message:  # a text that says "None" is none to show
                     yield self._converted(scene, argument, "map(str, {})", 1.3)
                 elif isinstance(argument, ast.Name | ast.Attribute | ast.Subscript):
-                    given = "(part for part in {} if part is not None)"
+                    given = "[part for part in {} if part is not None]"
                     yield self._converted(scene, argument, given, 1.4)
-                    yield self._converted(scene, argument, '(part or "" for part in {})', 0.8)
+                    yield self._converted(scene, argument, '[part or "" for part in {}]', 0.8)
             elif "not JSON serializable" in message:
                 yield from _for_json(scene, node)
                 return

@@ -169,6 +169,22 @@ class TolerateMissingKey(Rule):
         ),
         Example(
             before="""
+                DEFAULTS = {"port": 80}
+
+
+                def f(config={"host": "a"}):
+                    return f"{config['host']}:{config['port']}"
+                """,
+            after="""
+                DEFAULTS = {"port": 80}
+
+
+                def f(config={"host": "a"}):
+                    return f"{config['host']}:{config.get('port', DEFAULTS['port'])}"
+                """,
+        ),
+        Example(
+            before="""
                 def f():
                     return [1][3]
                 """

@@ -11,6 +11,7 @@ from selfheal_engine.patch_generator.strategies.resource_cleanup.finally_blocks 
     CloseInFinally,
     GiveBack,
 )
+from selfheal_engine.patch_generator.strategies.resource_cleanup.lazy_reads import ReadWhileOpen
 from selfheal_engine.patch_generator.strategies.resource_cleanup.paired_calls import (
     GiveBackAfter,
 )
@@ -25,4 +26,5 @@ RULES: tuple[Rule, ...] = (
     GiveBackAfter(),
     ReadInWith(),
     CloseInFinally(),
+    ReadWhileOpen(),
 )
