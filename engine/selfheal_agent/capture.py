@@ -275,9 +275,10 @@ def _key(cls: type, tb: TracebackType | None) -> tuple[Any, list[CodeType]]:
     """
     codes: list[CodeType] = []
     places: list[int] = []
+    shims = good_calls.shim_codes  # asked of every frame of every failure
     while tb is not None and len(codes) < 200:
         code = tb.tb_frame.f_code
-        if not good_calls.is_shim(code):
+        if id(code) not in shims:
             codes.append(code)
             places.append(tb.tb_lasti)
         tb = tb.tb_next

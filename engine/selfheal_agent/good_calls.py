@@ -127,7 +127,7 @@ class Watched:
 _by_function: dict[int, Watched] = {}
 _seen: dict[int, CodeType] = {}
 """Codes that were watched enough: a crash does not start it again."""
-_shim_codes: dict[int, Watched] = {}
+shim_codes: dict[int, Watched] = {}
 """By id of the shim's code, which `Watched` keeps alive; hashing a code is slow."""
 _put: Callable[[Any], None] | None = None
 
@@ -186,7 +186,7 @@ def watch(function: FunctionType) -> bool:
     code = function.__code__
     if id(function) in _by_function or len(_by_function) >= MAX_FUNCTIONS:
         return False
-    if code.co_flags & _SPECIAL or id(code) in _shim_codes or code.co_name.startswith("<"):
+    if code.co_flags & _SPECIAL or id(code) in shim_codes or code.co_name.startswith("<"):
         return False
     plain = _shim_code(code.co_freevars)
     if plain is None:
@@ -202,7 +202,7 @@ def watch(function: FunctionType) -> bool:
     )
     shim = plain.replace(co_consts=consts)
     watched.shim = shim
-    _shim_codes[id(shim)] = watched
+    shim_codes[id(shim)] = watched
     _by_function[id(function)] = watched
     function.__dict__.setdefault("__wrapped__", watched.twin)  # what signature() looks at
     function.__code__ = shim
@@ -226,7 +226,7 @@ def restore_all() -> None:
 
 def original_code(function: FunctionType) -> CodeType:
     """The function's code as it was defined."""
-    watched = _shim_codes.get(id(function.__code__))
+    watched = shim_codes.get(id(function.__code__))
     return function.__code__ if watched is None else watched.code
 
 
@@ -235,17 +235,13 @@ def is_twin(function: FunctionType) -> bool:
     return any(watched.twin is function for watched in _by_function.values())
 
 
-def is_shim(code: CodeType) -> bool:
-    return id(code) in _shim_codes
-
-
 def entry_arguments(tb: TracebackType | None) -> dict[int, str] | None:
     """Arguments recorded at entry, by id of the frame they were passed to."""
-    if not _shim_codes:
+    if not shim_codes:
         return None
     found: dict[int, str] = {}
     while tb is not None and tb.tb_next is not None:
-        watched = _shim_codes.get(id(tb.tb_frame.f_code))
+        watched = shim_codes.get(id(tb.tb_frame.f_code))
         if watched is not None:
             ticket = tb.tb_frame.f_locals.get("ticket")
             if type(ticket) is tuple:
@@ -258,7 +254,7 @@ def entry_arguments(tb: TracebackType | None) -> dict[int, str] | None:
 def entry_of_stack(frame: FrameType) -> str:
     """Arguments recorded at the entry of a live frame."""
     caller = frame.f_back
-    if caller is None or id(caller.f_code) not in _shim_codes:
+    if caller is None or id(caller.f_code) not in shim_codes:
         return ""
     ticket = caller.f_locals.get("ticket")
     return ticket[0] if type(ticket) is tuple else ""
@@ -279,7 +275,7 @@ def watch_codes(codes: list[tuple[CodeType, dict[str, Any]]]) -> int:
     """Watch the functions of a crash path; how many are watched now that were not."""
     count = 0
     for code, scope in codes:
-        if id(code) in _shim_codes or id(code) in _seen or code.co_name.startswith("<"):
+        if id(code) in shim_codes or id(code) in _seen or code.co_name.startswith("<"):
             continue
         functions = [f for f in find_functions(code, scope) if not is_twin(f)]
         for function in functions[:2]:

@@ -192,6 +192,75 @@ def measure(venv: Path, requests: int, rounds: int) -> dict[str, dict[str, float
     }
 
 
+IN_THREAD = """
+import io, logging, sys, time
+import flask
+
+app = flask.Flask("bench")
+app.logger.addHandler(logging.StreamHandler(io.StringIO()))
+app.logger.propagate = False
+
+
+@app.get("/")
+def ok():
+    return "ok"
+
+
+@app.get("/fail")
+def fail():
+    return {"address": None}["address"]["zip"]
+
+
+call = app
+if "selfheal_agent" in sys.modules:
+    from selfheal_agent import requests
+    call = requests.wrap_wsgi(app, app)  # what a server's wrapper adds to Flask's own
+time.sleep(1.5)
+
+
+def environ(path):
+    return {
+        "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "",
+        "SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.url_scheme": "http", "HTTP_HOST": "x",
+        "wsgi.input": io.BytesIO(), "wsgi.errors": io.StringIO(),
+    }
+
+
+def answer(path):
+    body = call(environ(path), lambda status, headers, error=None: None)
+    b"".join(body)
+    getattr(body, "close", lambda: None)()
+
+
+for path, count in (("/", 1500), ("/fail", 500)):
+    best = float("inf")
+    for _ in range(8):
+        begun = time.thread_time_ns()
+        for _ in range(count):
+            answer(path)
+        best = min(best, (time.thread_time_ns() - begun) / count / 1000)
+    print(best)
+"""
+
+
+def in_one_thread(python: Path, rounds: int = 3) -> dict[str, tuple[float, float]]:
+    """CPU microseconds of a request in Flask's own thread, without and with the probe.
+
+    No server, no sockets, nobody else who wants the interpreter: what the probe's code costs.
+    """
+    best: dict[str, list[float]] = {"good": [1e9, 1e9], "failing": [1e9, 1e9]}
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        bare = dict(os.environ)
+        for _ in range(rounds):
+            for place, env in enumerate((bare, environment(bare, "bench", folder, folder))):
+                done = subprocess.run(
+                    [python, "-c", IN_THREAD], env=env, capture_output=True, text=True, check=True
+                )
+                for kind, line in zip(best, done.stdout.split(), strict=True):
+                    best[kind][place] = min(best[kind][place], float(line))
+    return {kind: (without, with_probe) for kind, (without, with_probe) in best.items()}
+
+
 @dataclass(frozen=True)
 class Start:
     """What a Python start costs, without and with the probe."""
@@ -277,8 +346,10 @@ def main() -> int:
     table = measure(venv, options.requests, options.rounds)
     start = start_up(venv / "bin/python")
     new = new_crash_us()
+    alone = in_one_thread(venv / "bin/python")
     if options.json:
-        print(json.dumps({"requests": table, "start_up": asdict(start), "new_crash_us": new}))
+        figures = {"requests": table, "in_one_thread_us": alone, "start_up": asdict(start)}
+        print(json.dumps({**figures, "new_crash_us": new}))
         return 0
     base = table["nothing"]
     print(f"{'':14}{'good':>18}{'failing':>18}{'memory':>16}")
@@ -292,6 +363,7 @@ def main() -> int:
     print("CPU microseconds a request, MB of PSS; in brackets: more than nothing")
     print(f"first record of a new crash: {new:.0f} us")
     for what, (without, with_probe) in (
+        *((f"{kind} request in one thread, us", figures) for kind, figures in alone.items()),
         ("start (python -c pass), CPU ms", start.cpu_ms),
         ("first 2.5 s of a service, CPU ms", start.settled_ms),
         ("memory of an idle service, MB", start.memory_mb),

@@ -250,6 +250,7 @@ def from_crash(bug: Bug, row: Row, folder: Path, settings: Settings) -> list[Can
     """What is proposed for the crash, with the tests taken away."""
     tree, outside = folder / "project", folder / "outside"
     bug.copy_to(tree)
+    teach_old_names(bug)
     outside.mkdir()
     for name in (*bug.test_folders, PLUGINS):
         shutil.move(str(tree / name), outside / name)
@@ -283,6 +284,15 @@ def from_crash(bug: Bug, row: Row, folder: Path, settings: Settings) -> list[Can
     row.tier, row.tried = proposal.tier, heard.count("verdict")
     row.note = ", ".join(sorted({check.name for v in proposal.verdicts[:1] for check in v.checks}))
     return list(proposal.candidates)
+
+
+def teach_old_names(bug: Bug) -> None:
+    """Let the environment's Python know, at its start, the names that old projects import."""
+    asked = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    done = subprocess.run([bug.python, "-c", asked], capture_output=True, text=True, check=True)
+    packages = Path(done.stdout.strip())
+    shutil.copy(bug.folder.parent / "_probe" / "oldnames.py", packages / "oldnames.py")
+    (packages / "oldnames.pth").write_text("import oldnames\n", encoding="utf-8")
 
 
 def captured(bug: Bug, tree: Path, outside: Path, settings: Settings) -> Occurrence | None:

@@ -120,12 +120,18 @@ def _raised_elsewhere(
                 continue
             name = code.removeprefix("raise ").partition("(")[0]
             owner = next((e.file for e in conventions.error_classes if e.name == name), None)
-            if owner is None:
+            if owner is None or not _are_near(file, other, owner):
                 continue
             edit = import_own(file, owner, name, conventions)
             imports = (edit,) if edit is not None else ()
             yield Refusal(code, imports, answer.status, f"raise {name}", 0.95)
             return
+
+
+def _are_near(file: SourceFile, *others: SourceFile) -> bool:
+    """Whether one of the others is of the same folder: a stranger's error means something else."""
+    folder = file.path.rpartition("/")[0]
+    return any(other.path.rpartition("/")[0] == folder for other in others)
 
 
 _SERVER_WORDS = ("upstream", "unavailable", "gateway", "backend", "timeout", "busy", "overload")
