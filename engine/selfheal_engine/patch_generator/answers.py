@@ -124,7 +124,7 @@ def _raised_elsewhere(
                 continue
             edit = import_own(file, owner, name, conventions)
             imports = (edit,) if edit is not None else ()
-            yield Refusal(code, imports, answer.status, f"raise {name}", 0.95)
+            yield Refusal(code, imports, answer.status, f"raise {name}", 0.6)
             return
 
 

@@ -280,6 +280,8 @@ class Conventions:
             found = [value for value in found if value != "{}" or self._returns_empty(returns)]
         given = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
         found = [*(n for n in given if n in ("default", "fallback")), *found]
+        if returns and all(_is_answer(r.value) for r in returns):
+            found.append("False")  # it answers a question
         guess = next((v for v in (*found, *map(_made_of, returns)) if v not in ("", "None")), "")
         return list(dict.fromkeys([*promised(function, guess), *found]))
 
@@ -383,6 +385,19 @@ def _is_nothing(node: ast.expr) -> bool:
     if isinstance(node, ast.Call) and not node.args and not node.keywords:
         return called_name(node) in ("list", "dict", "set", "tuple", "Decimal")
     return False
+
+
+def _is_answer(node: ast.expr | None) -> bool:
+    """Yes or no, by the form of the expression."""
+    if isinstance(node, ast.BoolOp):
+        return all(_is_answer(value) for value in node.values)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.Not)
+    if isinstance(node, ast.Call):
+        return called_name(node) in ("all", "any", "isinstance", "startswith", "endswith", "bool")
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, bool)
+    return isinstance(node, ast.Compare)
 
 
 def _built_up(function: Function, returned: ast.Return) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from selfheal_engine.model import Candidate, Check, Occurrence, Reproducer
 from selfheal_engine.project import Project
@@ -78,6 +80,10 @@ def reproduced(
         if not seen.known:
             details.append(f"{reproducer.kind}: {seen.text}")
             continue
+        lacking = lacked(outcome, before, project)
+        if lacking:
+            details.append(f"{reproducer.kind}: came further, to {lacking}")
+            continue
         if refusals.is_refusal(reproducer, outcome, base.caught, project):
             refusal = f"refuses with {outcome['exception']}, which the project catches"
             seen = replays.Fault(False, True, refusal)
@@ -85,7 +91,8 @@ def reproduced(
         details.append(f"{reproducer.kind}: before {was}; after {seen.text or ended(outcome)}")
         decisive.append((reproducer.exact, seen))
     if not decisive:
-        text = "the recording could not be replayed on the patch"
+        further = next((d for d in details if ": came further, to " in d), "")
+        text = further or "the recording could not be replayed on the patch"
         return Check("reproducer", "unknown", text, details=tuple(details))
     # the strongest recording decides: what a whole request handles well, a function called
     # alone may refuse, and a guard in the caller leaves the callee as it was
@@ -99,6 +106,26 @@ def reproduced(
         return Check("reproducer", "failed", first.text, len(decisive), details=tuple(details))
     text = "the recorded input showed the bug before and shows none now"
     return Check("reproducer", "passed", text, len(decisive), details=tuple(details))
+
+
+_PATH = re.compile(r"No such file or directory: '(/[^']+)'")
+
+
+def lacked(outcome: Outcome, before: Outcome, project: Project) -> str:
+    """The file of this machine that the code asks for now, past the bug; "" when it is another end.
+
+    The sandbox shows the project alone: that such a file is not there says nothing of the patch.
+    """
+    absent = "FileNotFoundError"
+    if outcome.get("exception", "").rpartition(".")[2] != absent:
+        return ""
+    if before.get("exception", "").rpartition(".")[2] == absent:
+        return ""
+    found = _PATH.search(str(outcome.get("message", "")))
+    inside = found is not None and Path(found[1]).is_relative_to(project.root)
+    if found is None or inside:
+        return ""
+    return f"{found[1]}, which the sandbox does not show (the setting sandbox_paths can)"
 
 
 def neighbours(report: Report, base: Baseline, project: Project) -> Check | None:

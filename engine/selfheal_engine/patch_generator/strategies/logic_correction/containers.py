@@ -278,6 +278,22 @@ class MethodOfKind(Rule):
     examples = (
         Example(
             before="""
+                def f(numbers=(1, 2)):
+                    out = ''
+                    for number in numbers:
+                        out.append(str(number))
+                    return out
+                """,
+            after="""
+                def f(numbers=(1, 2)):
+                    out = ''
+                    for number in numbers:
+                        out += str(number)
+                    return out
+                """,
+        ),
+        Example(
+            before="""
                 def f(names=('a', 'b')):
                     seen = set()
                     for name in names:
@@ -358,8 +374,22 @@ class MethodOfKind(Rule):
         call = scene.file.parent(node)
         if kind == "dict" and node.attr in ("append", "add") and isinstance(call, ast.Call):
             yield from _into_entry(scene, node, call)
+        if kind == "str" and node.attr in ("append", "extend") and isinstance(call, ast.Call):
+            yield from _added_to_text(scene, node, call)
         if kind in ("dict", "set", "list"):
             yield from _other_kind(scene, node, kind)
+
+
+def _added_to_text(scene: Scene, node: ast.Attribute, call: ast.Call) -> Iterator[Draft]:
+    """`text += part`: a text is not changed in place."""
+    alone = isinstance(scene.statement, ast.Expr) and scene.statement.value is call
+    if alone and len(call.args) == 1 and not call.keywords:
+        code = f"{scene.text(node.value)} += {scene.text(call.args[0])}"
+        yield scene.draft(
+            replace_statements([scene.statement], code),
+            title=f"`{code}`: a text grows by a new one",
+            weight=1.9,
+        )
 
 
 def _into_entry(scene: Scene, node: ast.Attribute, call: ast.Call) -> Iterator[Draft]:

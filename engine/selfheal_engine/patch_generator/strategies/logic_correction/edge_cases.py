@@ -213,6 +213,8 @@ class GuardEmpty(Rule):
         unknown = not values and scene.function.returns is None
         for rank, value in enumerate(values[:2] or (["None"] if unknown else [])):
             weight = 1.6 if value in said else 0.5 if unknown else 1.0 - 0.15 * rank
+            if value == "False" and site.loop:
+                weight = 1.3  # one item that does not fit answers the question
             yield guarded(f"return {value}", f"return {value or 'early'}", weight)
         yield from _partitioned(scene)
 

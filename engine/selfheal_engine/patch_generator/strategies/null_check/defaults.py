@@ -169,6 +169,16 @@ class TolerateMissingKey(Rule):
         ),
         Example(
             before="""
+                def f(visit={'geo': {}}):
+                    return visit['geo']['city']['name']
+                """,
+            after="""
+                def f(visit={'geo': {}}):
+                    return visit['geo'].get('city', {}).get('name')
+                """,
+        ),
+        Example(
+            before="""
                 DEFAULTS = {"port": 80}
 
 
@@ -211,6 +221,15 @@ class TolerateMissingKey(Rule):
                 weight=1.3 if known else 1.0,
             )
         parent = scene.file.parent(node)
+        below = parent.slice if isinstance(parent, ast.Subscript) and parent.value is node else None
+        if isinstance(parent, ast.Subscript) and isinstance(below, ast.Constant) and word:
+            deeper = f"{container}.get({key}, {{}}).get({scene.text(below)})"
+            if isinstance(below.value, str) and isinstance(parent.ctx, ast.Load):
+                yield scene.draft(
+                    replace_expression(parent, deeper),
+                    title=f"None where there is no {key}, and nothing below it",
+                    weight=0.8,
+                )
         # a plain None may only go where somebody looks at it or passes it on
         if (
             isinstance(parent, ast.Assign | ast.Return | ast.keyword | ast.Dict | ast.Call)

@@ -16,6 +16,7 @@ from selfheal_engine.patch_generator.edits import (
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import first_statement
 from selfheal_engine.patch_generator.strategies.race_condition_fix.locking import MUTATES, STRATEGY
 
 KINDS = frozenset({"exception", "thread_death", "log", "deadlock", "stall"})
@@ -300,13 +301,14 @@ class GuardShared(Rule):
 def _changes_later(scene: Scene, shared: str) -> bool:
     """Whether anything but the constructor changes the state: what never changes races nowhere."""
     file = scene.file
+    owner = file.class_of(scene.statement) if shared.startswith("self.") else None
     for function in file.functions.values():
-        if function.name == "__init__":
+        if function.name == "__init__" or (owner and file.class_of(function) is not owner):
             continue
         for node in ast.walk(function):
             if isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
-                owner = node.value if isinstance(node, ast.Subscript) else node
-                if not isinstance(node.ctx, ast.Load) and file.segment(owner) == shared:
+                changed = node.value if isinstance(node, ast.Subscript) else node
+                if not isinstance(node.ctx, ast.Load) and file.segment(changed) == shared:
                     return True
             called = node.func if isinstance(node, ast.Call) else None
             changes = isinstance(called, ast.Attribute) and called.attr in MUTATES
@@ -403,9 +405,10 @@ def _make_lock(scene: Scene, shared: str, owner: ast.ClassDef | None, lock: str)
         return [insert_before(first, f"{lock} = threading.Lock()")] if first is not None else []
     for function in owner.body:
         if isinstance(function, Function) and function.name == "__init__":
-            first_statement = function.body[0]
-            return [insert_before(first_statement, f"{lock} = threading.Lock()")]
-    return [insert_before(owner.body[0], f"def __init__(self):\n    {lock} = threading.Lock()\n")]
+            start = first_statement(function.body)
+            return [insert_before(start, f"{lock} = threading.Lock()")]
+    start = first_statement(owner.body)
+    return [insert_before(start, f"def __init__(self):\n    {lock} = threading.Lock()\n")]
 
 
 class JoinCheckAndAct(Rule):
