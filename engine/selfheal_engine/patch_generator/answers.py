@@ -194,7 +194,7 @@ def _with_message(answer: Answer, message: str, bound: set[str]) -> str | None:
         and not _is_key(n, answer.file)
         and not isinstance(answer.file.parent(n), ast.JoinedStr)
     ]
-    allowed = {n.id for n in ast.walk(answer.file.tree) if isinstance(n, ast.Name)} & _module_names(
+    allowed = {n.id for n in ast.walk(answer.file.tree) if isinstance(n, ast.Name)} & module_names(
         answer.file
     )
     if not strings:
@@ -241,7 +241,8 @@ def _is_key(node: ast.AST, file: SourceFile) -> bool:
     return False
 
 
-def _module_names(file: SourceFile) -> set[str]:
+def module_names(file: SourceFile) -> set[str]:
+    """What the module binds at its top, and the built-in names."""
     names = set(dir(builtins))
     for node in file.tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -257,7 +258,7 @@ def _imports_for(answer: Answer, file: SourceFile) -> tuple[Edit, ...] | None:
     """Imports that a donor of another file needs here; None where a name cannot be imported."""
     if answer.file is file:
         return ()
-    here = _module_names(file)
+    here = module_names(file)
     edits: list[Edit] = []
     for name in {n.id for n in ast.walk(answer.statement) if isinstance(n, ast.Name)} - here:
         code = import_of(answer.file, name)
@@ -287,7 +288,7 @@ def import_own(
     file: SourceFile, origin: SourceFile, name: str, conventions: Conventions
 ) -> Edit | None:
     """The import of a project's name into `file`, in the form its neighbours use."""
-    if origin is file or name in _module_names(file):
+    if origin is file or name in module_names(file):
         return None
     for other in conventions.sources.all():
         for node in other.tree.body:

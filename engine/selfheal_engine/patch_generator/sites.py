@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from selfheal_engine.diagnosis.failure import parts_of
-from selfheal_engine.diagnosis.origin import calls_on_line
+from selfheal_engine.diagnosis.origin import calls_on_line, definitions
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import Edit, replace_expression
 from selfheal_engine.patch_generator.neutral_values import name_for
@@ -55,6 +55,22 @@ def guard_site(scene: Scene, culprit: ast.expr) -> Site | None:
     name = name_for(culprit, names_in(file, scene.function))
     binding = f"{name} = {file.segment(culprit)}"
     return Site(anchor, name, binding, (replace_expression(culprit, name),), loop)
+
+
+def read_functions(scene: Scene) -> Iterator[tuple[SourceFile, Function]]:
+    """The failing function and those that its failing line calls.
+
+    A traceback ends at who asks a generator: the generator's own frame is gone by then.
+    """
+    known = [] if scene.function is None else [(scene.file, scene.function)]
+    for node in ast.walk(scene.statement):
+        if isinstance(node, ast.Call):
+            known += definitions(scene.sources, scene.file, node)
+    seen: set[int] = set()
+    for file, function in known:
+        if id(function) not in seen:
+            seen.add(id(function))
+            yield file, function
 
 
 def anchor_of(file: SourceFile, statement: ast.stmt) -> ast.stmt | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import re
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import called_name, parameters
+from selfheal_engine.patch_generator.answers import module_names
 from selfheal_engine.patch_generator.edits import indented, insert_before
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import anchor_of
@@ -122,19 +122,9 @@ def _for_key(scene: Scene, donor: ast.If, key: str) -> str:
     """The donor's way out, for our key; "" where it needs names that are not known here."""
     assert isinstance(donor.test, ast.Compare)
     theirs, leave = scene.text(donor.test.left), donor.body[0]
-    known = {*dir(builtins), *_bound_by_module(scene.file.tree)}
+    known = module_names(scene.file)
     known |= set(parameters(scene.function)) if scene.function is not None else set()
     for node in ast.walk(leave):
         if isinstance(node, ast.Name) and node.id != theirs and node.id not in known:
             return ""
     return re.sub(rf"(?<![\w.]){re.escape(theirs)}(?!\w)", lambda _: key, scene.text(leave))
-
-
-def _bound_by_module(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((a.asname or a.name).partition(".")[0] for a in node.names)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Assign):
-            yield from (t.id for t in node.targets if isinstance(t, ast.Name))

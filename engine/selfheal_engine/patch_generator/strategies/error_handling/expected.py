@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import called_name, definitions, last_assignment
+from selfheal_engine.diagnosis.origin import called_name, last_assignment
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.answers import refusals
 from selfheal_engine.patch_generator.edits import (
@@ -15,7 +15,7 @@ from selfheal_engine.patch_generator.edits import (
 )
 from selfheal_engine.patch_generator.named_defaults import default_named
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import anchor_of
+from selfheal_engine.patch_generator.sites import anchor_of, read_functions
 from selfheal_engine.patch_generator.strategies.error_handling.wrapping import (
     STRATEGY,
     wrapped,
@@ -78,19 +78,8 @@ class EndGenerator(Rule):
 
 
 def _generators(scene: Scene) -> Iterator[tuple[SourceFile, Function]]:
-    """The failing function and those that its failing line calls, as far as they yield.
-
-    The traceback ends at who asks the generator: its own frame is gone by then.
-    """
-    known = [] if scene.function is None else [(scene.file, scene.function)]
-    for node in ast.walk(scene.statement):
-        if isinstance(node, ast.Call):
-            known += definitions(scene.sources, scene.file, node)
-    seen: set[int] = set()
-    for file, function in known:
-        yields = any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(function))
-        if yields and id(function) not in seen:
-            seen.add(id(function))
+    for file, function in read_functions(scene):
+        if any(isinstance(n, ast.Yield | ast.YieldFrom) for n in ast.walk(function)):
             yield file, function
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
@@ -15,9 +14,10 @@ from selfheal_engine.patch_generator.mutations.missing import base_starts
 from selfheal_engine.patch_generator.neutral_values import by_use
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import first_statement
-from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
-
-_MISSING = re.compile(r"^'([\w.]+)' object has no attribute '(\w+)'")
+from selfheal_engine.patch_generator.strategies.logic_correction.guards import (
+    MISSING_ATTRIBUTE,
+    STRATEGY,
+)
 
 
 class SetBeforehand(Rule):
@@ -102,7 +102,7 @@ class SetBeforehand(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        node, found = scene.node, _MISSING.match(scene.message)
+        node, found = scene.node, MISSING_ATTRIBUTE.match(scene.message)
         if scene.exception != "AttributeError" or found is None:
             return
         if not isinstance(node, ast.Attribute) or node.attr != found[2]:
@@ -263,7 +263,7 @@ class StartBase(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        found = _MISSING.match(scene.message)
+        found = MISSING_ATTRIBUTE.match(scene.message)
         unstarted = "__init__() not called" in scene.message
         if found is None and not unstarted:
             return

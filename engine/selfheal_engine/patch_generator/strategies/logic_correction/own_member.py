@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.source_file import Function, Sources
 from selfheal_engine.patch_generator.edits import replace_expression
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
+from selfheal_engine.patch_generator.strategies.logic_correction.guards import (
+    MISSING_ATTRIBUTE,
+    STRATEGY,
+)
 
-_MISSING = re.compile(r"^'([\w.]+)' object has no attribute '(\w+)'")
 MOST_BASES = 8
 
 
@@ -65,7 +66,7 @@ class OwnMember(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        node, found = scene.node, _MISSING.match(scene.message)
+        node, found = scene.node, MISSING_ATTRIBUTE.match(scene.message)
         if scene.exception != "AttributeError" or found is None:
             return
         if not isinstance(node, ast.Attribute) or node.attr != found[2]:

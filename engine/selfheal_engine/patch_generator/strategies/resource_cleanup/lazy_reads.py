@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import definitions
-from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import replace_expression
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import read_functions
 
 
 class ReadWhileOpen(Rule):
@@ -52,7 +51,7 @@ class ReadWhileOpen(Rule):
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         if "on closed file" not in scene.message or scene.depth:
             return
-        for file, function in _read_by(scene):
+        for file, function in read_functions(scene):
             for node in ast.walk(function):
                 if not isinstance(node, ast.With | ast.AsyncWith):
                     continue
@@ -72,19 +71,6 @@ class ReadWhileOpen(Rule):
                             weight=1.8,
                             file=file,
                         )
-
-
-def _read_by(scene: Scene) -> Iterator[tuple[SourceFile, Function]]:
-    """The functions on the stack, and those that the failing line calls."""
-    known = [] if scene.function is None else [(scene.file, scene.function)]
-    for node in ast.walk(scene.statement):
-        if isinstance(node, ast.Call):
-            known += definitions(scene.sources, scene.file, node)
-    seen: set[int] = set()
-    for file, function in known:
-        if id(function) not in seen:
-            seen.add(id(function))
-            yield file, function
 
 
 def _reads(generator: ast.GeneratorExp, opened: set[str]) -> bool:
