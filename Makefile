@@ -10,9 +10,9 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	@$(BIN)/selfheal-tui demo $(ARGS)
 
-# most tests wait for real processes, so four at a time suit two cores
+# most tests wait for real processes, so five at a time suit two cores; who is done helps out
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n 4 $(ARGS)
+	@$(BIN)/python -m pytest -n 5 --dist worksteal $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

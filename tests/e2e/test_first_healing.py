@@ -27,7 +27,7 @@ def play_headless(folder: Path, case: str, *more: str) -> tuple[list[dict[str, A
         [SCRIPT, "demo", case, "--headless", "--approve", "low", "--events", str(events),
          "--folder", str(folder / "demo"), "--state", str(folder / "state"),
          "--bug-after", "6", *more],
-        capture_output=True, text=True, timeout=200, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     lines = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
     told = [line for line in lines if line["kind"] not in ("sample", "alert")]

@@ -12,6 +12,8 @@ from selfheal_engine.sources.probes import ProbeSet
 
 MIN_BYTES = 65_536
 """Less growth than this is no leak."""
+EMPTY_LOOKS = 1
+"""So many looks that see nothing are repeated at once: by chance a worker serves little in one."""
 PAUSE = 2.0
 """What grew is looked at again after so many times the first look's length: a cache that was
 filling is full by then, or slower ..."""
@@ -31,6 +33,7 @@ class LeakReport:
         self._number = 0
         self._phase = "start"
         self._first: Occurrence | None = None
+        self._empty_looks = 0
         chosen = sorted(probes.connections, key=lambda c: -probes.requests_of(c.pid))
         workers = [c for c in chosen if c.pid != probes.root] or chosen
         self._connection = workers[0] if workers else None
@@ -76,6 +79,11 @@ class LeakReport:
             self._first = leak
             self._phase = "pause"
             self._due = time.monotonic() + PAUSE * self._wait_s
+            return None
+        if self._first is None and self._empty_looks < EMPTY_LOOKS:
+            self._empty_looks += 1
+            self._phase = "pause"
+            self._due = time.monotonic()
             return None
         self.done = True
         if leak is None or self._first is None or not _places(leak) & _places(self._first):

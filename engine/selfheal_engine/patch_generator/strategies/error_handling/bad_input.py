@@ -167,7 +167,7 @@ class SkipBadItem(Rule):
             *error.imports,
             *imports,
             title=f"log and skip {what} when it raises {scene.exception}",
-            weight=1.5 if thread else 1.1,
+            weight=1.5 if thread else 0.6 if _on_purpose(scene) else 1.1,
             explanation="The other items are still processed, and the log says which was not.",
         )
         if thread:
@@ -180,6 +180,12 @@ class SkipBadItem(Rule):
                 risk="medium",
                 explanation="A worker's loop is the one place where a broad except is right.",
             )
+
+
+def _on_purpose(scene: Scene) -> bool:
+    """Whether the project itself raised it: somebody wants to hear of that."""
+    frames = scene.findings.own_frames
+    return bool(frames) and frames[-1].source_line.lstrip().startswith("raise ")
 
 
 def _item_of(loop: ast.For | ast.AsyncFor | ast.While, failing: ast.stmt) -> str:
