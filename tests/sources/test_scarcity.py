@@ -61,7 +61,12 @@ SERVER = """
             pass
 
 
-    HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    class Server(HTTPServer):
+        def handle_error(self, request, client_address):
+            pass  # a traceback that the full disk does not take would end the server
+
+
+    Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
