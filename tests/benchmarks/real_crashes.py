@@ -5,7 +5,8 @@
 CASES holds one folder for each bug: `project/` (the buggy tree with the test that fails),
 `case.json` (that test, the environment's name, what must be on the path) and `answer/fix.diff`,
 the developers' fix, never shown to the tool; `_probe/` has the pytest plugins that old tests need.
-DIR holds the environments. Nothing of the bugs is in this repository.
+DIR holds the environments; each learns the names that old projects import (`oldnames`). Nothing
+of the bugs is in this repository.
 
 Two rows. "test": `repair` is given the failing test. "crash": the tests are taken away; the
 failing test's body runs under the probe as a stand-in for the service, and a proposal is made

@@ -290,6 +290,13 @@ class Sources:
             if file is not None:
                 yield file
 
+    def classes_named(self, name: str) -> Iterator[tuple[SourceFile, ast.ClassDef]]:
+        """The project's classes of this name, nested ones too, with their files."""
+        for file in self.all():
+            for qualified, owner in file.classes.items():
+                if qualified.rpartition(".")[2] == name:
+                    yield file, owner
+
     def module(self, dotted: str) -> SourceFile | None:
         """The file that defines a module of the project."""
         tail = dotted.replace(".", "/")

@@ -73,6 +73,7 @@ def reproduced(
         why = base.reproducer_note or "nothing was recorded that shows the bug again"
         return Check("reproducer", "unknown", why)
     details: list[str] = []
+    further = ""
     decisive: list[tuple[bool, replays.Fault]] = []
     for number, reproducer, before in replayed:
         outcome = report.outcome(step_name(number, reproducer))
@@ -82,7 +83,8 @@ def reproduced(
             continue
         lacking = lacked(outcome, before, project)
         if lacking:
-            details.append(f"{reproducer.kind}: came further, to {lacking}")
+            further = f"{reproducer.kind}: came further, to {lacking}"
+            details.append(further)
             continue
         if refusals.is_refusal(reproducer, outcome, base.caught, project):
             refusal = f"refuses with {outcome['exception']}, which the project catches"
@@ -91,7 +93,6 @@ def reproduced(
         details.append(f"{reproducer.kind}: before {was}; after {seen.text or ended(outcome)}")
         decisive.append((reproducer.exact, seen))
     if not decisive:
-        further = next((d for d in details if ": came further, to " in d), "")
         text = further or "the recording could not be replayed on the patch"
         return Check("reproducer", "unknown", text, details=tuple(details))
     # the strongest recording decides: what a whole request handles well, a function called

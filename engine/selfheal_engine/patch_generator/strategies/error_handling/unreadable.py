@@ -19,7 +19,7 @@ from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import anchor_of, in_comprehension, names_in
 from selfheal_engine.patch_generator.strategies.error_handling.wrapping import STRATEGY, wrapped
 
-_CONVERSIONS = frozenset({"int", "float", "Decimal", "UUID", "fromisoformat", "strptime"})
+_CONVERSIONS = frozenset({"int", "float", "Decimal", "UUID", "fromisoformat"})
 _LOOKUPS = frozenset({"get", "getenv", "pop", "getattr"})
 
 
@@ -93,7 +93,7 @@ class DefaultForUnreadable(Rule):
         if not isinstance(node, ast.Call) or called_name(node) not in _CONVERSIONS:
             return
         error = caught(scene)
-        if not node.args or anchor is None or error is None or scene.failure.is_none:
+        if len(node.args) != 1 or anchor is None or error is None or scene.failure.is_none:
             return
         lookup = _lookup_of(scene, node.args[0])
         default = _default_of(scene, node, lookup) if lookup is not None else ""
@@ -142,9 +142,10 @@ def _default_of(scene: Scene, conversion: ast.Call, lookup: ast.Call) -> str:
     """What the lookup gives when nothing is there, converted as the code would; "" without one."""
     place = 2 if called_name(lookup) == "getattr" else 1
     if len(lookup.args) <= place:
-        key = lookup.args[place - 1] if len(lookup.args) == place else None
-        known = isinstance(key, ast.Constant) and isinstance(key.value, str)
-        return default_named(scene, str(key.value)) if known else ""  # type: ignore[union-attr]
+        key = lookup.args[-1] if len(lookup.args) == place else None
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            return default_named(scene, key.value)
+        return ""
     default = lookup.args[place]
     text = scene.text(default)
     if isinstance(default, ast.Constant) and called_name(conversion) in ("int", "float"):

@@ -50,10 +50,6 @@ from selfheal_engine.patch_generator.strategies.logic_correction.hashing import 
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.in_place import KeepTheObject
 from selfheal_engine.patch_generator.strategies.logic_correction.items import AddEach, ReadTheItem
-from selfheal_engine.patch_generator.strategies.logic_correction.kinds_of_number import (
-    OrderedClass,
-    WholeIndex,
-)
 from selfheal_engine.patch_generator.strategies.logic_correction.lookups import (
     FitKey,
     FitMember,
@@ -68,6 +64,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.near_names impo
     NearestAttribute,
     NearestKey,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.ordering import OrderedClass
 from selfheal_engine.patch_generator.strategies.logic_correction.own_member import OwnMember
 from selfheal_engine.patch_generator.strategies.logic_correction.properties import StoreApart
 from selfheal_engine.patch_generator.strategies.logic_correction.ranges import (
@@ -90,6 +87,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.texts import (
     EscapePattern,
     WiderEncoding,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.whole_index import WholeIndex
 
 RULES: tuple[Rule, ...] = (
     GuardZero(),

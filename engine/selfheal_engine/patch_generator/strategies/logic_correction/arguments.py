@@ -107,19 +107,16 @@ class KnownArguments(Rule):
 def _taken_by(scene: Scene, node: ast.Call) -> str:
     """The names that the called function or class takes, as an expression; "" if unknown."""
     name = called_name(node)
-    for file in scene.sources.all():
-        for qualified, owner in file.classes.items():
-            if qualified.rpartition(".")[2] != name:
-                continue
-            start = next(
-                (n for n in owner.body if isinstance(n, Function) and n.name == "__init__"), None
-            )
-            if start is not None:
-                return _listed(start, skip=1)
-            if any("dataclass" in file.segment(d) for d in owner.decorator_list):
-                return f"{scene.text(node.func)}.__dataclass_fields__"
-            if any(ast.unparse(b).endswith("NamedTuple") for b in owner.bases):
-                return f"{scene.text(node.func)}._fields"
+    for file, owner in scene.sources.classes_named(name):
+        start = next(
+            (n for n in owner.body if isinstance(n, Function) and n.name == "__init__"), None
+        )
+        if start is not None:
+            return _listed(start, skip=1)
+        if any("dataclass" in file.segment(d) for d in owner.decorator_list):
+            return f"{scene.text(node.func)}.__dataclass_fields__"
+        if any(ast.unparse(b).endswith("NamedTuple") for b in owner.bases):
+            return f"{scene.text(node.func)}._fields"
     for file, function in definitions(scene.sources, scene.file, node):
         method = isinstance(file.parent(function), ast.ClassDef)
         return _listed(function, skip=int(method))

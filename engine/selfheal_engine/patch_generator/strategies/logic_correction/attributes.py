@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import islice
 
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import (
@@ -17,6 +18,7 @@ from selfheal_engine.patch_generator.sites import first_statement
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import (
     MISSING_ATTRIBUTE,
     STRATEGY,
+    lacking_attribute,
 )
 
 
@@ -102,12 +104,11 @@ class SetBeforehand(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        node, found = scene.node, MISSING_ATTRIBUTE.match(scene.message)
-        if scene.exception != "AttributeError" or found is None:
+        lacking = lacking_attribute(scene)
+        if lacking is None:
             return
-        if not isinstance(node, ast.Attribute) or node.attr != found[2]:
-            return
-        kind, name = found[1].rpartition(".")[2], found[2]
+        node, kind = lacking
+        name = node.attr
         for file, owner in _class_named(scene, kind):
             setters = list(_setters(file, owner, name))
             if not setters:
@@ -135,12 +136,9 @@ _SHAREABLE = frozenset({"None", "0", "0.0", "''", '""', "False"})
 """Values that all objects of a class may share, since nobody can change them."""
 
 
-def _class_named(scene: Scene, kind: str) -> Iterator[tuple[SourceFile, ast.ClassDef]]:
-    for file in scene.sources.all():
-        for qualified, owner in file.classes.items():
-            if qualified.rpartition(".")[2] == kind:
-                yield file, owner
-                return
+def _class_named(scene: Scene, kind: str) -> list[tuple[SourceFile, ast.ClassDef]]:
+    """The first of the project's classes of this name, where there is one."""
+    return list(islice(scene.sources.classes_named(kind), 1))
 
 
 def _setters(
@@ -299,7 +297,7 @@ def _inherits(scene: Scene, file: SourceFile, owner: ast.ClassDef, name: str) ->
     """Whether a base class's methods set the attribute, or cannot be read."""
     bases = [ast.unparse(base).rpartition(".")[2] for base in owner.bases]
     for base in bases:
-        known = list(_class_named(scene, base))
+        known = _class_named(scene, base)
         for other, parent in known:
             if any(_setters(other, parent, name)) or _inherits(scene, other, parent, name):
                 return True

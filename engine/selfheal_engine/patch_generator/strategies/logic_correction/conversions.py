@@ -293,17 +293,14 @@ def _for_json(scene: Scene, node: ast.Call) -> Iterator[Draft]:
 
 def _of_project(scene: Scene, kind: str) -> tuple[str, str] | None:
     """How a class of the project is written in JSON: by its own method, as data, by its value."""
-    for file in scene.sources.all():
-        for qualified, owner in file.classes.items():
-            if qualified.rpartition(".")[2] != kind:
-                continue
-            methods = [n.name for n in owner.body if isinstance(n, ast.FunctionDef)]
-            for name in ("to_dict", "as_dict", "to_json", "serialize"):
-                if name in methods:
-                    return f"{{}}.{name}()", f"lambda value: value.{name}()"
-            if any("dataclass" in ast.unparse(d) for d in owner.decorator_list):
-                return "asdict({})", "asdict"
-            if any("Enum" in ast.unparse(base) for base in owner.bases):
-                return "{}.value", "lambda value: value.value"
-            return None
+    for _, owner in scene.sources.classes_named(kind):
+        methods = [n.name for n in owner.body if isinstance(n, ast.FunctionDef)]
+        for name in ("to_dict", "as_dict", "to_json", "serialize"):
+            if name in methods:
+                return f"{{}}.{name}()", f"lambda value: value.{name}()"
+        if any("dataclass" in ast.unparse(d) for d in owner.decorator_list):
+            return "asdict({})", "asdict"
+        if any("Enum" in ast.unparse(base) for base in owner.bases):
+            return "{}.value", "lambda value: value.value"
+        return None
     return None

@@ -217,40 +217,36 @@ class FitMember(Rule):
         if scene.exception != "ValueError" or by_value is None or not isinstance(node, ast.Call):
             return
         text, kind = by_value[1], by_value[2]
-        for file in scene.sources.all():
-            for qualified, owner in file.classes.items():
-                if qualified.rpartition(".")[2] != kind:
-                    continue
-                members = dict(_members(owner))
-                form = _written_as(text, [v for v in members.values() if isinstance(v, str)])
-                if form and node.args:
-                    written = form.format(scene.text(node.args[0]))
-                    yield scene.draft(
-                        replace_expression(node.args[0], form.format(EXPR)),
-                        title=f"`{written}`, as the values are written",
-                        weight=1.9,
-                    )
-                unknown = next((name for name in members if name.upper() in _UNKNOWN), "")
-                if unknown:
-                    yield from _missing(scene, file.path, owner, unknown)
-                return
+        for file, owner in scene.sources.classes_named(kind):
+            members = dict(_members(owner))
+            form = _written_as(text, [v for v in members.values() if isinstance(v, str)])
+            if form and node.args:
+                written = form.format(scene.text(node.args[0]))
+                yield scene.draft(
+                    replace_expression(node.args[0], form.format(EXPR)),
+                    title=f"`{written}`, as the values are written",
+                    weight=1.9,
+                )
+            unknown = next((name for name in members if name.upper() in _UNKNOWN), "")
+            if unknown:
+                yield from _missing(scene, file.path, owner, unknown)
+            return
 
     @staticmethod
     def _by_name(scene: Scene, node: ast.Subscript) -> Iterator[Draft]:
         """`State["done"]`: names of members are mostly in capitals."""
         kind = scene.text(node.value).rpartition(".")[2]
-        for file in scene.sources.all():
-            for qualified, owner in file.classes.items():
-                if qualified.rpartition(".")[2] != kind or isinstance(node.slice, ast.Constant):
-                    continue
-                form = _written_as(scene.message.strip("'"), list(dict(_members(owner))))
-                if form:
-                    yield scene.draft(
-                        replace_expression(node.slice, form.format(EXPR)),
-                        title=f"`{form.format(scene.text(node.slice))}`, as the members are named",
-                        weight=1.9,
-                    )
-                return
+        if isinstance(node.slice, ast.Constant):
+            return
+        for _, owner in scene.sources.classes_named(kind):
+            form = _written_as(scene.message.strip("'"), list(dict(_members(owner))))
+            if form:
+                yield scene.draft(
+                    replace_expression(node.slice, form.format(EXPR)),
+                    title=f"`{form.format(scene.text(node.slice))}`, as the members are named",
+                    weight=1.9,
+                )
+            return
 
 
 _UNKNOWN = frozenset({"UNKNOWN", "OTHER", "UNDEFINED", "UNSPECIFIED", "DEFAULT", "MISC"})

@@ -9,8 +9,8 @@ from selfheal_engine.diagnosis.source_file import Function, Sources
 from selfheal_engine.patch_generator.edits import replace_expression
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import (
-    MISSING_ATTRIBUTE,
     STRATEGY,
+    lacking_attribute,
 )
 
 MOST_BASES = 8
@@ -66,15 +66,14 @@ class OwnMember(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        node, found = scene.node, MISSING_ATTRIBUTE.match(scene.message)
-        if scene.exception != "AttributeError" or found is None:
+        lacking = lacking_attribute(scene)
+        if lacking is None:
             return
-        if not isinstance(node, ast.Attribute) or node.attr != found[2]:
-            return
+        node, kind = lacking
         wanted = scene.file.parent(node)
         if not isinstance(wanted, ast.Attribute):
             return
-        if wanted.attr in members(scene.sources, found[1].rpartition(".")[2]):
+        if wanted.attr in _members(scene.sources, kind):
             owner = scene.text(node.value)
             yield scene.draft(
                 replace_expression(node, owner),
@@ -83,7 +82,7 @@ class OwnMember(Rule):
             )
 
 
-def members(sources: Sources, kind: str) -> set[str]:
+def _members(sources: Sources, kind: str) -> set[str]:
     """Methods of the project's class of this name and of its bases in the project."""
     names: set[str] = set()
     pending, seen = [kind], set[str]()
@@ -92,9 +91,7 @@ def members(sources: Sources, kind: str) -> set[str]:
         if current in seen:
             continue
         seen.add(current)
-        for file in sources.all():
-            for qualified, owner in file.classes.items():
-                if qualified.rpartition(".")[2] == current:
-                    names |= {part.name for part in owner.body if isinstance(part, Function)}
-                    pending += [ast.unparse(base).rpartition(".")[2] for base in owner.bases]
+        for _, owner in sources.classes_named(current):
+            names |= {part.name for part in owner.body if isinstance(part, Function)}
+            pending += [ast.unparse(base).rpartition(".")[2] for base in owner.bases]
     return names

@@ -1,13 +1,11 @@
-"""Loops, splits and picks that reach beyond the end."""
+"""Loops, guards and picks that reach beyond the end."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import (
-    called_name,
-)
+from selfheal_engine.diagnosis.origin import called_name, ends
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.edits import (
@@ -225,7 +223,7 @@ def _conditions(scene: Scene) -> Iterator[tuple[ast.Compare, bool]]:
             if not isinstance(block, list) or inner not in block:
                 continue
             for before in block[: block.index(inner)]:
-                if isinstance(before, ast.If) and _leaves(before.body) and not before.orelse:
+                if isinstance(before, ast.If) and ends(before.body) and not before.orelse:
                     yield from ((part, True) for part in _alternatives(before.test, ast.Or))
         test = getattr(outer, "test", None)
         otherwise = getattr(outer, "orelse", None)
@@ -235,10 +233,6 @@ def _conditions(scene: Scene) -> Iterator[tuple[ast.Compare, bool]]:
         if isinstance(outer, Function):
             return
         inner = outer
-
-
-def _leaves(body: list[ast.stmt]) -> bool:
-    return isinstance(body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
 
 
 def _alternatives(test: ast.expr, joined_by: type[ast.boolop]) -> Iterator[ast.Compare]:

@@ -221,15 +221,15 @@ class TolerateMissingKey(Rule):
                 weight=1.3 if known else 1.0,
             )
         parent = scene.file.parent(node)
-        below = parent.slice if isinstance(parent, ast.Subscript) and parent.value is node else None
-        if isinstance(parent, ast.Subscript) and isinstance(below, ast.Constant) and word:
-            deeper = f"{container}.get({key}, {{}}).get({scene.text(below)})"
-            if isinstance(below.value, str) and isinstance(parent.ctx, ast.Load):
-                yield scene.draft(
-                    replace_expression(parent, deeper),
-                    title=f"None where there is no {key}, and nothing below it",
-                    weight=0.8,
-                )
+        deeper = _constant_below(node, parent)
+        if word and deeper is not None:
+            yield scene.draft(
+                replace_expression(
+                    deeper, f"{container}.get({key}, {{}}).get({scene.text(deeper.slice)})"
+                ),
+                title=f"None where there is no {key}, and nothing below it",
+                weight=0.8,
+            )
         # a plain None may only go where somebody looks at it or passes it on
         if (
             isinstance(parent, ast.Assign | ast.Return | ast.keyword | ast.Dict | ast.Call)
@@ -240,3 +240,11 @@ class TolerateMissingKey(Rule):
                 title=f"None where `{container}` has no {key}",
                 weight=0.6,
             )
+
+
+def _constant_below(node: ast.Subscript, parent: ast.AST | None) -> ast.Subscript | None:
+    """The read of a text key in what `node` gives: `node["name"]`."""
+    if not isinstance(parent, ast.Subscript) or parent.value is not node:
+        return None
+    named = isinstance(parent.slice, ast.Constant) and isinstance(parent.slice.value, str)
+    return parent if named and isinstance(parent.ctx, ast.Load) else None

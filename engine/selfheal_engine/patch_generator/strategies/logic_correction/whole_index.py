@@ -1,4 +1,4 @@
-"""Indices that a division made fractional, objects that cannot be put in order."""
+"""Indices that a division made fractional."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import called_name, last_assignment
-from selfheal_engine.patch_generator.edits import EXPR, replace_expression
+from selfheal_engine.diagnosis.origin import last_assignment
+from selfheal_engine.patch_generator.edits import replace_expression
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
@@ -70,70 +70,3 @@ class WholeIndex(Rule):
                     title="divide without a rest",
                     weight=1.8,
                 )
-
-
-class OrderedClass(Rule):
-    """Gives a dataclass of the project the order that it is asked for."""
-
-    name = "ordered_class"
-    strategy = STRATEGY
-    examples = (
-        Example(
-            before="""
-                from dataclasses import dataclass
-
-
-                @dataclass
-                class Task:
-                    size: int
-
-
-                def f():
-                    return sorted([Task(2), Task(1)])
-                """,
-            after="""
-                from dataclasses import dataclass
-
-
-                @dataclass(order=True)
-                class Task:
-                    size: int
-
-
-                def f():
-                    return sorted([Task(2), Task(1)])
-                """,
-        ),
-        Example(
-            before="""
-                class Task:
-                    pass
-
-
-                def f():
-                    return sorted([Task(), Task()])
-                """,
-        ),
-    )
-
-    def drafts(self, scene: Scene) -> Iterator[Draft]:
-        found = re.search(r"'[<>]=?' not supported between instances of '(\w+)' and", scene.message)
-        if scene.exception != "TypeError" or found is None:
-            return
-        for file in scene.sources.all():
-            for qualified, owner in file.classes.items():
-                if qualified.rpartition(".")[2] != found[1]:
-                    continue
-                for decorator in owner.decorator_list:
-                    code = ""
-                    if ast.unparse(decorator) in ("dataclass", "dataclasses.dataclass"):
-                        code = f"{EXPR}(order=True)"
-                    elif isinstance(decorator, ast.Call) and called_name(decorator) == "dataclass":
-                        code = f"{file.segment(decorator)[:-1]}, order=True)"
-                    if code:
-                        yield scene.draft(
-                            replace_expression(decorator, code),
-                            title=f"`{found[1]}` objects are ordered by their fields",
-                            weight=1.4,
-                            file=file,
-                        )
