@@ -36,11 +36,7 @@ def install(environ: Mapping[str, str], late: bool = False) -> None:
         environ.get("SELFHEAL_NAME", "") or "service",
         environ.get("SELFHEAL_PROJECT", "") or os.getcwd(),
     )
-    _state.start()
-    if late:
-        from selfheal_agent import entering
-
-        entering.catch_up(_state.capture)
+    _state.start(late)
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
     )
@@ -137,11 +133,15 @@ class _Probe:
     def _new_channel(self) -> Channel:
         return Channel(self.run_dir, self.hello, self.obey, self.render, self.tick)
 
-    def start(self) -> None:
+    def start(self, late: bool) -> None:
         hooks.install()
         integrations.install(lambda: self.capture)
         last_words.install(lambda: self.capture, flush, goodbye, before_exec)
         atexit.register(goodbye)
+        if late:  # who sees the probe answer may count on all requests from then on
+            from selfheal_agent import entering
+
+            entering.catch_up(self.capture)
         self.channel.start()
 
     # ------------------------------------------------------------ life of the process
