@@ -54,9 +54,20 @@ def _worker(worker: Any, capture: Capture) -> None:
     """gunicorn's worker keeps the WSGI callable that it calls."""
     from selfheal_agent.integrations import web
 
-    app = worker.__dict__.get("wsgi")
-    if app is not None:
-        worker.wsgi = web.counted(app, capture)
+    def count() -> None:
+        app = worker.__dict__.get("wsgi")
+        if app is not None:
+            worker.wsgi = web.counted(app, capture)
+
+    def run() -> None:
+        count()
+        run_uncounted()
+
+    if "wsgi" in worker.__dict__:
+        count()
+    else:  # it may be in the middle of loading its application, past where we change that
+        run_uncounted = worker.run
+        worker.run = run
 
 
 def _uvicorn(config: Any, capture: Capture) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,39 +99,66 @@ def test_what_is_no_python_is_left_alone(tmp_path: Path) -> None:
         process.wait()
 
 
-@pytest.mark.parametrize("kind", ["sync", "gthread"])
-def test_every_process_of_a_running_gunicorn_takes_the_probe(
-    kind: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def takes_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the probe enter by a signal, as a service of an older Python can be entered."""
+
     def run_in(_python: str, pid: int, _entry: Path) -> str:
         os.kill(pid, signal.SIGRTMIN)
         return ""
 
     monkeypatch.setattr(remote_attach, "FIRST", sys.version_info[:2])
     monkeypatch.setattr(remote_attach, "_remote_exec", run_in)
+
+
+@contextmanager
+def gunicorn(settings: Settings, source: str, words: str) -> Iterator[tuple[Running, Target]]:
+    """gunicorn with two workers, which nothing watches yet."""
     project = Path(settings.project)
-    (project / "shop.py").write_text(WSGI)
+    (project / "shop.py").write_text(source)
     (project / "conf.py").write_text(CONFIG.format(run_dir=settings.run_dir))
     port = free_port()
-    words = f"-c conf.py -w 2 -k {kind} -b 127.0.0.1:{port} shop:app"
-    process = subprocess.Popen([GUNICORN, *words.split()], cwd=project)
+    command = [GUNICORN, "-c", "conf.py", "-w", "2", "-b", f"127.0.0.1:{port}", *words.split()]
+    process = subprocess.Popen([*command, "shop:app"], cwd=project)
+    service = Running(None, port, project)  # type: ignore[arg-type]
     try:
-        service = Running(None, port, project)  # type: ignore[arg-type]
-        while service.get("/") != 204:
-            assert process.poll() is None
         while len(procfs.descendants(process.pid)) < 2:
             assert process.poll() is None
-        service.source = open_source(Target(pid=process.pid), settings)
-        service.until(lambda: service.probes() == 3)
-        assert service.source.notes() == ()
-        assert [service.get("/crash") for _ in range(6)] == [500] * 6
-        service.until(lambda: service.count() == 6)
-        service.until(lambda: service.requests() == 6)
-        assert {o.crash.function for o in service.seen if o.crash is not None} == {"zip_of"}
+        yield service, Target(pid=process.pid)
         service.source.close(stop_service=False)
     finally:
         process.terminate()
         process.wait()
+
+
+def crashes_are_counted(service: Running) -> None:
+    assert [service.get("/crash") for _ in range(6)] == [500] * 6
+    service.until(lambda: service.count() == 6)
+    service.until(lambda: service.requests() == 6)
+    assert {o.crash.function for o in service.seen if o.crash is not None} == {"zip_of"}
+
+
+@pytest.mark.usefixtures("takes_signals")
+@pytest.mark.parametrize("kind", ["sync", "gthread"])
+def test_every_process_of_a_running_gunicorn_takes_the_probe(kind: str, settings: Settings) -> None:
+    with gunicorn(settings, WSGI, f"-k {kind}") as (service, target):
+        while service.get("/") != 204:
+            pass
+        service.source = open_source(target, settings)
+        service.until(lambda: service.probes() == 3)
+        assert service.source.notes() == ()
+        crashes_are_counted(service)
+
+
+@pytest.mark.usefixtures("takes_signals")
+def test_a_worker_entered_while_it_loads_its_application_is_counted(settings: Settings) -> None:
+    """Its application is being made when the probe looks for what is there already."""
+    slow = "import pathlib, time\nwhile not pathlib.Path('go').exists():\n    time.sleep(0.02)\n"
+    with gunicorn(settings, slow + WSGI, "-k sync") as (service, target):
+        service.source = open_source(target, settings)
+        service.until(lambda: service.probes() == 3)
+        (service.project / "go").touch()
+        crashes_are_counted(service)
 
 
 @pytest.mark.skipif(NEW is None, reason="needs a python3.14 on the PATH")
