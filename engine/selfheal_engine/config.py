@@ -57,6 +57,9 @@ class Settings:
     sandbox_disk_mb: int = _setting(384, "disk that one sandbox may write")
     sandbox_processes: int = _setting(128, "processes of one sandbox")
     test_timeout_s: float = _setting(120.0, "wall seconds for one run of the service's tests")
+    test_budget_s: float = _setting(
+        10.0, "of a suite that takes longer, tests of the patched code run first, then what fits"
+    )
     executor: str = _setting("", "dask://host:port tries patches on a cluster; empty: here")
     sandbox_paths: tuple[str, ...] = _setting((), "paths outside the project a reproducer may read")
     proposer: str = _setting("", "external command that also proposes patches")

@@ -1,13 +1,14 @@
 """What each part of the detection is worth: every part off in turn.
 
     python -m tests.benchmarks.detection_ablation month [--days 6] [--seed 3]
-    python -m tests.benchmarks.detection_ablation charts [--days 1.3]
+    python -m tests.benchmarks.detection_ablation charts [--days 1.3] [--step-s 5] [--faults 8]
     python -m tests.benchmarks.detection_ablation nab SCORER.py GIT_DIR
     python -m tests.benchmarks.detection_ablation smd SCORER.py GIT_DIR
 
 `month` plays one simulated life and counts incidents as if the alerts of one detector had not
-been there. `charts` plays services of detection_wild.py, faults close together, and leaves out
-one part of the health monitor at a time. `nab` and `smd` leave out one view of the one-metric and
+been there. `charts` plays services of detection_wild.py, so many faults a day, and leaves out
+one part of the health monitor at a time; what means of several samples are worth shows at
+steps shorter than 5 s only. `nab` and `smd` leave out one view of the one-metric and
 one part of the joint
 detector; SCORER.py is the script that scores a detector on that data (it is given a detector
 factory), GIT_DIR a git directory of the data's repository.
@@ -110,12 +111,14 @@ CHART_PARTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 }
 
 
-def charts(days: float) -> None:
+def charts(days: float, step_s: float, faults: float) -> None:
     """What the detector says is the same for every part of the monitor, so it is asked once."""
     totals = {part: Counter[str]() for part in CHART_PARTS}
     delays: dict[str, list[float]] = {part: [] for part in CHART_PARTS}
     for name, seed in CHARTED:
-        life = simulate_wild(days, seed, round(8 * days), name=name, kinds=LEAKLESS)
+        life = simulate_wild(
+            days, seed, round(faults * days), name=name, step_s=step_s, kinds=LEAKLESS
+        )
         settings = Settings(interval_s=life.step_s)
         detector = AnomalyDetector(settings, off=frozenset(JOINT_PARTS))
         told = [detector.ingest(sample, False).alerts for sample in life.samples()]
@@ -131,7 +134,8 @@ def charts(days: float) -> None:
     print(f"{'left out':24} {'found':>7} {'false':>6} {'median delay s':>15}", flush=True)
     for part, total in totals.items():
         found = f"{total['found']}/{total['faults']}"
-        print(f"{part:24} {found:>7} {total['false']:>6} {np.median(delays[part]):>15.0f}")
+        middle = float(np.median(delays[part] or [math.nan]))
+        print(f"{part:24} {found:>7} {total['false']:>6} {middle:>15.0f}")
 
 
 def _openings(monitor: HealthMonitor, life: Life, told: list[tuple[Alert, ...]]) -> list[float]:
@@ -249,12 +253,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("scorer", nargs="?")
     parser.add_argument("git_dir", nargs="?")
     parser.add_argument("--days", type=float)
+    parser.add_argument("--step-s", type=float, default=STEP_S)
+    parser.add_argument("--faults", type=float, default=8.0, help="faults a day, of charts")
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args(arguments)
     if given.what == "month":
         month(given.days or 6.0, given.seed)
     elif given.what == "charts":
-        charts(given.days or 1.3)
+        charts(given.days or 1.3, given.step_s, given.faults)
     elif given.scorer is None or given.git_dir is None:
         parser.error("name the scoring script and the git directory of the data")
     else:

@@ -76,6 +76,10 @@ FORGERIES = {
     )
     + "\n\nclass Same(int):\n    def __eq__(self, other):\n        return True\n"
     "    __hash__ = int.__hash__\n",
+    "time_is_over": at_import(
+        "import gc\nfor thing in gc.get_objects():\n"
+        "    if type(thing).__name__ == 'Selection':\n        thing.late = True\n"
+    ),
     "junit_file": at_import(
         "open('junit.xml', 'w').write('<testsuite tests=\"3\" failures=\"0\"/>')\n"
         "import os\nos._exit(0)\n"

@@ -40,6 +40,12 @@ class Tests:
     changed: frozenset[str] = frozenset()
     """Files of the project that the tests themselves write."""
     libraries: tuple[str, ...] = ()
+    late: bool = False
+    """Whether the time was over before the last of them: of the others nothing is known."""
+    ran: tuple[str, ...] = ()
+    """Ids in the order of a slow suite, to which `runs` refers."""
+    runs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """"path:function" -> places in `ran` of the tests that run it; a slow suite's only."""
 
 
 @dataclass(slots=True)
@@ -85,6 +91,9 @@ def learn(first: TestRun, second: TestRun) -> Tests:
         seconds=min(first.seconds, second.seconds),
         changed=frozenset(first.changed) | frozenset(second.changed),
         libraries=first.libraries,
+        late=first.late or second.late,
+        ran=tuple(second.contexts.get("tests", ())),
+        runs={key: tuple(tests) for key, tests in second.contexts.get("runs", {}).items()},
     )
 
 

@@ -36,6 +36,7 @@ CARRIED = (
     "sandbox_processes",
     "sandbox_paths",
     "test_timeout_s",
+    "test_budget_s",
 )
 """Settings that decide a verdict; the others are the worker's own business."""
 

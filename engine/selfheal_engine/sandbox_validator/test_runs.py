@@ -56,9 +56,18 @@ class TestRun:
     """Those of the lines asked for that the tests ran."""
     stopped: str = ""
     """The expected test at whose failure the run was stopped."""
+    late: bool = False
+    """Whether it ended because its time was over, with tests left."""
+    contexts: Mapping[str, Any] = field(default_factory=dict)
+    """Which functions each test ran, when asked for: see inside/contexts.py."""
 
     def with_outcome(self, outcome: str) -> frozenset[str]:
         return frozenset(name for name, found in self.outcomes.items() if found == outcome)
+
+    def missing(self, expected: frozenset[str]) -> frozenset[str]:
+        """Those that should have passed and did not; of a run cut short, those that it reached."""
+        reached = expected & self.outcomes.keys() if self.stopped or self.late else expected
+        return reached - self.with_outcome("passed")
 
 
 def command_of(project: Project) -> TestCommand | None:
@@ -99,26 +108,16 @@ def run_tests(
     command: TestCommand,
     files: Mapping[str, bytes],
     wall_s: float,
-    *,
-    expected: frozenset[str] = frozenset(),
-    only: tuple[str, ...] = (),
-    repeat: int = 1,
-    libraries: bool = False,
-    cover: Mapping[str, list[int]] | None = None,
+    orders: Mapping[str, Any],
 ) -> TestRun:
-    """Run the tests with `files` in place; a failing expected test stops the run early."""
+    """Run the tests with `files` in place, as the orders for inside/testing.py say.
+
+    A plain command takes no orders.
+    """
     if command.runner == "command":
         return _plain_run(workshop, command, files, wall_s)
-    orders: dict[str, Any] = {
-        "runner": command.runner,
-        "args": list(command.args),
-        "expected": sorted(expected),
-        "only": list(only),
-        "repeat": repeat,
-        "libraries": libraries,
-        "cover": dict(cover or {}),
-    }
-    return read(workshop.test(orders, files, wall_s))
+    told = {"runner": command.runner, "args": list(command.args), **orders}
+    return read(workshop.test(told, files, wall_s), float(orders["budget_s"]))
 
 
 def _plain_run(
@@ -132,8 +131,8 @@ def _plain_run(
     return TestRun({name: outcome}, {name: said}, run.seconds, infrastructure, changed=run.changed)
 
 
-def read(report: Report) -> TestRun:
-    """What a report of inside/testing.py means."""
+def read(report: Report, budget_s: float = 0.0) -> TestRun:
+    """What a report of inside/testing.py means. No run is out of time before its budget is."""
     outcomes: dict[str, str] = {}
     reasons: dict[str, str] = {}
     canaries: list[tuple[str, str]] = []
@@ -154,7 +153,10 @@ def read(report: Report) -> TestRun:
         elif "end" in record:
             end = record["end"]
     stopped = str((end or {}).get("stopped", ""))
+    late = bool((end or {}).get("late"))
     fault = _fault(report, canaries, end, forged)
+    if late and not 0.0 < budget_s <= report.seconds:
+        fault = fault or "the test run ended before its time was over"
     limits = next(filter(None, map(_at_limits, reasons.values())), "")
     if fault and (end or {}).get("code") == RUNNER_FAILED:
         # at its limits the runner fails too, in the middle of reporting what a test met
@@ -169,6 +171,8 @@ def read(report: Report) -> TestRun:
         tuple((end or {}).get("libraries", ())),
         dict((end or {}).get("covered", {})),
         stopped,
+        late,
+        dict((end or {}).get("contexts", {})),
     )
 
 
@@ -182,7 +186,8 @@ def _fault(
     if end is None:
         last = report.errors.strip().splitlines()[-1:] or [""]
         return f"the test run ended before its last test: {last[0][:200]}".rstrip(": ")
-    wanted = 1 if end.get("stopped") else 2  # the last group never ran when it was stopped
+    # the last group never ran when it was stopped
+    wanted = 1 if end.get("stopped") or end.get("late") else 2
     good = sum(kind == "p" and outcome == "passed" for kind, outcome in canaries)
     bad = sum(kind == "f" and outcome == "failed" for kind, outcome in canaries)
     if good + bad != len(canaries) or good < wanted or bad != 3 * good:

@@ -22,7 +22,6 @@ from selfheal_engine.model import Candidate, Check, Diagnosis, Occurrence, Remar
 from selfheal_engine.project import Project
 from selfheal_engine.reflection_engine import review
 from selfheal_engine.sandbox_validator import (
-    baselines,
     findings,
     hardening,
     lowering,
@@ -30,26 +29,19 @@ from selfheal_engine.sandbox_validator import (
     replays,
     scoring,
     static_checks,
-    test_runs,
 )
 from selfheal_engine.sandbox_validator.baselines import Baseline, Tests
 from selfheal_engine.sandbox_validator.freezing import live_files
 from selfheal_engine.sandbox_validator.jobs import Report, Steps, Workshop
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
-from selfheal_engine.sandbox_validator.test_runs import TestCommand, TestRun
+from selfheal_engine.sandbox_validator.own_tests import OwnTests
 from selfheal_engine.sandbox_validator.wall import level, sweep
 from selfheal_engine.sandbox_validator.warm import WarmServer
 
-RETRIES = 6
-"""How often a test that newly fails is run again: with 10 % random failures, six in a row are
-one in a million, so a flaky test never rejects a good patch."""
 HARDENING_S = 1.5
 """Seconds after which no further mutant of a patch is begun: somebody waits for the verdict."""
 QUICK_TESTS_S = 0.8
 """Tests that take longer are not run for every mutant."""
-ROUNDS = 3
-"""Most times that a run is begun again because moody tests ended it early."""
-
 Lines = dict[str, list[int]]
 
 
@@ -74,9 +66,7 @@ class SandboxValidator:
         self._jobs = settings.sandbox_jobs or os.cpu_count() or 1
         # sandboxes die with the thread that started them, so the threads live as long as we do
         self._pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="sandbox")
-        self._kept = baselines.Kept(settings.state_path() / "baselines")
-        self._command: TestCommand | None = None
-        self._tests: Tests | None = None
+        self._own = OwnTests(project, settings, self._workshop)
         self._baseline = Baseline()
 
     def close(self) -> None:
@@ -95,21 +85,7 @@ class SandboxValidator:
         """
         if self.tier >= 3:
             raise SandboxUnavailableError(f"patches cannot be tried on this machine: {self.note}")
-        if self._tests is not None:
-            return
-        self._command = command = test_runs.command_of(self.project)
-        if command is None:
-            self._tests = Tests(note="the project has no tests that were found")
-            return
-        name = baselines.key(self.project, command)
-        kept = self._kept.load(name)
-        if kept is None:
-            cold = self._pool.submit(self._run_tests, command, libraries=True).result()
-            self._warm_up(cold.libraries)
-            kept = baselines.learn(cold, self._pool.submit(self._run_tests, command).result())
-            self._kept.save(name, kept)
-        self._warm_up(kept.libraries)
-        self._tests = kept
+        self._own.learn(self._pool, self._warm_up)
 
     def baseline(self, diagnosis: Diagnosis, occurrence: Occurrence) -> None:
         """Learn what the unpatched tree does: which reproducers show the bug, which tests pass.
@@ -120,7 +96,7 @@ class SandboxValidator:
         self._workshop.frozen = live_files(self.project.root)
         found = self._replay_baseline(diagnosis, occurrence)
         found.caught = refusals.caught_names(self.project)
-        found.command, found.tests = self._command, self._tests or Tests()
+        found.command, found.tests = self._own.command, self._own.known or Tests()
         self._warm_up(found.libraries)
         self._baseline = found
 
@@ -163,7 +139,7 @@ class SandboxValidator:
         shown = []
         for number, reproducer in wanted:
             if reproducer.kind == "test":
-                if self._tests and reproducer.test in self._tests.failing:
+                if self._own.known and reproducer.test in self._own.known.failing:
                     shown.append((number, reproducer, {"ended": "raised", "exception": "test"}))
                 continue
             outcome = report.outcome(findings.step_name(number, reproducer))
@@ -184,11 +160,6 @@ class SandboxValidator:
                 found.goods[name] = replays.stable(outcome, twin_outcome)
         found.good_steps = tuple(goods) if found.goods else ()
         return found
-
-    def _run_tests(self, command: TestCommand, **more: Any) -> TestRun:
-        limit = self.settings.test_timeout_s
-        files = more.pop("files", {})
-        return test_runs.run_tests(self._workshop, command, files, limit, **more)
 
     # ------------------------------------------------------------------ the candidates
     def validate(
@@ -248,7 +219,9 @@ class SandboxValidator:
         ran: list[Lines] = []
         wanted = findings.changed_lines(candidate, self.project)
         yield from self._replays(candidate, occurrence, wanted, ran)
-        yield from self._own_tests(candidate, wanted, ran)
+        # watching lines costs time, and the replays may have run them
+        replayed = findings.coverage(wanted, ran, self._baseline).status == "passed"
+        yield from self._own.judge(candidate, self._baseline, {} if replayed else wanted, ran)
         yield findings.coverage(wanted, ran, self._baseline)
         yield from self._measured(candidate)
         yield from self._hardened(candidate, occurrence, wanted)
@@ -333,7 +306,7 @@ class SandboxValidator:
         base = self._baseline
         if base.command is None or not base.tests.passing or base.tests.seconds > QUICK_TESTS_S:
             return False
-        run = self._run_tests(base.command, files=dict(mutant.files), expected=base.tests.passing)
+        run = self._own.run(dict(mutant.files), expected=base.tests.passing)
         return bool(run.fault or base.tests.passing - run.with_outcome("passed"))
 
     def _job(
@@ -363,53 +336,6 @@ class SandboxValidator:
             ),
             cover=cover or {},
         )
-
-    def _own_tests(self, candidate: Candidate, wanted: Lines, ran: list[Lines]) -> Iterator[Check]:
-        base = self._baseline
-        command, known = base.command, base.tests
-        if command is None or not (known.passing or known.failing):
-            why = known.note or "no test passed before the patch"
-            yield Check("tests", "skipped", why)
-            return
-        started = time.monotonic()
-        files = dict(candidate.files)
-        if findings.coverage(wanted, ran, base).status == "passed":
-            wanted = {}  # watching lines costs time, and the replays have run them
-        run = self._run_tests(command, files=files, expected=known.passing, cover=wanted)
-        confirmed: frozenset[str] = frozenset()
-        moody: frozenset[str] = frozenset()
-        for _ in range(ROUNDS):
-            missing = known.passing - run.with_outcome("passed") - moody
-            if run.fault or run.infrastructure or not missing:
-                break
-            confirmed = self._confirmed(missing, command, files)
-            moody |= missing - confirmed
-            if confirmed or not run.stopped:
-                break  # else it ended early over moody tests: the rest is still to be run
-            expected = known.passing - moody
-            run = self._run_tests(command, files=files, expected=expected, cover=wanted)
-        ran.append(run.covered)
-        check = findings.tests(run, base, confirmed, moody)
-        yield replace(check, seconds=time.monotonic() - started)
-        healed = findings.healed_tests(run, base)
-        if healed is not None:
-            yield healed
-
-    def _confirmed(
-        self, missing: frozenset[str], command: TestCommand, files: dict[str, bytes]
-    ) -> frozenset[str]:
-        """Those that fail however often they are tried; the others are moody, and excused.
-
-        For this candidate alone: what one patch does to a test says nothing of the next one.
-        """
-        if command.runner == "pytest":
-            only = tuple(sorted(missing))
-            again = self._run_tests(command, files=files, only=only, repeat=RETRIES)
-        else:
-            again = self._run_tests(command, files=files)
-        if again.fault or again.infrastructure:
-            return missing
-        return missing - (again.with_outcome("passed") | again.with_outcome("mixed"))
 
 
 def _same_goods(candidate: Candidate, checks: Sequence[Check]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,12 +79,13 @@ class WarmServer:
             self._number += 1
             number = self._number
             self._waiting[number] = waiting
+        started = time.monotonic()
         if not self._send(self._order(number, script, body, files, wall_s)):
             return None
         while not waiting.ended.wait(0.5):
             if self._gone.is_set():
                 return None
-        return _run_of(waiting, wall_s)
+        return _run_of(waiting, time.monotonic() - started)
 
     def cancel_all(self) -> None:
         with self._lock:
@@ -196,7 +198,7 @@ class WarmServer:
                 waiting.ended.set()
 
 
-def _run_of(waiting: _Waiting, wall_s: float) -> Run:
+def _run_of(waiting: _Waiting, seconds: float) -> Run:
     """A job's lines as the run that a cold sandbox would have given."""
     out = b"\n".join(waiting.lines)
     closing: dict[str, Any] = {}
@@ -205,10 +207,10 @@ def _run_of(waiting: _Waiting, wall_s: float) -> Run:
             closing = json.loads(line)
     changed = tuple(closing.get("changed", ()))
     if waiting.why == "timeout":
-        return Run(-9, out, waiting.errors, wall_s, timed_out=True, changed=changed)
+        return Run(-9, out, waiting.errors, seconds, timed_out=True, changed=changed)
     why = waiting.why
     if closing.get("cell") == "failed":
         why = f"the sandbox could not be built: {closing['why']}"
     elif not why and closing.get("full"):
         why = "disk: the run used up the space that a sandbox has"
-    return Run(-1 if why else 0, out, waiting.errors, 0.0, infrastructure=why, changed=changed)
+    return Run(-1 if why else 0, out, waiting.errors, seconds, infrastructure=why, changed=changed)

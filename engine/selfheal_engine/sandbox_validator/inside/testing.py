@@ -28,12 +28,20 @@ from typing import TYPE_CHECKING, Any
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 if TYPE_CHECKING:
-    from selfheal_engine.sandbox_validator.inside import cover, kernel, replay
+    from selfheal_engine.sandbox_validator.inside import (
+        kernel,
+        replay,
+        selection,
+        shared,
+        unittest_runs,
+    )
 else:
     sys.path.insert(0, FOLDER)
-    import cover
     import kernel
     import replay
+    import selection
+    import shared
+    import unittest_runs
 
 Orders = dict[str, Any]
 Say = Callable[..., None]
@@ -42,9 +50,6 @@ LOOK_EVERY_S = 0.5
 """How long a runner may be silent before it is looked at."""
 ENOUGH = 10
 """Regressions after which a run is ended: no patch survives so many."""
-
-_cover: list[cover.Cover] = []
-"""The one that watches this process, once it does."""
 
 
 def main() -> None:
@@ -141,9 +146,7 @@ def run(orders: Orders, descriptor: int, token: str) -> int:
         while content:
             content = content[os.write(descriptor, content) :]
 
-    if orders.get("cover"):
-        _cover.append(cover.Cover(orders["cover"], root))
-        _cover[0].start()
+    shared.watch(orders)
     if orders["runner"] == "pytest":
         for _ in range(orders.get("repeat", 1) - 1):
             again = os.fork()  # a fresh session each time: an item cannot be run twice in one
@@ -152,17 +155,7 @@ def run(orders: Orders, descriptor: int, token: str) -> int:
                 os._exit(0)
             os.waitpid(again, 0)
         return run_pytest(orders, say)
-    return run_unittest(orders, say)
-
-
-def ending(orders: Orders, collected: int, code: int, stopped: str) -> dict[str, Any]:
-    """The last record: without it, the run did not come to its end."""
-    found: dict[str, Any] = {"collected": collected, "code": code, "stopped": stopped}
-    if _cover:
-        found["covered"] = _cover[0].found()
-    if orders.get("libraries"):
-        found["libraries"] = replay.libraries(orders["root"])
-    return found
+    return unittest_runs.run(orders, say)
 
 
 def without_end(say: Say) -> Say:
@@ -173,18 +166,6 @@ def without_end(say: Say) -> Say:
             say(**record)
 
     return say_unless_end
-
-
-def canaries() -> dict[str, str]:
-    """Source of four tests, fresh every time: names that start with `p` must pass, `f` fail."""
-    left, right = secrets.randbelow(1 << 30), secrets.randbelow(1 << 30)
-    word = secrets.token_hex(8)
-    return {
-        "p" + secrets.token_hex(6): f"assert {left} + {right} == {left + right}",
-        "f" + secrets.token_hex(6): f"assert {left} + {right} == {left + right + 1}",
-        "f" + secrets.token_hex(5): f"assert '{word}'.upper() == '{word}x'",
-        "f" + secrets.token_hex(7): f"raise KeyError('{word}')",
-    }
 
 
 def run_pytest(orders: Orders, say: Say) -> int:
@@ -211,7 +192,11 @@ def run_pytest(orders: Orders, say: Say) -> int:
     if importlib.util.find_spec("pytest_cov") and "no:cov" not in arguments:
         arguments += ["--no-cov"]
     code = int(pytest.main(arguments, plugins=[plugin]))
-    say(end=ending(orders, plugin.collected, code, plugin.stopped))
+    say(
+        end=shared.ending(
+            orders, plugin.collected, code, plugin.stopped, late=plugin.selection.late
+        )
+    )
     return code
 
 
@@ -221,6 +206,8 @@ class PytestPlugin:
     def __init__(self, orders: Orders, say: Say, pytest: Any) -> None:
         self.orders, self.say, self.pytest = orders, say, pytest
         self.expected = set(orders.get("expected", ()))
+        self.selection = selection.Selection(orders)
+        self.spare = 0 if orders.get("first") else ENOUGH + len(self.expected) // 4
         self.names: dict[str, str] = {}
         self.collected = 0
         self.stopped = ""
@@ -238,13 +225,22 @@ class PytestPlugin:
     def pytest_collection_modifyitems(self, session: Any, config: Any, items: list[Any]) -> None:
         self.collected = len(items)
         first, last = self.make(session, "a"), self.make(session, "z")
-        items[:] = [*first, *items, *last]
+        chosen = self.selection.sorted(items, lambda item: str(item.nodeid))
+        items[:] = [*first, *chosen, *last]
+
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        shared.begins()
+
+    def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
+        shared.ends(nodeid)
+        if nodeid.rpartition("::")[2] not in self.names and self.selection.is_over(nodeid):
+            self.session.shouldstop = "the time for the tests is over"
 
     def make(self, session: Any, mark: str) -> list[Any]:
         """Canary items of a module outside the project."""
         folder = tempfile.mkdtemp(prefix="canary")
         path = os.path.join(folder, f"test_{mark}{secrets.token_hex(6)}.py")
-        tests = canaries()
+        tests = shared.canaries()
         with open(path, "w") as file:
             for name, body in tests.items():
                 file.write(f"def test_{name}():\n    {body}\n")
@@ -283,7 +279,7 @@ class PytestPlugin:
         )
         if outcome != "passed" and report.nodeid in self.expected:
             self.missed += 1
-            if self.missed > ENOUGH + len(self.expected) // 4:
+            if self.missed > self.spare:
                 self.stopped = report.nodeid
                 self.session.shouldstop = "many tests that passed before do not pass now"
 
@@ -302,83 +298,6 @@ class PytestPlugin:
     def reason(self, report: Any) -> str:
         crash = getattr(report.longrepr, "reprcrash", None)
         return str(crash.message if crash else report.longrepr or "")[:400]
-
-
-def run_unittest(orders: Orders, say: Say) -> int:
-    """Run a unittest-based command with its own main, results told by the result class."""
-    import runpy
-    import unittest
-    from unittest import runner
-
-    collected = [0]
-    names: dict[str, str] = {}
-    plain_run = runner.TextTestRunner.run
-
-    def run_with_canaries(self: Any, test: Any) -> Any:
-        if not names:
-            collected[0] = test.countTestCases()
-            suite = unittest.TestSuite([make_canaries(unittest, names), test])
-            suite.addTest(make_canaries(unittest, names))
-            test = suite
-        return plain_run(self, test)
-
-    def told(outcome: str) -> Callable[..., None]:
-        def add(self: Any, test: Any, *rest: Any) -> None:
-            plain[outcome](self, test, *rest)
-            identity = test.id()
-            kind = names.get(identity.rpartition(".")[2])
-            result = {
-                "addSuccess": "passed",
-                "addSkip": "skipped",
-                "addExpectedFailure": "skipped",
-            }.get(outcome, "failed")
-            if kind:
-                say(canary=kind, outcome=result)
-                return
-            why = repr(rest[0][1])[:400] if rest and isinstance(rest[0], tuple) else ""
-            say(test=identity, outcome=result, seconds=0.0, why=why)
-
-        return add
-
-    outcomes = (
-        "addSuccess",
-        "addSkip",
-        "addExpectedFailure",
-        "addFailure",
-        "addError",
-        "addUnexpectedSuccess",
-    )
-    plain = {name: getattr(runner.TextTestResult, name) for name in outcomes}
-    for name in outcomes:
-        setattr(runner.TextTestResult, name, told(name))
-    setattr(runner.TextTestRunner, "run", run_with_canaries)  # noqa: B010
-    code = 0
-    try:
-        if orders["runner"] == "unittest":
-            sys.argv = ["python -m unittest", *orders["args"], *orders.get("only", ())]
-            runpy.run_module("unittest", run_name="__main__", alter_sys=True)
-        elif orders["runner"] == "module":
-            sys.argv = list(orders["args"])
-            runpy.run_module(orders["args"][0], run_name="__main__", alter_sys=True)
-        else:
-            sys.argv = list(orders["args"])
-            sys.path.insert(0, os.path.dirname(os.path.abspath(orders["args"][0])))
-            runpy.run_path(orders["args"][0], run_name="__main__")
-    except SystemExit as why:
-        code = why.code if isinstance(why.code, int) else int(why.code is not None)
-    say(end=ending(orders, collected[0], code, ""))
-    return code
-
-
-def make_canaries(unittest: Any, names: dict[str, str]) -> Any:
-    methods: dict[str, Any] = {}
-    for name, body in canaries().items():
-        scope: dict[str, Any] = {}
-        exec(f"def test_{name}(self):\n    {body}\n", scope)
-        methods["test_" + name] = scope["test_" + name]
-        names["test_" + name] = name[0]
-    case = type("Canary" + secrets.token_hex(6), (unittest.TestCase,), methods)
-    return unittest.defaultTestLoader.loadTestsFromTestCase(case)
 
 
 if __name__ == "__main__":
