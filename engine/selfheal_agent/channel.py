@@ -42,6 +42,8 @@ MAX_RING = 400
 MAX_PENDING = 2_000
 MAX_OUTBOX_BYTES = 8_000_000
 TICK_S = 1.0
+CHECK_EVERY = 5
+"""Ticks after which it is seen whether the socket can still be found: that is six system calls."""
 LISTEN_AFTER_S = 0.03
 """A process that is gone by then was no service: it never pays for the socket."""
 PRELOAD_AFTER_S = 0.4
@@ -193,6 +195,7 @@ class Channel:
     def _run(self) -> None:
         warming.block_signals()
         next_tick = _clock() + 0.2
+        ticks = 0
         try:
             self._sleep(LISTEN_AFTER_S)
             self._guarded(self._listen)
@@ -223,7 +226,11 @@ class Channel:
                     self._render_pending()
                     if _clock() >= next_tick:
                         next_tick = _clock() + TICK_S
-                        self._check_listener()
+                        ticks += 1
+                        if ticks % CHECK_EVERY:
+                            self._drop_lost_clients()
+                        else:
+                            self._check_listener()
                         self._tick()
                     self._send()
                 except Exception as why:  # the service must never hear of it
@@ -282,9 +289,7 @@ class Channel:
 
     def _check_listener(self) -> None:
         """Come back when a cleaner removed the socket or something closed our descriptors."""
-        for fd, client in list(self._clients.items()):
-            if inode_of(fd) != client.inode:
-                self._clients.pop(fd).close()
+        self._drop_lost_clients()
         if (inode_of(self._wake_r), inode_of(self._wake_w)) != self._wake_inodes:
             self._open_pipe()
         path = os.path.join(self._folder, f"{self.pid}.sock")
@@ -296,6 +301,12 @@ class Channel:
             close_own(self._listener, self._listener_inode)
         self._listener = None
         self._listen()
+
+    def _drop_lost_clients(self) -> None:
+        """A service may close what it did not open; the number can be its own file by now."""
+        for fd, client in list(self._clients.items()):
+            if inode_of(fd) != client.inode:
+                self._clients.pop(fd).close()
 
     def _own_listener(self) -> bool:
         return inode_of(self._listener.fileno()) == self._listener_inode

@@ -54,6 +54,7 @@ class InFlight:
         "route",
         "route_of",
         "served",
+        "server_start",
         "stall_told",
         "started",
         "status",
@@ -76,10 +77,19 @@ class InFlight:
         self.app: Any = None
         self.stall_told = False
         self.served = False
+        self.server_start: Any = None
+        """The server's start_response, of WSGI."""
         self.suspect: tuple[Any, Any, str] | None = None
         """Exception, traceback and name of the error handler that may answer for it."""
         self.task: Any = None
         """The asyncio task that serves it."""
+
+    def start(self, status: str, *rest: Any) -> Any:
+        """WSGI's start_response."""
+        answered(self, int(status[:3]))
+        if self.route_of is not None:  # frameworks forget the route when they clean up
+            self.route = self.route_of(self.environ)
+        return self.server_start(status, *rest)
 
     def keep_body(self, part: bytes) -> None:
         if self.body_size < MAX_BODY:
@@ -253,6 +263,17 @@ class RouteTotals:
 _FLAG = "selfheal.request"
 
 
+def is_counted(environ: Any, app: Any, route_of: Callable[[dict[str, Any]], str] | None) -> bool:
+    """Whether a wrapper further out counts this request; if so it is told whose it is."""
+    known = environ.get(_FLAG)
+    if known is None:
+        return False
+    if route_of is not None:
+        known.route_of = route_of
+        known.app = app
+    return True
+
+
 def wrap_wsgi(
     call: Callable[..., Any],
     app: Any = None,
@@ -262,30 +283,21 @@ def wrap_wsgi(
     """`call(environ, start_response)` that counts. Only the outermost wrapper counts."""
 
     def counted(environ: Any, start_response: Any) -> Any:
-        known = environ.get(_FLAG)
-        if known is not None:
-            if route_of is not None:
-                known.route_of = route_of
-                known.app = app
+        if is_counted(environ, app, route_of):
             return call(environ, start_response)
         key = get_ident()
         request = InFlight("wsgi", environ, key)
         request.route_of = route_of
         request.app = app
+        request.server_start = start_response
         environ[_FLAG] = request
         in_flight[key] = request
         length = environ.get("CONTENT_LENGTH")
         if (length and length != "0") or "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _Tee(environ["wsgi.input"], request)
 
-        def start(status: str, *rest: Any) -> Any:
-            answered(request, int(status[:3]))
-            if request.route_of is not None:  # frameworks forget the route when they clean up
-                request.route = request.route_of(environ)
-            return start_response(status, *rest)
-
         try:
-            body = call(environ, start)
+            body = call(environ, request.start)
         except BaseException as why:
             if on_error is not None:
                 on_error(why)

@@ -28,6 +28,9 @@ def patch_flask(module: ModuleType, capture: Capture) -> None:
     calls: dict[int, Any] = {}
 
     def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
+        # no frame more than must be: a traceback keeps all below it
+        if requests.is_counted(environ, self, _flask_route):
+            return original(self, environ, start_response)
         call = calls.get(id(self))
         if call is None:
             call = calls[id(self)] = requests.wrap_wsgi(
