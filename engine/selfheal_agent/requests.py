@@ -326,22 +326,19 @@ class _Body:
         self._on_error = on_error
         self._iterator: Iterator[bytes] | None = None
 
-    def __iter__(self) -> _Body:
-        self._iterator = iter(self._body)
-        return self
-
-    def __next__(self) -> bytes:
+    def __iter__(self) -> Iterator[bytes]:
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            return next(self._iterator)
-        except StopIteration:
-            raise
-        except BaseException as why:
+            yield from self._body
+        except Exception as why:  # not the GeneratorExit of a server that stops reading
             if self._on_error is not None:
                 self._on_error(why)
             self._request.status = 500
             raise
+
+    def __next__(self) -> bytes:
+        if self._iterator is None:
+            self._iterator = iter(self)
+        return next(self._iterator)
 
     def __len__(self) -> int:
         return len(self._body)

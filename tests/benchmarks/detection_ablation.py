@@ -35,8 +35,7 @@ from selfheal_engine.anomaly_detector.joint import PARTS as JOINT_PARTS
 from selfheal_engine.anomaly_detector.many_metrics import Multivariate
 from selfheal_engine.anomaly_detector.one_metric import VIEWS, Univariate
 from selfheal_engine.config import Settings
-from selfheal_engine.health_monitor import HealthMonitor, subgroups, usual_peaks
-from selfheal_engine.health_monitor import monitor as monitor_module
+from selfheal_engine.health_monitor import HealthMonitor, subgroups
 from selfheal_engine.health_monitor.failures import Failures
 from selfheal_engine.health_monitor.load import Load
 from selfheal_engine.health_monitor.recurring import Recurring
@@ -103,8 +102,6 @@ CHART_PARTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "scatter of means": lambda: patch.object(Subgroup, "_learn", lambda self, mean: None),
     "few clear requests": lambda: patch.object(subgroups, "CLEAR", math.inf),
     "own peaks": lambda: patch.object(UsualPeaks, "_fit", lambda self: None),
-    "waiting peaks": lambda: patch.object(usual_peaks, "WAITING", 0),
-    "explained peaks": lambda: patch.object(monitor_module, "BUSY", math.inf),
     "schedules": lambda: patch.object(Recurring, "period_s", lambda self: None),
     "load": lambda: patch.object(Load, "update", lambda self, sample, learning: None),
     "failing requests": lambda: patch.object(Failures, "told", lambda self: ""),

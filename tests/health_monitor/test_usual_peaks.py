@@ -56,16 +56,6 @@ def test_what_an_incident_touched_is_no_measure() -> None:
     assert peaks.limit == before
 
 
-def test_what_the_load_explains_is_left_out_and_the_rest_of_its_block_counts() -> None:
-    quiet, spiked = UsualPeaks(), UsualPeaks()
-    for i in range(6 * 720):
-        level = 0.2 + 0.1 * (i // 60 % 5)
-        quiet.update(5.0 * i, level, calm=True)
-        burst = i % 12 == 0
-        spiked.update(5.0 * i, 6.0 if burst else level, calm=True, explained=burst)
-    assert spiked.limit == quiet.limit < HIGHEST
-
-
 # ---------------------------------------------------------------- subgroups
 def test_at_five_seconds_every_sample_is_a_subgroup() -> None:
     group = Subgroup()

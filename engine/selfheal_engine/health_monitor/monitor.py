@@ -64,8 +64,6 @@ LEAST_FACTOR = 1.4
 START_S, START_FACTOR = 60.0, 4.0
 """A process younger than this is still importing and filling caches: answers may be so much
 slower."""
-BUSY = 1.8
-"""Times the usual requests from which a metric's level is no yardstick for other times."""
 DOUBTFUL = 0.25
 """What a sample teaches while a small lasting rise is in the making, which else fades from view."""
 HARD_SAMPLES = 2
@@ -222,7 +220,6 @@ class HealthMonitor:
         """Brings every chart up to date; True when a metric that callers feel has risen."""
         harmed = False
         failing = (self._failures.share(60.0) or 0.0) > HARMFUL_SHARE
-        explained = self._load.ratio >= BUSY or _young(sample)
         for name, metric in self._metrics.items():
             value = sample.value(name)
             if value is None:
@@ -249,10 +246,10 @@ class HealthMonitor:
                 self._stands(metric, point) and self._matters(name, sample)
             )
             calm = not in_incident
-            metric.peaks.update(sample.time_s, point.level, calm=calm, explained=explained)
+            metric.peaks.update(sample.time_s, point.level, calm=calm)
             if metric.shift is not None:
                 level = metric.shift.level
-                metric.shift.peaks.update(sample.time_s, level, calm=calm, explained=explained)
+                metric.shift.peaks.update(sample.time_s, level, calm=calm)
             metric.bursts.update(sample.time_s, charted, beyond=metric.standing, harmful=failing)
             metric.period_s = metric.bursts.period_s() if metric.standing else None
             rose = metric.standing and metric.period_s is None

@@ -4,9 +4,7 @@ Three sigma of a normal metric is the wrong yardstick for counts, heavy tails an
 So the highest level of every five minutes is kept, and the limit is the height that the largest
 of very many such blocks would reach: block maxima follow a Gumbel distribution whose two
 parameters come from the first two L-moments (Hosking, J. Royal Statistical Society B, 1990).
-The newest half hour waits before it counts, so that what rises slowly does not raise its own limit;
-it is forgotten when an incident opens. So is every sample whose level the load or the youth of
-the process explains: those are judged by the explanation, not by this limit.
+A block that an incident touched does not count.
 """
 
 from __future__ import annotations
@@ -17,8 +15,6 @@ from collections import deque
 BLOCK_S = 300.0
 KEPT = 576
 """Two days of blocks."""
-WAITING = 6
-"""The newest blocks, which do not count yet."""
 LEAST = 24
 """Blocks before their distribution is believed: two hours."""
 BLOCKS_A_FALSE_ALARM = 1.5e5
@@ -33,7 +29,7 @@ A_DAY, LOWEST = 288, 1.6
 class UsualPeaks:
     """`update` every sample; `limit` is in sigmas of the chart's level (its EWMA)."""
 
-    __slots__ = ("_block", "_maxima", "_newest", "_peak", "_scale", "_spoiled", "limit")
+    __slots__ = ("_block", "_maxima", "_peak", "_scale", "_spoiled", "limit")
 
     def __init__(self, scale: float = 1.0) -> None:
         """`scale`: scatter of the levels against the control chart's, which narrows the bounds."""
@@ -42,24 +38,18 @@ class UsualPeaks:
         self._block = -1
         self._peak = -math.inf
         self._spoiled = False
-        self._newest: deque[float] = deque()
         self.limit = scale * YOUNG
 
-    def update(self, now_s: float, level: float, *, calm: bool, explained: bool = False) -> None:
+    def update(self, now_s: float, level: float, *, calm: bool) -> None:
         """One sample's level; `calm` False where an incident makes its block worthless."""
         block = int(now_s // BLOCK_S)
         if block != self._block:
             if math.isfinite(self._peak) and not self._spoiled:
-                self._newest.append(self._peak)
-                if len(self._newest) > WAITING:
-                    self._maxima.append(self._newest.popleft())
-                    self._fit()
+                self._maxima.append(self._peak)
+                self._fit()
             self._block, self._peak, self._spoiled = block, -math.inf, False
-        if not explained:
-            self._peak = max(self._peak, level, 0.0)
-        if not calm:
-            self._spoiled = True
-            self._newest.clear()
+        self._peak = max(self._peak, level, 0.0)
+        self._spoiled |= not calm
 
     def _fit(self) -> None:
         number = len(self._maxima)
