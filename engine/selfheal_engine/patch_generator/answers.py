@@ -65,6 +65,7 @@ def refusals(
         *_donated(conventions, file, function, statuses, message, handler),
         *_raised(conventions, file, function, message, statuses[0] // 100),
         *_own_errors(conventions, file, statuses, message, about),
+        *_said_inside(file, function, message),
     ]
     if handler:
         found += _idioms(conventions, file, statuses, message)
@@ -101,6 +102,30 @@ def _raised(
         name = code.removeprefix("raise ").partition("(")[0]
         weight = (1.55 if answer in inside else 1.15) - 0.1 * rank
         yield Refusal(code, (), answer.status, f"raise {name}", weight)
+
+
+_SAYS_WHY = frozenset({"error", "errors", "reason", "detail", "problem"})
+
+
+def _said_inside(file: SourceFile, function: Function | None, message: str) -> Iterator[Refusal]:
+    """As the function says no elsewhere without a status: `return {"error": ...}`."""
+    for node in ast.walk(function) if function is not None else ():
+        if not isinstance(node, ast.Return) or file.function_of(node) is not function:
+            continue
+        if isinstance(node.value, ast.Dict):
+            keys = {k.value for k in node.value.keys if isinstance(k, ast.Constant)}
+            refuses = bool(keys & _SAYS_WHY)
+        elif isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
+            first, second = node.value.elts
+            no = isinstance(first, ast.Constant) and first.value in (None, False)
+            text = isinstance(second, ast.JoinedStr | ast.Constant)
+            refuses = no and text and not (isinstance(second, ast.Constant) and not second.value)
+        else:
+            continue
+        code = _with_message(Answer(0, node, file, False), message, _bound_in(function))
+        if refuses and code is not None and message in code:
+            yield Refusal(code, (), 0, f"{code.replace('return', 'answer', 1)}", 1.5)
+            return
 
 
 def _raised_elsewhere(

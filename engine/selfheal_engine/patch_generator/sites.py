@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 from selfheal_engine.diagnosis.failure import parts_of
 from selfheal_engine.diagnosis.origin import calls_on_line, definitions
-from selfheal_engine.diagnosis.source_file import Function, SourceFile
-from selfheal_engine.patch_generator.edits import Edit, replace_expression
+from selfheal_engine.diagnosis.source_file import Function, SourceFile, Span, span_of
+from selfheal_engine.patch_generator.edits import (
+    EXPR,
+    Edit,
+    replace_expression,
+    splice_text,
+)
 from selfheal_engine.patch_generator.neutral_values import name_for
 from selfheal_engine.patch_generator.rules import Scene
 
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -187,3 +193,22 @@ def first_statement(body: Sequence[ast.stmt]) -> ast.stmt:
     first = body[0]
     docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     return body[1] if docstring and len(body) > 1 else first
+
+
+def filtered(file: SourceFile, comprehension: Comprehension, condition: str) -> Edit:
+    """The edit that leaves the items out for which the condition does not hold."""
+    last = comprehension.generators[-1]
+    if last.ifs:
+        return replace_expression(last.ifs[-1], f"{EXPR} and {condition}")
+    return splice_text(_end_of(file, last.iter), f" if {condition}")
+
+
+def _end_of(file: SourceFile, node: ast.expr) -> Span:
+    """The empty span behind an expression and the parentheses around it."""
+    span = span_of(node)
+    before = file.lines[span.line - 1][: span.column].rstrip()
+    column = span.end_column
+    rest = file.lines[span.end_line - 1][column:]
+    if before.endswith("(") and before[:-1].rstrip().endswith(" in") and rest.startswith(")"):
+        column += 1
+    return Span(span.end_line, column, span.end_line, column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import called_name
@@ -57,6 +58,25 @@ class RefuseBadInput(Rule):
         Example(
             before="""
                 def f(page='x'):
+                    number = int(page)
+                    if number < 1:
+                        return {'error': 'page must be at least 1'}
+                    return {'page': number}
+                """,
+            after="""
+                def f(page='x'):
+                    try:
+                        number = int(page)
+                    except ValueError:
+                        return {'error': 'page is not valid'}
+                    if number < 1:
+                        return {'error': 'page must be at least 1'}
+                    return {'page': number}
+                """,
+        ),
+        Example(
+            before="""
+                def f(page='x'):
                     return int(page)
                 """
         ),
@@ -87,6 +107,9 @@ class RefuseBadInput(Rule):
             )
 
 
+_VERB = re.compile(r"^_*(get|read|parse|to|as|load|find|make|extract|convert|decode)_|_(of|from)$")
+
+
 def _input_word(scene: Scene) -> str:
     """What the failing call converts, in the client's words."""
     node = scene.node
@@ -97,6 +120,11 @@ def _input_word(scene: Scene) -> str:
                 return word
         if isinstance(argument, ast.Name | ast.Attribute):
             text = scene.text(argument).rpartition(".")[2]
+            value = scene.value(argument)
+            if (
+                value is not None and value.type_name == "dict"
+            ):  # one part of it, by the call's name
+                text = _VERB.sub("", called_name(node)) or text
             return text.strip("_").replace("_", " ")
     target = scene.statement.targets[0] if isinstance(scene.statement, ast.Assign) else None
     return target.id.replace("_", " ") if isinstance(target, ast.Name) else "the request"

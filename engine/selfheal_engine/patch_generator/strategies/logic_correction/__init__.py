@@ -33,6 +33,9 @@ from selfheal_engine.patch_generator.strategies.logic_correction.edge_cases impo
     GuardEmpty,
     GuardZero,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.empty_items import (
+    SkipEmptyItem,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.fields import (
     EmptyField,
     SplitOnce,
@@ -92,6 +95,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.whole_index imp
 RULES: tuple[Rule, ...] = (
     GuardZero(),
     GuardEmpty(),
+    SkipEmptyItem(),
     FitBound(),
     ClampRange(),
     DefaultForEmpty(),

@@ -20,6 +20,7 @@ from selfheal_engine.patch_generator.strategies.null_check.entries import (
 )
 from selfheal_engine.patch_generator.strategies.null_check.handed_in import DefaultOfParameter
 from selfheal_engine.patch_generator.strategies.null_check.handled_above import RaiseWhatIsHandled
+from selfheal_engine.patch_generator.strategies.null_check.on_demand import MakeOnDemand
 from selfheal_engine.patch_generator.strategies.null_check.origins import (
     DefaultAtOrigin,
     RefuseAtOrigin,
@@ -40,6 +41,7 @@ RULES: tuple[Rule, ...] = (
     RefuseRequest(),
     RaiseWhatIsHandled(),
     CompareWhenGiven(),
+    MakeOnDemand(),
     ReturnEarly(),
     SkipInLoop(),
     DefaultAtLookup(),

@@ -5,15 +5,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.source_file import Span, span_of
 from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.edits import (
     replace_expression,
     replace_statements,
-    splice_text,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import COMPREHENSIONS, guard_site, is_part, is_stable
+from selfheal_engine.patch_generator.sites import (
+    COMPREHENSIONS,
+    filtered,
+    guard_site,
+    is_part,
+    is_stable,
+)
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
 
 
@@ -160,24 +164,11 @@ class SkipInLoop(Rule):
                 asked = next((i for i in last.ifs if culprit in set(ast.walk(i))), None)
                 if asked is not None:
                     edit = replace_expression(asked, f"{text} is not None and __expr__")
-                elif last.ifs:
-                    edit = replace_expression(last.ifs[-1], f"__expr__ and {text} is not None")
                 else:
-                    edit = splice_text(_end_of(scene, last.iter), f" if {text} is not None")
+                    edit = filtered(scene.file, outer, f"{text} is not None")
                 yield scene.draft(
                     edit,
                     title=f"leave out items whose `{text}` is None",
                     weight=1.1 if is_stable(culprit) else 0.6,
                 )
                 return
-
-
-def _end_of(scene: Scene, node: ast.expr) -> Span:
-    """The empty span behind an expression and the parentheses around it."""
-    span = span_of(node)
-    before = scene.file.lines[span.line - 1][: span.column].rstrip()
-    column = span.end_column
-    rest = scene.file.lines[span.end_line - 1][column:]
-    if before.endswith("(") and before[:-1].rstrip().endswith(" in") and rest.startswith(")"):
-        column += 1
-    return Span(span.end_line, column, span.end_line, column)
