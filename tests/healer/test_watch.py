@@ -13,6 +13,7 @@ import pytest
 from selfheal_agent import histogram
 from selfheal_engine.config import Settings
 from selfheal_engine.healer import Applied, Glimpse, SideEffects, Watch
+from selfheal_engine.healer.applied import raised_by
 from selfheal_engine.healer.sequential import (
     Cusum,
     calls_needed,
@@ -22,6 +23,7 @@ from selfheal_engine.healer.sequential import (
 )
 from selfheal_engine.healer.watch import LEAK_PATIENCE
 from selfheal_engine.model import (
+    Candidate,
     Frame,
     Incident,
     Occurrence,
@@ -194,6 +196,21 @@ def test_new_errors_elsewhere_in_the_file_count_from_the_second(watch) -> None:
     watching.occurrence(occurrence(START_S + 3, "f2", frames=(frame("other"),)))
     assert watching.decide(START_S + 3) is None
     watching.occurrence(occurrence(START_S + 4, "f2", frames=(frame("other"),)))
+    assert watching.decide(START_S + 4).kind == "roll_back"
+
+
+def test_what_the_patch_raises_to_answer_with_is_no_new_failure(watch, by_route) -> None:
+    line = 'raise Unavailable("try again") from error'
+    diff = f"--- a/shop.py\n+++ b/shop.py\n@@ -1 +1,2 @@\n city()\n+        {line}\n"
+    patch = Candidate("c1", "error_handling", "t", "title", diff, (("shop.py", b""),))
+    applied = replace(APPLIED, raises=raised_by(patch))
+    answer = replace(frame("city"), source_line=line)
+    told = {"frames": (answer,), "request": by_route.occurrence.request}
+    watching = watch(applied=applied)
+    watching.occurrence(occurrence(START_S + 3, "f2", **told))
+    assert watching.decide(START_S + 3) is None
+    other = replace(answer, source_line="raise Unavailable(None)")
+    watching.occurrence(occurrence(START_S + 4, "f3", **{**told, "frames": (other,)}))
     assert watching.decide(START_S + 4).kind == "roll_back"
 
 

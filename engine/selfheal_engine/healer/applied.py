@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from selfheal_engine.model import FunctionSwap, ServiceInfo, SwapResult
+from selfheal_engine.model import Candidate, FunctionSwap, ServiceInfo, SwapResult
 
 Way = Literal["swap", "reload", "restart", "file", "git", "export"]
 
@@ -37,6 +37,8 @@ class Applied:
     """The patch file, with --apply-mode export."""
     stuck: str = ""
     """Why processes that hold on to what the bug did to them could not be reloaded."""
+    raises: tuple[str, ...] = ()
+    """Lines by which the patch itself raises: how it answers, and no new failure."""
     proven: bool = True
     """Healed on enough comparable calls; without, it goes back should the error return."""
 
@@ -73,3 +75,9 @@ class Swapping(Protocol):
 
     def hold_text(self, path: str) -> None:
         """Before `path` is written: let the processes keep the text that they still run."""
+
+
+def raised_by(candidate: Candidate) -> tuple[str, ...]:
+    """The `raise` lines that a patch adds, without their indentation."""
+    added = (line[1:].strip() for line in candidate.diff.splitlines() if line.startswith("+"))
+    return tuple(line for line in added if line.startswith("raise "))

@@ -16,7 +16,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.errors import PatchConflictError, SelfhealError
 from selfheal_engine.healer import git_commit
 from selfheal_engine.healer import vault as originals
-from selfheal_engine.healer.applied import Applied, Swapping
+from selfheal_engine.healer.applied import Applied, Swapping, raised_by
 from selfheal_engine.healer.export import export_patch
 from selfheal_engine.healer.files import (
     atomic_write,
@@ -222,6 +222,7 @@ def _describe(candidate: Candidate, planned: Sequence[PlannedFile]) -> Applied:
         originals=tuple((file.path, file.original) for file in planned),
         patched=tuple((file.path, file.patched) for file in planned),
         functions=candidate.functions,
+        raises=raised_by(candidate),
         applied_s=time.time(),
     )
 

@@ -17,7 +17,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.errors import PatchConflictError, SelfhealError
 from selfheal_engine.healer import git_commit
 from selfheal_engine.healer import vault as originals
-from selfheal_engine.healer.applied import Applied, Recovery, Reverted, Swapping
+from selfheal_engine.healer.applied import Applied, Recovery, Reverted, Swapping, raised_by
 from selfheal_engine.healer.apply import swaps_of
 from selfheal_engine.healer.files import (
     atomic_write,
@@ -182,6 +182,7 @@ def _as_applied(candidate: Candidate, project: Project, vault: Path) -> Applied 
         originals=tuple((path, original) for path, original, _ in hashes),
         patched=tuple((path, patched) for path, _, patched in hashes),
         functions=candidate.functions,
+        raises=raised_by(candidate),
         applied_s=time.time(),
     )
 

@@ -126,7 +126,9 @@ class Watch:
         """Something failed while the patch is in force."""
         if occurrence.count == 0 or (occurrence.handled and not self._handled_before):
             return  # news of an old record, or what the project's code deals with now
-        if _began_s(occurrence) < self._applied_s + self._grace_s:
+        if _began_s(occurrence) < self._applied_s + self._grace_s or self._is_its_answer(
+            occurrence
+        ):
             return
         on_canary = not self._applied.canary or occurrence.pid in self._applied.canary
         if occurrence.fingerprint != self._incident.fingerprint and not occurrence.handled:
@@ -145,6 +147,20 @@ class Watch:
                 self._held_up += occurrence.count
             else:
                 self._new_failure(occurrence)
+
+    def _is_its_answer(self, occurrence: Occurrence) -> bool:
+        """Whether the patch raised this on purpose and the service answered a request with it.
+
+        Whether callers are better off with that answer is told by the failing share.
+        """
+        if occurrence.kind != "exception" or occurrence.request is None or not occurrence.frames:
+            return False
+        innermost = occurrence.frames[-1]
+        parts = PurePath(innermost.file).parts
+        files = [PurePath(path).parts for path in self._applied.files]
+        return innermost.source_line.strip() in self._applied.raises and any(
+            parts[-len(file) :] == file for file in files
+        )
 
     def _is_of_the_stuck(self, occurrence: Occurrence) -> bool:
         """Whether who meets what is stuck fails so: no new code sets it free."""

@@ -121,10 +121,8 @@ def _input_word(scene: Scene) -> str:
         if isinstance(argument, ast.Name | ast.Attribute):
             text = scene.text(argument).rpartition(".")[2]
             value = scene.value(argument)
-            if (
-                value is not None and value.type_name == "dict"
-            ):  # one part of it, by the call's name
-                text = _VERB.sub("", called_name(node)) or text
+            if isinstance(node, ast.Call) and value is not None and value.type_name == "dict":
+                text = _VERB.sub("", called_name(node)) or text  # a part of it: the call names it
             return text.strip("_").replace("_", " ")
     target = scene.statement.targets[0] if isinstance(scene.statement, ast.Assign) else None
     return target.id.replace("_", " ") if isinstance(target, ast.Name) else "the request"

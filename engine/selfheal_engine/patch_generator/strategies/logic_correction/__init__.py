@@ -22,6 +22,10 @@ from selfheal_engine.patch_generator.strategies.logic_correction.awaiting import
 from selfheal_engine.patch_generator.strategies.logic_correction.bindings import (
     BindValues,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.calendar_days import (
+    DayInMonth,
+    MonthInYear,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.clocks import KnowTheZone
 from selfheal_engine.patch_generator.strategies.logic_correction.containers import (
     MakeMutable,
@@ -140,6 +144,8 @@ RULES: tuple[Rule, ...] = (
     WholeIndex(),
     OrderedClass(),
     StandardMoment(),
+    MonthInYear(),
+    DayInMonth(),
     DayOfMoment(),
     EitherText(),
     EscapePattern(),
