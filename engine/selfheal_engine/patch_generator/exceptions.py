@@ -59,7 +59,8 @@ def caught(scene: Scene, family: bool = False) -> Caught | None:
     module = _PUBLIC.get(module, module)
     if not module or "<" in qualified:
         return None
-    if _imports(scene, module) or _imports(scene, module.partition(".")[0]):
+    says_little = name in ("Error", "error")  # without its module before it
+    if says_little or _imports(scene, module) or _imports(scene, module.partition(".")[0]):
         return Caught(f"{module}.{name}", (add_import(f"import {module}"),))
     return Caught(name, (add_import(f"from {module} import {name}"),))
 

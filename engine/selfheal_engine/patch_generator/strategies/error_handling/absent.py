@@ -23,6 +23,7 @@ from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import anchor_of
 from selfheal_engine.patch_generator.strategies.error_handling.wrapping import (
     STRATEGY,
+    UNREADABLE,
     is_slip,
     is_upstream,
     loses_output,
@@ -91,6 +92,32 @@ class AnswerNothing(Rule):
         ),
         Example(
             before="""
+                import base64
+
+
+                def f(cookie='abc'):
+                    if cookie is None:
+                        return None
+                    session = base64.b64decode(cookie)
+                    return session.decode()
+                """,
+            after="""
+                import base64
+                import binascii
+
+
+                def f(cookie='abc'):
+                    if cookie is None:
+                        return None
+                    try:
+                        session = base64.b64decode(cookie)
+                    except binascii.Error:
+                        return None
+                    return session.decode()
+                """,
+        ),
+        Example(
+            before="""
                 def f(level='extreme'):
                     return ['low', 'high'].index(level)
                 """,
@@ -118,10 +145,13 @@ class AnswerNothing(Rule):
         values = scene.conventions.nothing_value(scene.file, function)
         said = promised(function, next((v for v in values if v), ""))
         absent = scene.exception in _ABSENT
+        qualified = scene.occurrence.exception
+        unread = scene.exception in UNREADABLE or qualified == "binascii.Error"
+        given_up = _given_up(scene) if unread else frozenset()
         if absent and not values and function.returns is None:
             values = [*scene.conventions.read_as(scene.file, function)[:1], "None"]
         for rank, value in enumerate(values[:2]):
-            if value not in said and not absent:
+            if value not in said and not absent and value not in given_up:
                 continue
             weight = 1.7 if value in said else 0.9
             if scene.exception in ("IndexError", "ZeroDivisionError"):
@@ -134,6 +164,17 @@ class AnswerNothing(Rule):
                 title=f"return {value or 'early'} on {scene.exception}",
                 weight=weight - 0.15 * rank,
             )
+
+
+def _given_up(scene: Scene) -> frozenset[str]:
+    """What the function returns where it asks first and finds nothing to work with."""
+    return frozenset(
+        scene.text(exit_.value) if exit_.value is not None else ""
+        for node in (scene.function.body if scene.function is not None else ())
+        if isinstance(node, ast.If) and not node.orelse
+        for exit_ in node.body[-1:]
+        if isinstance(exit_, ast.Return)
+    )
 
 
 _ALREADY: dict[tuple[str, str], tuple[str, str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.captured import integer
@@ -170,6 +171,38 @@ class GuardEmpty(Rule):
         ),
         Example(
             before="""
+                def f(samples=()):
+                    return max(samples, key=len)[0]
+                """,
+            after="""
+                def f(samples=()):
+                    if not samples:
+                        return None
+                    return max(samples, key=len)[0]
+                """,
+        ),
+        Example(
+            before="""
+                import struct
+
+
+                def f(header=b'ab'):
+                    size, = struct.unpack('>I', header)
+                    return bytes(size)
+                """,
+            after="""
+                import struct
+
+
+                def f(header=b'ab'):
+                    if len(header) < 4:
+                        return None
+                    size, = struct.unpack('>I', header)
+                    return bytes(size)
+                """,
+        ),
+        Example(
+            before="""
                 def f(rows=None):
                     return rows[0]
                 """,
@@ -177,7 +210,8 @@ class GuardEmpty(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        if scene.exception != "IndexError" or scene.function is None:
+        needs = scene.exception == "IndexError" or _SAYS_EMPTY.search(scene.message)
+        if not needs or scene.function is None:
             return
         short = _too_short(scene)
         if short is None or isinstance(scene.statement, ast.While):
@@ -219,9 +253,25 @@ class GuardEmpty(Rule):
         yield from _partitioned(scene)
 
 
+_SAYS_EMPTY = re.compile(
+    r"(?:max|min)\(\) .*empty|empty sequence|unpack requires a buffer of (\d+) bytes"
+)
+
+
 def _too_short(scene: Scene) -> tuple[ast.expr, str, bool] | None:
     """(the sequence, when it is too short with `{}` for its name, whether the place is fixed)."""
     node = scene.node
+    says = _SAYS_EMPTY.search(scene.message)
+    if says is not None and isinstance(node, ast.Call) and node.args:
+        length = says.group(1)
+        # the others say with an argument what they give for nothing
+        if length or isinstance(scene.file.parent(node), ast.Subscript | ast.Attribute):
+            return (
+                node.args[-1 if length else 0],
+                f"len({{}}) < {length}" if length else "not {}",
+                True,
+            )
+        return None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         takes = called_name(node) in ("pop", "popleft") and not node.args
         return (node.func.value, "not {}", True) if takes else None
