@@ -427,6 +427,14 @@ def test_a_stall_is_watched_longer_than_an_error(watch, by_route) -> None:
     assert run(watch(stall), 60)[1] == 15
 
 
+@pytest.mark.parametrize(("response_ms", "kind"), [(2_000.0, "healed"), (90_000.0, "roll_back")])
+def test_who_hung_before_may_now_wait_for_the_time_out(watch, by_route, response_ms, kind) -> None:
+    stuck = (WaitingThread("worker", (), stuck_s=30.0),)
+    record = replace(by_route.occurrence, kind="stall", threads=stuck)
+    stall = replace(by_route, occurrence=record)
+    assert run(watch(stall), 60, response_time=response_ms)[0].kind == kind
+
+
 def test_a_patch_that_was_only_written_is_handed_over(watch) -> None:
     applied = Applied("c1", ("shop.py",), "file", note="written to shop.py")
     outcome = watch(applied=applied).decide(START_S)

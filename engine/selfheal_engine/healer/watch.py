@@ -116,7 +116,7 @@ class Watch:
         self._harm = ""
         self.caused = ""
         """Fingerprint of a new failure that came with the patch and ended the watch."""
-        self._limits = _limits(before)
+        self._limits = _limits(before, _waited_s(incident))
         self._health: Cusum | None = None
         self._memory: list[tuple[float, float]] = []
         self._growth_before = memory_growth(before)
@@ -419,7 +419,17 @@ def _worst(before: tuple[Sample, ...], metric: str) -> float | None:
     return max(values) if len(values) >= 5 else None
 
 
-def _limits(before: tuple[Sample, ...]) -> dict[str, Cusum]:
+def _waited_s(incident: Incident) -> float:
+    """How long callers waited for what hung: of those no response time was measured."""
+    occurrence = incident.occurrence
+    kind = occurrence.kind if occurrence is not None else ""
+    if kind not in SLOW_KINDS and incident.bug_type != "timeout_guard":
+        return 0.0
+    threads = occurrence.threads if occurrence is not None else ()
+    return max((thread.stuck_s for thread in threads), default=0.0) or UNTOLD_S
+
+
+def _limits(before: tuple[Sample, ...], waited_s: float) -> dict[str, Cusum]:
     """Limits well beyond the worst that was seen before: what a machine that is busy with other
     work does to a service must stay within them.
     """
@@ -429,7 +439,7 @@ def _limits(before: tuple[Sample, ...]) -> dict[str, Cusum]:
         limits["error_rate"] = Cusum(1.5 * errors + 6)
     slow = _worst(before, "response_time")
     if slow is not None:
-        limits["response_time"] = Cusum(max(2 * slow, slow + 200))
+        limits["response_time"] = Cusum(max(2 * slow, slow + 200, 1000 * waited_s))
     memory = _worst(before, "memory_usage")
     if memory is not None:
         limits["memory_usage"] = Cusum(1.5 * memory + 64e6)

@@ -263,6 +263,9 @@ class GuardShared(Rule):
         known = known or (isinstance(scene.statement, ast.Raise) and scene.depth == 0)
         if scene.occurrence.kind in ("deadlock", "stall") or not known:
             return
+        # of another thread's making is a value that is gone, not one of another kind
+        if scene.exception in ("AttributeError", "TypeError") and "None" not in scene.message:
+            return
         if scene.exception != "RuntimeError" and not _threads_used(scene):
             return
         for shared in _shared_of(scene):
