@@ -212,3 +212,36 @@ def _end_of(file: SourceFile, node: ast.expr) -> Span:
     if before.endswith("(") and before[:-1].rstrip().endswith(" in") and rest.startswith(")"):
         column += 1
     return Span(span.end_line, column, span.end_line, column)
+
+
+def result_so_far(function: Function, anchor: ast.stmt) -> str:
+    """The name whose value the function returns in the end and that holds something already.
+
+    To return an empty value before `anchor` would lose it. "" where there is none.
+    """
+    returned = {
+        node.value.id if isinstance(node.value, ast.Name) else ""
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and node.lineno >= anchor.lineno
+    }
+    if len(returned) != 1 or "" in returned:
+        return ""
+    [name] = returned
+    before = [one for one in function.body if (one.end_lineno or one.lineno) < anchor.lineno]
+    return name if any(_puts_in(one, name) for one in before) else ""
+
+
+def _puts_in(statement: ast.stmt, name: str) -> bool:
+    if isinstance(statement, ast.Assign):
+        bound = any(isinstance(t, ast.Name) and t.id == name for t in statement.targets)
+        value = statement.value
+        empty = isinstance(value, ast.Constant) or (
+            not any(ast.iter_child_nodes(value))
+            if not isinstance(value, ast.Call)
+            else not value.args and not value.keywords
+        )
+        return bound and not empty
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        called = statement.value.func
+        return isinstance(called, ast.Attribute) and ast.unparse(called.value) == name
+    return False

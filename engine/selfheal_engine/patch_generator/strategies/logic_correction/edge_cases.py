@@ -21,7 +21,12 @@ from selfheal_engine.patch_generator.edits import (
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import anchor_of, guard_site, in_comprehension
+from selfheal_engine.patch_generator.sites import (
+    anchor_of,
+    guard_site,
+    in_comprehension,
+    result_so_far,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 
@@ -243,6 +248,8 @@ class GuardEmpty(Rule):
             way = "continue" if constant else "break"
             yield guarded(way, way, 1.1)
         values = scene.conventions.nothing_value(scene.file, scene.function)
+        so_far = result_so_far(scene.function, site.anchor)
+        values = [so_far] if so_far else values
         said = promised(scene.function, next((v for v in values if v), ""))
         unknown = not values and scene.function.returns is None
         for rank, value in enumerate(values[:2] or (["None"] if unknown else [])):

@@ -13,7 +13,10 @@ from selfheal_engine.patch_generator.edits import (
 )
 from selfheal_engine.patch_generator.neutral_values import of_type
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import guard_site
+from selfheal_engine.patch_generator.sites import (
+    guard_site,
+    result_so_far,
+)
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY
 
 _BY_METHOD = {
@@ -190,6 +193,24 @@ class ReturnWithoutKey(Rule):
                     return rows[0]
                 """,
         ),
+        Example(
+            before="""
+                def f(node={'title': 'a'}):
+                    items = [node['title']]
+                    for child in node['children']:
+                        items += f(child)
+                    return items
+                """,
+            after="""
+                def f(node={'title': 'a'}):
+                    items = [node['title']]
+                    if 'children' not in node:
+                        return items
+                    for child in node['children']:
+                        items += f(child)
+                    return items
+                """,
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -209,6 +230,8 @@ class ReturnWithoutKey(Rule):
         if scene.conventions.is_handler(scene.file, function):
             return
         values = scene.conventions.nothing_value(scene.file, function)
+        so_far = result_so_far(function, site.anchor)
+        values = [so_far] if so_far else values
         said = promised(function, next((v for v in values if v), ""))
         unknown = not values and function.returns is None
         for rank, value in enumerate(values[:2] or (["None"] if unknown else [])):

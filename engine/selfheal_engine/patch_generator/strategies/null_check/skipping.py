@@ -17,6 +17,7 @@ from selfheal_engine.patch_generator.sites import (
     guard_site,
     is_part,
     is_stable,
+    result_so_far,
 )
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
 
@@ -75,6 +76,8 @@ class ReturnEarly(Rule):
         if site is None:
             return
         values = scene.conventions.nothing_value(scene.file, scene.function)
+        so_far = result_so_far(scene.function, site.anchor)
+        values = [so_far] if so_far else values
         said = promised(scene.function, next((v for v in values if v), ""))
         # a caller that copes with None is found out by replaying it; else it is no answer
         unknown = not values and scene.function.returns is None
