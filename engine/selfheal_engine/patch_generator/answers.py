@@ -208,12 +208,17 @@ def _bound_in(function: Function | None) -> set[str]:
 
 
 def _with_message(answer: Answer, message: str, bound: set[str]) -> str | None:
-    """The donor's text with our message; None where it needs names that are not `bound` here."""
-    statement = answer.statement
-    text = answer.text
+    """The donor's text with our message; None where it needs names that are not `bound` here.
+
+    What the donor raises from is its own affair.
+    """
+    raised = answer.statement.exc if isinstance(answer.statement, ast.Raise) else None
+    said: ast.stmt | ast.expr = raised or answer.statement
+    lead = "raise " if raised is not None else ""
+    text = lead + answer.file.segment(said)
     strings = [
         n
-        for n in ast.walk(statement)
+        for n in ast.walk(said)
         if isinstance(n, ast.Constant | ast.JoinedStr)
         and (isinstance(n, ast.JoinedStr) or isinstance(n.value, str))
         and not _is_key(n, answer.file)
@@ -225,22 +230,22 @@ def _with_message(answer: Answer, message: str, bound: set[str]) -> str | None:
     if not strings:
         allowed |= bound
     inside_strings = {id(n) for s in strings for n in ast.walk(s)}
-    for node in ast.walk(statement):
+    for node in ast.walk(said):
         if isinstance(node, ast.Name) and id(node) not in inside_strings and node.id not in allowed:
             return None
     if not strings:
         return text
     first = strings[0]
     quote = answer.file.segment(first).lstrip("fFrRbB")[:1] or '"'
-    if first.lineno != statement.lineno or first.end_lineno != first.lineno:
-        return ast.unparse(_replaced(statement, first, message))
-    start = first.col_offset - statement.col_offset
-    end = (first.end_col_offset or 0) - statement.col_offset
+    if first.lineno != said.lineno or first.end_lineno != first.lineno:
+        return lead + ast.unparse(_replaced(said, first, message))
+    start = len(lead) + first.col_offset - said.col_offset
+    end = len(lead) + (first.end_col_offset or 0) - said.col_offset
     return f"{text[:start]}{quote}{message}{quote}{text[end:]}"
 
 
-def _replaced(statement: ast.stmt, target: ast.AST, message: str) -> ast.stmt:
-    """A copy of the statement with the target's text replaced."""
+def _replaced(said: ast.AST, target: ast.AST, message: str) -> ast.AST:
+    """A copy with the target's text replaced."""
     place = (getattr(target, "lineno", 0), getattr(target, "col_offset", 0))
 
     class Replace(ast.NodeTransformer):
@@ -250,8 +255,7 @@ def _replaced(statement: ast.stmt, target: ast.AST, message: str) -> ast.stmt:
                 return ast.Constant(message)
             return self.generic_visit(node)
 
-    new = Replace().visit(copy.deepcopy(statement))
-    assert isinstance(new, ast.stmt)
+    new: ast.AST = Replace().visit(copy.deepcopy(said))
     return new
 
 

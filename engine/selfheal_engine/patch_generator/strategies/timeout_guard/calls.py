@@ -143,6 +143,42 @@ class LimitCallAndAnswer(Rule):
         ),
         Example(
             before="""
+                import queue
+
+
+                class Busy(Exception):
+                    '''The client gets 503.'''
+
+
+                def f(jobs, replies):
+                    try:
+                        jobs.put(1, timeout=1)
+                    except queue.Full:
+                        raise Busy('no room') from None
+                    return replies.get()  # <- here
+                """,
+            after="""
+                import queue
+
+
+                class Busy(Exception):
+                    '''The client gets 503.'''
+
+
+                def f(jobs, replies):
+                    try:
+                        jobs.put(1, timeout=1)
+                    except queue.Full:
+                        raise Busy('no room') from None
+                    try:
+                        return replies.get(timeout=1)  # <- here
+                    except queue.Empty as error:
+                        raise Busy('get took too long') from error
+                """,
+            kind="stall",
+        ),
+        Example(
+            before="""
                 import requests
 
 
