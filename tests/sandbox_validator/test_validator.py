@@ -427,6 +427,29 @@ def test_what_raises_nothing_is_shown_before_and_gone_after(make_shop: MakeShop,
     assert check(bad, "reproducer").status == "failed"
 
 
+def test_giving_up_in_time_with_an_error_that_is_caught_by_name_ends_a_stall(
+    make_shop: MakeShop,
+) -> None:
+    reproducer, (plain, limited), _ = OTHERS["stall"]
+    pages = "import store\n\n\ndef show(url):\n    try:\n        return store.fetch(url)\n"
+    pages += "    except store.Silent:\n        return '-'\n"
+    own = STORE + "\n\nclass Silent(Exception):\n    pass\n"
+    shop = make_shop({"store.py": own, "pages.py": pages}, reproducers=(reproducer,))
+    line = f"    return urllib.request.{plain}.read()\n"
+    assert line in own
+
+    def raising(error: str) -> str:
+        held = "    try:\n    " + line.replace(plain, limited)
+        return own.replace(line, f"{held}    except OSError:\n        raise {error}('late')\n")
+
+    good, bad = shop.judge(
+        shop.candidate(raising("Silent"), "store.py", "good"),
+        shop.candidate(raising("KeyError"), "store.py", "bad"),
+    )
+    assert check(good, "reproducer").status == "passed", check(good, "reproducer")
+    assert check(bad, "reproducer").status == "failed"
+
+
 def test_a_module_that_does_not_import_is_its_own_reproducer(make_shop: MakeShop) -> None:
     broken = "def f(:\n    return 1\n"
     reproducer = Reproducer(

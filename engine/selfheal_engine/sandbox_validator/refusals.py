@@ -41,7 +41,7 @@ def is_refusal(
     reproducer: Reproducer, outcome: Outcome, caught: frozenset[str], project: Project
 ) -> bool:
     """Whether a call ended by an exception that the project means to raise and to catch."""
-    if reproducer.kind not in ("call", "statement") or outcome.get("ended") != "raised":
+    if reproducer.kind not in ("call", "statement", "stall") or outcome.get("ended") != "raised":
         return False
     if outcome.get("exception") == reproducer.exception:
         return False

@@ -30,6 +30,7 @@ TIMEOUTS = (
     "TimeoutError",
     "OSError",
     "queue.Empty",
+    "_queue.Empty",
     "subprocess.TimeoutExpired",
     "concurrent.futures._base.TimeoutError",
     "asyncio.exceptions.TimeoutError",

@@ -10,6 +10,7 @@ from selfheal_engine.diagnosis.captured import integer
 from selfheal_engine.diagnosis.origin import (
     called_name,
 )
+from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.answers import refusals
 from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.edits import (
@@ -222,6 +223,7 @@ class GuardEmpty(Rule):
         if short is None or isinstance(scene.statement, ast.While):
             return
         base, condition, constant = short
+        asked = 0.3 if _asked_already(scene, base) else 1.0
         site = guard_site(scene, base)
         if site is None or _inner(scene, base):
             return
@@ -234,7 +236,7 @@ class GuardEmpty(Rule):
                 *site.edits,
                 *imports,
                 title=f"{title} when {condition}",
-                weight=weight,
+                weight=asked * weight,
             )
 
         word = site.name.rpartition(".")[2].strip("_").replace("_", " ")
@@ -292,6 +294,17 @@ def _too_short(scene: Scene) -> tuple[ast.expr, str, bool] | None:
         return node.value, "not {}" if length <= 1 else f"len({{}}) < {length}", True
     key = scene.text(node.slice).replace("{", "{{").replace("}", "}}")
     return node.value, f"{key} >= len({{}})" if (index or 0) >= 0 else f"{key} < -len({{}})", False
+
+
+def _asked_already(scene: Scene, base: ast.expr) -> bool:
+    """Whether the code asks for the length itself: it is the question that is wrong then."""
+    length = f"len({scene.text(base)})"
+    for outer in scene.file.ancestors(scene.node):
+        if isinstance(outer, Function):
+            return False
+        if isinstance(outer, ast.If | ast.IfExp) and length in scene.text(outer.test):
+            return True
+    return False
 
 
 def _partitioned(scene: Scene) -> Iterator[Draft]:
