@@ -432,7 +432,8 @@ def test_who_hung_before_may_now_wait_for_the_time_out(watch, by_route, response
     stuck = (WaitingThread("worker", (), stuck_s=30.0),)
     record = replace(by_route.occurrence, kind="stall", threads=stuck)
     stall = replace(by_route, occurrence=record)
-    assert run(watch(stall), 60, response_time=response_ms)[0].kind == kind
+    seen = {"response_time": response_ms, "error_rate": 120.0}  # 503 in place of no answer
+    assert run(watch(stall), 60, **seen)[0].kind == kind
 
 
 def test_a_patch_that_was_only_written_is_handed_over(watch) -> None:
