@@ -15,7 +15,7 @@ import pytest
 
 from selfheal_engine.config import Settings
 from selfheal_engine.model import Target
-from selfheal_engine.sources import open_source, procfs, remote_attach
+from selfheal_engine.sources import open_source, remote_attach
 from selfheal_engine.sources.remote_attach import enter
 from tests.sources.conftest import GUNICORN, Running, free_port
 
@@ -115,14 +115,15 @@ def takes_signals(monkeypatch: pytest.MonkeyPatch) -> None:
 def gunicorn(settings: Settings, source: str, words: str) -> Iterator[tuple[Running, Target]]:
     """gunicorn with two workers, which nothing watches yet."""
     project = Path(settings.project)
-    (project / "shop.py").write_text(source)
+    loading = "import os\nopen(f'{os.getpid()}.loading', 'w').close()\n"
+    (project / "shop.py").write_text(loading + source)
     (project / "conf.py").write_text(CONFIG.format(run_dir=settings.run_dir))
     port = free_port()
     command = [GUNICORN, "-c", "conf.py", "-w", "2", "-b", f"127.0.0.1:{port}", *words.split()]
     process = subprocess.Popen([*command, "shop:app"], cwd=project)
     service = Running(None, port, project)  # type: ignore[arg-type]
     try:
-        while len(procfs.descendants(process.pid)) < 2:
+        while len(list(project.glob("*.loading"))) < 2:  # both are past their own start
             assert process.poll() is None
         yield service, Target(pid=process.pid)
         service.source.close(stop_service=False)
