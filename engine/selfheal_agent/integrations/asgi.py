@@ -178,6 +178,8 @@ def patch_django_wsgi(module: Any, capture: Capture) -> None:
     calls: dict[int, Any] = {}
 
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807
+        if requests.is_counted(environ, self, _django_route):
+            return original(self, environ, start_response)
         call = calls.get(id(self))
         if call is None:
             call = calls[id(self)] = requests.wrap_wsgi(

@@ -26,7 +26,7 @@ from selfheal_engine.healer.sequential import (
     seconds_needed,
 )
 from selfheal_engine.healer.side_effects import Glimpse, SideEffects, in_mb, still_failing
-from selfheal_engine.model import Incident, Occurrence, Sample
+from selfheal_engine.model import Frame, Incident, Occurrence, Sample
 from selfheal_engine.model.vocabulary import UPSTREAM_ERRORS
 
 MINIMUM_S = 8.0
@@ -126,9 +126,9 @@ class Watch:
         """Something failed while the patch is in force."""
         if occurrence.count == 0 or (occurrence.handled and not self._handled_before):
             return  # news of an old record, or what the project's code deals with now
-        if _began_s(occurrence) < self._applied_s + self._grace_s or self._is_its_answer(
-            occurrence
-        ):
+        if _began_s(occurrence) < self._applied_s + self._grace_s:
+            return  # it began before the patch
+        if self._is_its_answer(occurrence):
             return
         on_canary = not self._applied.canary or occurrence.pid in self._applied.canary
         if occurrence.fingerprint != self._incident.fingerprint and not occurrence.handled:
@@ -156,11 +156,13 @@ class Watch:
         if occurrence.kind != "exception" or occurrence.request is None or not occurrence.frames:
             return False
         innermost = occurrence.frames[-1]
-        parts = PurePath(innermost.file).parts
-        files = [PurePath(path).parts for path in self._applied.files]
-        return innermost.source_line.strip() in self._applied.raises and any(
-            parts[-len(file) :] == file for file in files
-        )
+        raised = innermost.source_line.strip() in self._applied.raises
+        return raised and self._is_in_a_patched_file(innermost)
+
+    def _is_in_a_patched_file(self, frame: Frame) -> bool:
+        parts = PurePath(frame.file).parts
+        files = (PurePath(path).parts for path in self._applied.files)
+        return any(parts[-len(file) :] == file for file in files)
 
     def _is_of_the_stuck(self, occurrence: Occurrence) -> bool:
         """Whether who meets what is stuck fails so: no new code sets it free."""
@@ -336,12 +338,7 @@ class Watch:
         return still_failing(calls, errors, self._others_failed, self._share, self._unexplained)
 
     def _new_failure(self, occurrence: Occurrence) -> None:
-        files = {PurePath(path).parts for path in self._applied.files}
-        inside = [
-            frame
-            for frame in occurrence.frames
-            if any(PurePath(frame.file).parts[-len(parts) :] == parts for parts in files)
-        ]
+        inside = [frame for frame in occurrence.frames if self._is_in_a_patched_file(frame)]
         crash = occurrence.crash
         if not inside and crash is not None and (crash.file, crash.function) in self._callers:
             self._stray_failures += occurrence.count
@@ -368,11 +365,16 @@ def is_of_a_peer(occurrence: Occurrence) -> bool:
     return any(name.rpartition(".")[2] in UPSTREAM_ERRORS for name in names)
 
 
+def _stuck_s(occurrence: Occurrence) -> float:
+    """How long the longest of its threads has not moved; 0 where that is not known."""
+    return max((thread.stuck_s for thread in occurrence.threads), default=0.0)
+
+
 def _began_s(occurrence: Occurrence) -> float:
     """When what failed began, at the earliest."""
     if occurrence.began_s:
         return occurrence.began_s
-    stuck_s = max((thread.stuck_s for thread in occurrence.threads), default=0.0)
+    stuck_s = _stuck_s(occurrence)
     if occurrence.kind == "leak":
         return occurrence.time_s - LEAK_UNTOLD_S
     if occurrence.kind in SLOW_KINDS:
@@ -422,11 +424,10 @@ def _worst(before: tuple[Sample, ...], metric: str) -> float | None:
 def _waited_s(incident: Incident) -> float:
     """How long callers waited for what hung: of those no response time was measured."""
     occurrence = incident.occurrence
-    kind = occurrence.kind if occurrence is not None else ""
-    if kind not in SLOW_KINDS and incident.bug_type != "timeout_guard":
+    hung = occurrence is not None and occurrence.kind in SLOW_KINDS
+    if not hung and incident.bug_type != "timeout_guard":
         return 0.0
-    threads = occurrence.threads if occurrence is not None else ()
-    return max((thread.stuck_s for thread in threads), default=0.0) or UNTOLD_S
+    return (_stuck_s(occurrence) if occurrence is not None else 0.0) or UNTOLD_S
 
 
 def _limits(before: tuple[Sample, ...], waited_s: float) -> dict[str, Cusum]:

@@ -267,7 +267,7 @@ class Conventions:
             if isinstance(n, ast.Return) and file.function_of(n) is function
         ]
         plain = [r for r in returns if r.value is None]
-        found += [file.segment(r.value) for r in returns if r.value and _is_nothing(r.value)]
+        found += [file.segment(r.value) for r in returns if r.value and is_nothing(r.value)]
         if plain or not returns:
             found.append("")
         annotated = _annotated_nothing(function)
@@ -374,7 +374,7 @@ def _number(node: ast.expr) -> int | None:
     return int(found[1]) if found else None
 
 
-def _is_nothing(node: ast.expr) -> bool:
+def is_nothing(node: ast.expr) -> bool:
     """An empty or negative value, as functions return it for "there is none"."""
     if isinstance(node, ast.Constant):
         return not node.value

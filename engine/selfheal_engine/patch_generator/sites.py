@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from selfheal_engine.diagnosis.failure import parts_of
 from selfheal_engine.diagnosis.origin import calls_on_line, definitions
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Span, span_of
+from selfheal_engine.patch_generator.conventions import is_nothing
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     Edit,
@@ -214,11 +215,17 @@ def _end_of(file: SourceFile, node: ast.expr) -> Span:
     return Span(span.end_line, column, span.end_line, column)
 
 
-def result_so_far(function: Function, anchor: ast.stmt) -> str:
-    """The name whose value the function returns in the end and that holds something already.
+def given_for_nothing(scene: Scene, function: Function, anchor: ast.stmt) -> list[str]:
+    """What to return before `anchor`, likeliest first: what there is so far, else "nothing".
 
-    To return an empty value before `anchor` would lose it. "" where there is none.
+    An empty value would lose what the function has put together by then.
     """
+    so_far = _result_so_far(function, anchor)
+    return [so_far] if so_far else scene.conventions.nothing_value(scene.file, function)
+
+
+def _result_so_far(function: Function, anchor: ast.stmt) -> str:
+    """The name that the function returns in the end and that holds something already; or ""."""
     returned = {
         node.value.id if isinstance(node.value, ast.Name) else ""
         for node in ast.walk(function)
@@ -233,14 +240,12 @@ def result_so_far(function: Function, anchor: ast.stmt) -> str:
 
 def _puts_in(statement: ast.stmt, name: str) -> bool:
     if isinstance(statement, ast.Assign):
-        bound = any(isinstance(t, ast.Name) and t.id == name for t in statement.targets)
         value = statement.value
-        empty = isinstance(value, ast.Constant) or (
-            not any(ast.iter_child_nodes(value))
-            if not isinstance(value, ast.Call)
-            else not value.args and not value.keywords
+        made_empty = isinstance(value, ast.Call) and not value.args and not value.keywords
+        empty = made_empty or is_nothing(value) or isinstance(value, ast.Constant)
+        return not empty and any(
+            isinstance(target, ast.Name) and target.id == name for target in statement.targets
         )
-        return bound and not empty
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         called = statement.value.func
         return isinstance(called, ast.Attribute) and ast.unparse(called.value) == name

@@ -29,6 +29,8 @@ KEPT_AT_MOST = 40
 class Tests:
     """The service's own tests on the unpatched tree."""
 
+    __test__ = False
+
     passing: frozenset[str] = frozenset()
     """In both runs: these must pass with a patch too."""
     failing: frozenset[str] = frozenset()

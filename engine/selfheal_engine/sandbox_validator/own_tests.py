@@ -171,9 +171,10 @@ class OwnTests:
 def touched(candidate: Candidate, known: Tests) -> tuple[str, ...]:
     """The tests that ran what the patch changes, in the order of the suite."""
     functions = {name.rpartition(".")[2] for name in candidate.functions}
+    patched = python_files(candidate).keys()
     numbers: set[int] = set()
     for key, tests in known.runs.items():
         path, _, function = key.rpartition(":")
-        if path in python_files(candidate) and (function in functions or not functions):
+        if path in patched and (function in functions or not functions):
             numbers.update(tests)
     return tuple(known.ran[number] for number in sorted(numbers))

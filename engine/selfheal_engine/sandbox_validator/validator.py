@@ -34,7 +34,7 @@ from selfheal_engine.sandbox_validator.baselines import Baseline, Tests
 from selfheal_engine.sandbox_validator.freezing import live_files
 from selfheal_engine.sandbox_validator.jobs import Report, Steps, Workshop
 from selfheal_engine.sandbox_validator.limits import MIB, Limits
-from selfheal_engine.sandbox_validator.own_tests import OwnTests
+from selfheal_engine.sandbox_validator.own_tests import Lines, OwnTests
 from selfheal_engine.sandbox_validator.wall import level, sweep
 from selfheal_engine.sandbox_validator.warm import WarmServer
 
@@ -42,7 +42,6 @@ HARDENING_S = 1.5
 """Seconds after which no further mutant of a patch is begun: somebody waits for the verdict."""
 QUICK_TESTS_S = 0.8
 """Tests that take longer are not run for every mutant."""
-Lines = dict[str, list[int]]
 
 
 class SandboxValidator:

@@ -24,9 +24,9 @@ from selfheal_engine.patch_generator.edits import (
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import (
     anchor_of,
+    given_for_nothing,
     guard_site,
     in_comprehension,
-    result_so_far,
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
@@ -249,9 +249,7 @@ class GuardEmpty(Rule):
         if site.loop:
             way = "continue" if constant else "break"
             yield guarded(way, way, 1.1)
-        values = scene.conventions.nothing_value(scene.file, scene.function)
-        so_far = result_so_far(scene.function, site.anchor)
-        values = [so_far] if so_far else values
+        values = given_for_nothing(scene, scene.function, site.anchor)
         said = promised(scene.function, next((v for v in values if v), ""))
         unknown = not values and scene.function.returns is None
         for rank, value in enumerate(values[:2] or (["None"] if unknown else [])):

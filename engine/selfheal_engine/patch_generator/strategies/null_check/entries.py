@@ -14,8 +14,8 @@ from selfheal_engine.patch_generator.edits import (
 from selfheal_engine.patch_generator.neutral_values import of_type
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import (
+    given_for_nothing,
     guard_site,
-    result_so_far,
 )
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY
 
@@ -229,9 +229,7 @@ class ReturnWithoutKey(Rule):
             )
         if scene.conventions.is_handler(scene.file, function):
             return
-        values = scene.conventions.nothing_value(scene.file, function)
-        so_far = result_so_far(function, site.anchor)
-        values = [so_far] if so_far else values
+        values = given_for_nothing(scene, function, site.anchor)
         said = promised(function, next((v for v in values if v), ""))
         unknown = not values and function.returns is None
         for rank, value in enumerate(values[:2] or (["None"] if unknown else [])):

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.edits import insert_before, replace_expression
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
@@ -144,6 +145,20 @@ class MakeOnDemand(Rule):
                     return Index().first()
                 """,
         ),
+        Example(
+            before="""
+                _rows = None
+
+
+                def others():
+                    _rows = [1, 2]
+                    return _rows
+
+
+                def f():
+                    return _rows[0]
+                """,
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -175,19 +190,22 @@ def _makers(scene: Scene, culprit: ast.expr) -> Iterator[_Maker]:
         if owner is None or culprit.value.id != "self":
             return
         body, start, arguments = owner.body, "self.", 1
-    elif isinstance(culprit, ast.Name) and culprit.id in _globals(scene):
+    elif isinstance(culprit, ast.Name) and not _binds(scene.function, culprit.id):
         body, start, arguments = scene.file.tree.body, "", 0
     else:
         return
-    wanted = ast.unparse(culprit)
     for function in body:
         if not isinstance(function, Function) or function is scene.function:
             continue
         if function.name == "__init__" or _takes(function) != arguments:
             continue
-        maker = _maker(function, wanted, start)
-        inside_async = isinstance(scene.function, ast.AsyncFunctionDef)
-        if maker is not None and (inside_async or not maker.call.startswith("(await")):
+        waits = isinstance(function, ast.AsyncFunctionDef)
+        if waits and not isinstance(scene.function, ast.AsyncFunctionDef):
+            continue
+        if isinstance(culprit, ast.Name) and not _declares(function, culprit.id):
+            continue
+        maker = _maker(function, ast.unparse(culprit), start)
+        if maker is not None:
             yield maker
 
 
@@ -198,17 +216,14 @@ def _maker(function: Function, wanted: str, start: str) -> _Maker | None:
             asks |= any(ast.unparse(part) == wanted for part in ast.walk(node.test))
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            none = isinstance(node.value, ast.Constant) and node.value.value is None
-            makes |= not none and any(ast.unparse(target) == wanted for target in targets)
-            # what is put back to None here is made and ended by this function alone
-            if none and any(ast.unparse(target) == wanted for target in targets):
-                return None
+            if any(ast.unparse(target) == wanted for target in targets):
+                if isinstance(node.value, ast.Constant) and node.value.value is None:
+                    return None  # it is made and ended by this function alone
+                makes = True
         elif isinstance(node, ast.Return) and node.value is not None:
             gives |= ast.unparse(node.value) == wanted
-    if not makes:
-        return None
     decorators = {ast.unparse(decorator) for decorator in function.decorator_list}
-    if decorators - {"property"}:
+    if not makes or decorators - {"property"}:
         return None
     call = f"{start}{function.name}" + ("" if decorators else "()")
     if isinstance(function, ast.AsyncFunctionDef):
@@ -224,20 +239,16 @@ def _takes(function: Function) -> int:
     return len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
 
 
-def _globals(scene: Scene) -> set[str]:
-    """Names of the module that the failing function does not bind itself."""
-    assigned = {
-        target.id
-        for statement in scene.file.tree.body
-        if isinstance(statement, ast.Assign | ast.AnnAssign)
-        for target in (
-            statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        )
-        if isinstance(target, ast.Name)
-    }
-    own = {
-        node.id
-        for node in ast.walk(scene.function or scene.statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
-    return assigned - own
+def _declares(function: Function, name: str) -> bool:
+    """Whether it says `global name`: else what it assigns is its own."""
+    return any(isinstance(n, ast.Global) and name in n.names for n in ast.walk(function))
+
+
+def _binds(function: Function | None, name: str) -> bool:
+    """Whether the name is the function's own: a parameter, or assigned there."""
+    if function is None:
+        return False
+    return name in parameters(function) or any(
+        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
+        for node in ast.walk(function)
+    )

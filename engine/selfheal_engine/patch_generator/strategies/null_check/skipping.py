@@ -14,10 +14,10 @@ from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import (
     COMPREHENSIONS,
     filtered,
+    given_for_nothing,
     guard_site,
     is_part,
     is_stable,
-    result_so_far,
 )
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
 
@@ -75,9 +75,7 @@ class ReturnEarly(Rule):
         site = guard_site(scene, culprit)
         if site is None:
             return
-        values = scene.conventions.nothing_value(scene.file, scene.function)
-        so_far = result_so_far(scene.function, site.anchor)
-        values = [so_far] if so_far else values
+        values = given_for_nothing(scene, scene.function, site.anchor)
         said = promised(scene.function, next((v for v in values if v), ""))
         # a caller that copes with None is found out by replaying it; else it is no answer
         unknown = not values and scene.function.returns is None
