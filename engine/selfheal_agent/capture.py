@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _thread import get_ident
 from types import CodeType, FrameType, TracebackType
 
 from selfheal_agent import frames, good_calls, requests, texts
@@ -31,6 +32,8 @@ KEY_FRAMES = 12
 """Innermost frames that tell one kind of crash from another."""
 _MARK = "__selfheal_seen__"
 _REMOTE = ("_RemoteTraceback", "RemoteTraceback")
+_NO_FAILURE = (KeyboardInterrupt, SystemExit, GeneratorExit)
+_GROUPS = (BaseExceptionGroup,) if sys.version_info >= (3, 11) else ()
 
 _set = BaseException.__setattr__
 _get_cause = BaseException.__dict__["__cause__"].__get__
@@ -42,13 +45,14 @@ _get_dict = BaseException.__dict__["__dict__"].__get__
 
 
 class _Kind:
-    __slots__ = ("codes", "count", "last_full", "number", "reported")
+    __slots__ = ("codes", "count", "due", "number", "reported")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.count = 0
         self.reported = 0
-        self.last_full = 0.0
+        self.due = 0.0
+        """When the next full record may be made; 0 before the first."""
         self.codes: list[CodeType] = []
         """Kept alive, so that no other code takes over an id of the key."""
 
@@ -63,6 +67,7 @@ class Capture:
 
     def reset(self) -> None:
         """Start counting anew, as a forked child does."""
+        self._pid = os.getpid()
         self._kinds: dict[Any, _Kind] = {}
         self._second = 0
         self._in_second = 0
@@ -84,48 +89,61 @@ class Capture:
         tb: TracebackType | None = None,
     ) -> None:
         """Record one exception. Never raises."""
+        # One function for what is known already: a failing request finds our code cold, and
+        # each further function costs it more than what the function does.
         try:
-            self._exception(exc, caught_by, handled, kind, tb)
+            if exc is None or _is_recorded(exc) or issubclass(type(exc), _NO_FAILURE):
+                return
+            _set(exc, _MARK, self._pid)
+            if issubclass(type(exc), _GROUPS):
+                leaves = _leaves(exc)
+                for leaf in leaves:  # each is a bug of its own, at its own place
+                    self.exception(leaf, caught_by, handled, kind)
+                if leaves:
+                    return
+            tb = tb or _get_traceback(exc)
+            self.total += 1
+            self.handled += handled
+            self.threads_died += kind == "thread_death"
+            # nearly all are of the thread that serves; `serving` knows tasks and their children
+            if not handled and get_ident() not in requests.in_flight and not requests.serving():
+                self.outside += 1
+            key = _key(type(exc), tb)
+            known = self._kinds.get(key) or self._new_kind(key, tb)
+            if known is None:
+                return
+            known.count += 1
+            if known.count > FULL_FIRST and time.monotonic() < known.due:
+                return
+            count = self._claim(known)
+            if count is not None:
+                self._record(known, count, exc, kind, caught_by, handled, tb)
         except Exception:
             self.beyond += 1
 
-    def _exception(
+    def _new_kind(self, key: Any, tb: TracebackType | None = None) -> _Kind | None:
+        """A kind that was not met before; None, and only counted, where there are too many."""
+        if len(self._kinds) >= MAX_KINDS:
+            self.beyond += 1
+            return None
+        known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
+        while tb is not None:
+            known.codes.append(tb.tb_frame.f_code)
+            tb = tb.tb_next
+        del known.codes[: -2 * KEY_FRAMES]  # shims are among them
+        return known
+
+    def _record(
         self,
-        exc: BaseException | None,
+        known: _Kind,
+        count: int,
+        exc: BaseException,
+        kind: str,
         caught_by: str,
         handled: bool,
-        kind: str,
         tb: TracebackType | None,
     ) -> None:
-        if exc is None or issubclass(type(exc), (KeyboardInterrupt, SystemExit, GeneratorExit)):
-            return
-        if _marked(exc):
-            return
-        _set(exc, _MARK, os.getpid())
-        if _is_group(exc):
-            leaves = _leaves(exc)
-            for leaf in leaves:  # each is a bug of its own, at its own place
-                self._exception(leaf, caught_by, handled, kind, None)
-            if leaves:
-                return
-        tb = tb or _get_traceback(exc)
-        self.total += 1
-        self.handled += handled
-        self.threads_died += kind == "thread_death"
-        if not handled and not requests.serving():
-            self.outside += 1
-        key, codes = _key(type(exc), tb)
-        known = self._kinds.get(key)
-        if known is None:
-            if len(self._kinds) >= MAX_KINDS:
-                self.beyond += 1
-                return
-            known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
-            known.codes = codes
-        known.count += 1
-        count = self._claim(known)
-        if count is None:
-            return
+        """A full record, made now, which stands for `count` occurrences."""
         try:
             entries = frames.traceback_entries(tb)
             record = describe(exc, kind, caught_by, entries, self._entry_tickets(tb))
@@ -147,12 +165,9 @@ class Capture:
 
         One without frames is only counted: `is_new` said that it was not wanted whole.
         """
-        known = self._kinds.get(key)
+        known = self._kinds.get(key) or self._new_kind(key)
         if known is None:
-            if len(self._kinds) >= MAX_KINDS:
-                self.beyond += 1
-                return
-            known = self._kinds.setdefault(key, _Kind(len(self._kinds)))
+            return
         known.count += 1
         count = self._claim(known) if "frames" in record else None
         if count is not None:
@@ -165,7 +180,7 @@ class Capture:
         known = self._kinds.get(key)
         if known is None or known.count < FULL_FIRST:
             return True
-        return time.monotonic() - known.last_full >= FULL_EVERY_S
+        return time.monotonic() >= known.due
 
     def _claim(self, known: _Kind) -> int | None:
         """How many occurrences a full record made now stands for; None: none is to be made.
@@ -173,7 +188,7 @@ class Capture:
         They count as reported at once: the probe's thread must not tell of them meanwhile.
         """
         now = time.monotonic()
-        if known.count > FULL_FIRST and now - known.last_full < FULL_EVERY_S:
+        if known.count > FULL_FIRST and now < known.due:
             return None
         if int(now) != self._second:
             self._second, self._in_second = int(now), 0
@@ -182,7 +197,7 @@ class Capture:
             return None
         more = known.count - known.reported
         known.reported += more
-        known.last_full = now
+        known.due = now + FULL_EVERY_S
         return more
 
     def counts(self) -> dict[int, int]:
@@ -196,7 +211,7 @@ class Capture:
         """
         found = []
         for known in list(self._kinds.values()):
-            if not known.last_full:
+            if not known.due:
                 continue
             more = known.count - known.reported
             if more > 0:
@@ -268,25 +283,24 @@ def finish(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _key(cls: type, tb: TracebackType | None) -> tuple[Any, list[CodeType]]:
-    """What a crash is looked up by, and the codes whose ids are part of it.
+def _key(cls: type, tb: TracebackType | None) -> tuple[Any, ...]:
+    """What a crash is looked up by: its class and the innermost places it went through.
 
-    Codes count by identity: hashing one goes through its names and constants.
+    Codes count by identity: hashing one goes through its names and constants. `_Kind.codes`
+    keeps them alive.
     """
-    codes: list[CodeType] = []
-    places: list[int] = []
+    key: list[Any] = []
     shims = good_calls.shim_codes  # asked of every frame of every failure
-    while tb is not None and len(codes) < 200:
-        code = tb.tb_frame.f_code
-        if id(code) not in shims:
-            codes.append(code)
-            places.append(tb.tb_lasti)
+    while tb is not None and len(key) < 400:  # a recursion's end differs from time to time
+        code = id(tb.tb_frame.f_code)
+        if code not in shims:
+            key.append(code)
+            key.append(tb.tb_lasti)
         tb = tb.tb_next
-    codes = codes[-KEY_FRAMES:]
-    return (cls, *map(id, codes), *places[-KEY_FRAMES:]), codes
+    return (cls, *key[-2 * KEY_FRAMES :])
 
 
-def _marked(exc: BaseException) -> bool:
+def _is_recorded(exc: BaseException) -> bool:
     state = _get_dict(exc)
     mark = state.get(_MARK) if type(state) is dict else None
     if mark is None:
@@ -371,7 +385,7 @@ def _members(group: Any) -> tuple[BaseException, ...]:
 
 
 def _is_group(exc: BaseException) -> bool:
-    return sys.version_info >= (3, 11) and issubclass(type(exc), BaseExceptionGroup)
+    return issubclass(type(exc), _GROUPS)
 
 
 def _syntax(exc: BaseException) -> dict[str, Any]:
@@ -396,8 +410,6 @@ def thread_name() -> str:
     threading = sys.modules.get("threading")
     if threading is None:
         return "MainThread"
-    import _thread
-
-    thread = threading._active.get(_thread.get_ident())
+    thread = threading._active.get(get_ident())
     name = getattr(thread, "_name", "") if thread is not None else ""
     return name if type(name) is str else ""

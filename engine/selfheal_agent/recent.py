@@ -41,7 +41,8 @@ _WORDS = (
     "disk quota exceeded",
 )
 
-_due: dict[tuple[str, int], float] = {}
+due: dict[tuple[str, int], float] = {}
+"""When the next request of a route and status may be kept, by `requests.clock`."""
 _kept: dict[tuple[str, int], deque[dict[str, Any]]] = {}
 
 
@@ -50,13 +51,12 @@ def ran_out(name: str, message: str) -> bool:
     return name in OUT_OF_ROOM or any(word in message.lower() for word in _WORDS)
 
 
-def note(request: Any, route: str) -> None:
-    """A request is over; called in the thread that served it, so it must cost next to nothing."""
+def note(request: Any, route: str, now: float) -> None:
+    """A request is over and its kind is due; called in the thread that served it."""
     key = (route, request.status)
-    now = time.monotonic()
-    if now < _due.get(key, 0.0) or (key not in _due and len(_due) >= MAX_KINDS):
+    if key not in due and len(due) >= MAX_KINDS:
         return
-    _due[key] = now + EVERY_S
+    due[key] = now + EVERY_S
     if request.kind == "task" or request.body_size > MAX_BODY:
         return
     from selfheal_agent.requests import record_of
@@ -64,14 +64,14 @@ def note(request: Any, route: str) -> None:
     try:
         record = record_of(request)
     except Exception:  # an environment of an unusual kind: the request must end as it would
-        _due[key] = NEVER_S
+        due[key] = NEVER_S
         return
     _kept.setdefault(key, deque(maxlen=KEPT)).append(record)
 
 
 def forget() -> None:
     """Start anew, as a forked child does."""
-    _due.clear()
+    due.clear()
     _kept.clear()
 
 

@@ -86,7 +86,9 @@ class InFlight:
 
     def start(self, status: str, *rest: Any) -> Any:
         """WSGI's start_response."""
-        answered(self, int(status[:3]))
+        self.status = int(status[:3])
+        if self.suspect is not None:
+            _answer_for(self)
         if self.route_of is not None:  # frameworks forget the route when they clean up
             self.route = self.route_of(self.environ)
         return self.server_start(status, *rest)
@@ -168,10 +170,14 @@ def answered(request: InFlight, status: int) -> None:
     """The answer begins; what failed and was answered for is reported."""
     request.status = status
     if request.suspect is not None:
-        exc, tb, caught_by = request.suspect
-        request.suspect = None
-        if status >= 500 and report is not None:
-            report(exc, caught_by, tb=tb)
+        _answer_for(request)
+
+
+def _answer_for(request: InFlight) -> None:
+    exc, tb, caught_by = request.suspect  # type: ignore[misc]
+    request.suspect = None
+    if request.status >= 500 and report is not None:
+        report(exc, caught_by, tb=tb)
 
 
 def watch_asyncio(asyncio_tasks: Any) -> None:
@@ -186,8 +192,10 @@ def end(request: InFlight, failed: bool) -> None:
     if not route:
         find = request.route_of
         route = find(request.environ) if find is not None else _collapsed(request)
-    finished.append((route, clock() - request.started, failed or request.status >= 500))
-    recent.note(request, route)
+    now = clock()
+    finished.append((route, now - request.started, failed or request.status >= 500))
+    if now >= recent.due.get((route, request.status), 0.0):
+        recent.note(request, route, now)
     if in_flight.get(request.key) is request:
         del in_flight[request.key]
 
@@ -283,7 +291,7 @@ def wrap_wsgi(
     """`call(environ, start_response)` that counts. Only the outermost wrapper counts."""
 
     def counted(environ: Any, start_response: Any) -> Any:
-        if is_counted(environ, app, route_of):
+        if _FLAG in environ and is_counted(environ, app, route_of):
             return call(environ, start_response)
         key = get_ident()
         request = InFlight("wsgi", environ, key)

@@ -13,16 +13,21 @@ from selfheal_agent import recent, requests
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     now = [100.0]
     recent.forget()
-    monkeypatch.setattr(recent.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(requests, "clock", lambda: now[0])
     yield now
     recent.forget()
+    requests.finished.clear()
 
 
 def served(path: str, status: int) -> None:
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_X_API_KEY": "hunter2"}
     request = requests.InFlight("wsgi", environ, 1)
-    request.status = status
-    recent.note(request, "/tiles")
+    over(request, status)
+
+
+def over(request: requests.InFlight, status: int) -> None:
+    request.route, request.status = "/tiles", status
+    requests.end(request, failed=False)
 
 
 def paths() -> list[str]:
@@ -48,10 +53,9 @@ def test_one_a_second_of_each_route_and_outcome_is_kept_and_failures_are_not_sen
 )
 def test_what_cannot_be_sent_again_is_let_go_without_a_word(odd: dict[str, object]) -> None:
     request = requests.InFlight("wsgi", {"REQUEST_METHOD": "GET", "PATH_INFO": "/1"}, 1)
-    request.status = 200
     for name, value in odd.items():
         setattr(request, name, value)
-    recent.note(request, "/tiles")
+    over(request, 200)
     assert paths() == []
 
 

@@ -27,25 +27,24 @@ def patch_logging(logging: ModuleType, capture: Capture) -> None:
     def handle(self: Any, record: Any) -> Any:
         # before the record is handled: a handler may drop exc_info or end the process
         capture.log_records += 1
-        if record.exc_info or record.levelno >= ERROR:
-            _look(record, capture)
+        info = record.exc_info
+        if type(info) is tuple and len(info) == 3 and info[1] is not None:
+            capture.exception(info[1], "logging", record.levelno < ERROR, tb=info[2])
+        elif record.levelno >= ERROR and not _of_a_server(record.name):
+            _without_traceback(record, capture)
         return original(self, record)
 
     handle.__wrapped__ = original  # type: ignore[attr-defined]
     logging.Logger.handle = handle
 
 
-def _look(record: Any, capture: Capture) -> None:
-    exc_info = record.exc_info
-    if type(exc_info) is tuple and len(exc_info) == 3 and exc_info[1] is not None:
-        capture.exception(exc_info[1], "logging", handled=record.levelno < ERROR, tb=exc_info[2])
-    elif record.levelno >= ERROR and not _of_a_server(record.name):
-        # inside an except block the traceback is there, even when the call left it out
-        being_handled = sys.exc_info()[1] or requests.suspected()
-        if being_handled is not None:
-            capture.exception(being_handled, "logging")
-        else:
-            _log_event(record, capture)
+def _without_traceback(record: Any, capture: Capture) -> None:
+    # inside an except block the traceback is there, even when the call left it out
+    being_handled = sys.exc_info()[1] or requests.suspected()
+    if being_handled is not None:
+        capture.exception(being_handled, "logging")
+    else:
+        _log_event(record, capture)
 
 
 def _of_a_server(name: object) -> bool:
