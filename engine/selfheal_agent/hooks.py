@@ -56,8 +56,28 @@ def _run(integration: Integration, module: ModuleType) -> None:
         note(f"integration of {module.__name__}: {type(why).__name__}: {why}")
 
 
+_us = sys.modules[__name__.partition(".")[0]]
+
+
+def _own_module(name: str) -> ModuleType | None:
+    """A module of ours that somebody took out of sys.modules, as ddtrace does at its start.
+
+    A second copy would count what nobody asks it for. Packages keep their modules as attributes.
+    """
+    found: Any = _us
+    for part in name.split(".")[1:]:
+        found = found.__dict__.get(part)
+        if type(found) is not type(_us):
+            return None
+    kept: ModuleType | None = found if found.__name__ == name else None
+    return kept
+
+
 class _Finder:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name.partition(".")[0] == _us.__name__:
+            kept = _own_module(name)
+            return None if kept is None else type(kept.__spec__)(name, _Again(kept))  # type: ignore
         if name not in _waiting:
             return None
         for finder in sys.meta_path:
@@ -73,6 +93,20 @@ class _Finder:
 
     def invalidate_caches(self) -> None:
         """Nothing is cached here."""
+
+
+class _Again:
+    """Hands out a module that is loaded already."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._spec = module.__spec__
+
+    def create_module(self, spec: Any) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
 
 
 class _Loader:

@@ -357,9 +357,15 @@ class _Body:
             if close is not None:
                 close()
         finally:
-            if self._request.key >= 0:
-                end(self._request, False)
-                self._request.key = -1
+            self._over()
+
+    def __del__(self) -> None:
+        self._over()  # of a server that did not close it, as when the connection was reset
+
+    def _over(self) -> None:
+        if self._request.key >= 0:
+            end(self._request, False)
+            self._request.key = -1
 
 
 class _Tee:
