@@ -88,6 +88,8 @@ def _replaced(node: ast.AST, edit: Edit) -> ast.AST:
         return node
     new = ast.parse(edit.code.strip(), mode="eval").body
     replaced: ast.AST = _Expression(node).visit(new)
+    if isinstance(replaced, ast.Attribute | ast.Subscript | ast.Name):
+        replaced.ctx = getattr(node, "ctx", replaced.ctx)  # where it is assigned to, it stays so
     return replaced
 
 

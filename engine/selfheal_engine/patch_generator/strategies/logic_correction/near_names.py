@@ -150,6 +150,66 @@ class NearestAttribute(Rule):
         ),
         Example(
             before="""
+                class Counter:
+                    def __init__(self):
+                        self.rejected = 0
+
+                    def reject(self):
+                        self.rejcted += 1
+                        return self.rejcted
+
+
+                def f():
+                    return Counter().reject()
+                """,
+            after="""
+                class Counter:
+                    def __init__(self):
+                        self.rejected = 0
+
+                    def reject(self):
+                        self.rejected += 1
+                        return self.rejected
+
+
+                def f():
+                    return Counter().reject()
+                """,
+        ),
+        Example(
+            before="""
+                class Inbox:
+                    def __init__(self):
+                        self.recieved = []
+
+                    def add(self, mail):
+                        self.received.append(mail)
+
+                    def size(self):
+                        return len(self.received)
+
+
+                def f():
+                    return Inbox().size()
+                """,
+            after="""
+                class Inbox:
+                    def __init__(self):
+                        self.received = []
+
+                    def add(self, mail):
+                        self.received.append(mail)
+
+                    def size(self):
+                        return len(self.received)
+
+
+                def f():
+                    return Inbox().size()
+                """,
+        ),
+        Example(
+            before="""
                 def f(user=None):
                     return user.email
                 """,
@@ -182,9 +242,17 @@ class NearestAttribute(Rule):
                         for n in cls.body
                         if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
                     ]
+        uses = _uses(scene, node)
         for rank, near in enumerate(_near(node.attr, list(dict.fromkeys(known)))):
+            given = _only_stored(scene, node, near) if len(uses) > 1 else []
+            if given:  # everybody asks for the other name: the slip is where it is set
+                yield scene.draft(
+                    *(replace_expression(g, f"{scene.text(g.value)}.{node.attr}") for g in given),
+                    title=f"set `{node.attr}`, which is what is read",
+                    weight=1.8,
+                )
             yield scene.draft(
-                replace_expression(node, f"{scene.text(node.value)}.{near}"),
+                *(replace_expression(use, f"{scene.text(use.value)}.{near}") for use in uses),
                 title=f"use `{near}`, which `{kind}` has",
                 weight=1.6 - 0.3 * rank,
             )
@@ -195,6 +263,41 @@ class NearestAttribute(Rule):
                 title=f"read the key {node.attr!r} of the dictionary",
                 weight=1.7,
             )
+
+
+def _uses(scene: Scene, node: ast.Attribute) -> list[ast.Attribute]:
+    """The failing place, and where the same object of its class is asked for the same name."""
+    owner = next((a for a in scene.file.ancestors(node) if isinstance(a, ast.ClassDef)), None)
+    if owner is None or not isinstance(node.value, ast.Name):
+        return [node]
+    return [node, *(use for use in _named(owner, node.value.id, node.attr) if use is not node)]
+
+
+def _only_stored(scene: Scene, node: ast.Attribute, near: str) -> list[ast.Attribute]:
+    """Where the near name is set on the same object, if nobody ever reads it; else []."""
+    owner = next((a for a in scene.file.ancestors(node) if isinstance(a, ast.ClassDef)), None)
+    if owner is None or not isinstance(node.value, ast.Name):
+        return []
+    everywhere = [
+        n
+        for file in scene.sources.all()
+        for n in ast.walk(file.tree)
+        if isinstance(n, ast.Attribute) and n.attr == near
+    ]
+    here = _named(owner, node.value.id, near)
+    plain = all(isinstance(scene.file.parent(n), ast.Assign | ast.AnnAssign) for n in here)
+    return here if here and plain and len(here) == len(everywhere) else []
+
+
+def _named(owner: ast.ClassDef, name: str, attribute: str) -> list[ast.Attribute]:
+    return [
+        n
+        for n in ast.walk(owner)
+        if isinstance(n, ast.Attribute)
+        and n.attr == attribute
+        and isinstance(n.value, ast.Name)
+        and n.value.id == name
+    ]
 
 
 def _kind_in(message: str) -> str:
