@@ -410,6 +410,8 @@ def _built_up(function: Function, returned: ast.Return) -> str:
                 return "[]"
             if isinstance(value, ast.Set | ast.SetComp):
                 return "set()"
+            if isinstance(value, ast.DictComp) or (isinstance(value, ast.Dict) and not value.keys):
+                return "{}"
     return ""
 
 

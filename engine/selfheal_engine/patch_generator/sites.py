@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from selfheal_engine.diagnosis.failure import parts_of
-from selfheal_engine.diagnosis.origin import calls_on_line, definitions
+from selfheal_engine.diagnosis.origin import called_name, calls_on_line, definitions
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Span, span_of
 from selfheal_engine.patch_generator.conventions import is_nothing
 from selfheal_engine.patch_generator.edits import (
@@ -35,6 +35,12 @@ class Site:
     """Edits that make the statement use the new name."""
     loop: bool = False
     """`continue` is possible: the anchor stands in a loop's body."""
+    reached: str = ""
+    """What must hold for the value to be looked at, where the statement does not always."""
+
+    def when(self, condition: str) -> str:
+        """The guard's condition: `condition` on the statement's ways that come to the value."""
+        return f"{self.reached} and {condition}" if self.reached else condition
 
     def before(self, code: str) -> str:
         """Snippet for the anchor's place: binding, code, then the old statement."""
@@ -51,10 +57,11 @@ def guard_site(scene: Scene, culprit: ast.expr) -> Site | None:
     if isinstance(scene.statement, ast.While) and culprit in set(parts_of(scene.statement)):
         return None
     loop = in_loop(file, anchor)
+    reached = reached_when(file, culprit, scene.statement)
     if is_stable(culprit):
-        return Site(anchor, file.segment(culprit), loop=loop)
-    if anchor is not scene.statement:
-        return None
+        return Site(anchor, file.segment(culprit), loop=loop, reached=reached)
+    if anchor is not scene.statement or reached:
+        return None  # ahead of the statement it would be evaluated where nobody asks for it
     if isinstance(culprit, ast.NamedExpr):
         known, value = culprit.target.id, file.segment(culprit.value)
         edits = (replace_expression(culprit, known),)
@@ -117,6 +124,51 @@ def in_comprehension(file: SourceFile, node: ast.AST, statement: ast.stmt) -> bo
     return False
 
 
+def looked_up(scene: Scene) -> tuple[ast.expr, ast.expr] | None:
+    """(collection, key) of the failing look-up or removal."""
+    node = scene.node
+    if isinstance(scene.statement, ast.Delete) and not isinstance(node, ast.Subscript):
+        node = scene.statement.targets[0]
+    if isinstance(node, ast.Subscript):
+        return node.value, node.slice
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    removes = called_name(node) in ("pop", "remove") and len(node.args) == 1
+    return (node.func.value, node.args[0]) if removes else None
+
+
+def reached_when(file: SourceFile, node: ast.expr, statement: ast.stmt) -> str:
+    """The conditions under which a statement comes to evaluate a part of it; "" where always.
+
+    `table[name](x) if name else x` looks `name` up only where there is one.
+    """
+    found: list[str] = []
+    inner: ast.AST = node
+    for outer in file.ancestors(node):
+        if isinstance(outer, ast.IfExp) and inner is not outer.test:
+            found.append(_asked(file, outer.test, met=inner is outer.body))
+        elif isinstance(outer, ast.BoolOp):
+            before = outer.values[: next(i for i, v in enumerate(outer.values) if v is inner)]
+            met = isinstance(outer.op, ast.And)
+            found += reversed([_asked(file, value, met=met) for value in before])
+        if outer is statement:
+            break
+        inner = outer
+    return " and ".join(dict.fromkeys(reversed(found)))
+
+
+def _asked(file: SourceFile, test: ast.expr, met: bool) -> str:
+    text = file.segment(test)
+    if met:
+        return f"({text})" if isinstance(test, _LOOSER_THAN_AND) else text
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return file.segment(test.operand)
+    return f"not ({text})" if isinstance(test, ast.BoolOp | _LOOSER_THAN_AND) else f"not {text}"
+
+
+_LOOSER_THAN_AND = ast.IfExp | ast.Lambda | ast.NamedExpr
+
+
 def in_loop(file: SourceFile, statement: ast.stmt) -> bool:
     """Whether `continue` may stand before the statement."""
     for outer in file.ancestors(statement):
@@ -125,6 +177,18 @@ def in_loop(file: SourceFile, statement: ast.stmt) -> bool:
         if isinstance(outer, ast.For | ast.AsyncFor | ast.While):
             return True
     return False
+
+
+def fit_of_return(file: SourceFile, statement: ast.stmt) -> float:
+    """How well a return fits before a statement: in a loop it gives up what is left of it."""
+    for outer in file.ancestors(statement):
+        if isinstance(outer, Function):
+            break
+        if isinstance(outer, ast.For | ast.AsyncFor):
+            return 0.5
+        if isinstance(outer, ast.While):
+            return 1.0 if isinstance(outer.test, ast.Constant) else 0.5
+    return 1.0
 
 
 def called_per_item(scene: Scene) -> bool:

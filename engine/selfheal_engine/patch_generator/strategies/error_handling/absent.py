@@ -20,7 +20,7 @@ from selfheal_engine.patch_generator.edits import (
 )
 from selfheal_engine.patch_generator.exceptions import caught
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import anchor_of
+from selfheal_engine.patch_generator.sites import anchor_of, fit_of_return
 from selfheal_engine.patch_generator.strategies.error_handling.wrapping import (
     STRATEGY,
     UNREADABLE,
@@ -158,6 +158,7 @@ class AnswerNothing(Rule):
                 weight = 0.8  # a guard that asks first says more
             # an optional value that callers do not expect is told by their replay
             weight = 0.5 if absent and value == "None" and value not in said else weight
+            weight *= fit_of_return(scene.file, anchor)
             yield scene.draft(
                 replace_statements([anchor], wrapped(f"return {value}".rstrip(), error.text)),
                 *error.imports,

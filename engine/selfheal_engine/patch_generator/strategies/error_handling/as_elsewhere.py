@@ -6,11 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import called_name, parameters
+from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.patch_generator.answers import module_names
 from selfheal_engine.patch_generator.edits import indented, insert_before
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import anchor_of
+from selfheal_engine.patch_generator.sites import anchor_of, looked_up, reached_when
 from selfheal_engine.patch_generator.strategies.error_handling.wrapping import STRATEGY
 
 
@@ -76,35 +76,25 @@ class GuardAsElsewhere(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        looked_up = _looked_up(scene)
+        failing = looked_up(scene)
         anchor = anchor_of(scene.file, scene.statement)
-        if scene.exception != "KeyError" or looked_up is None or anchor is None:
+        if scene.exception != "KeyError" or failing is None or anchor is None:
             return
-        container, key = (scene.text(part) for part in looked_up)
+        container, key = (scene.text(part) for part in failing)
+        reached = reached_when(scene.file, failing[0], scene.statement)
+        missing = f"{key} not in {container}"
+        condition = f"{reached} and {missing}" if reached else missing
         seen: set[str] = set()
         for donor in _guards_of(scene, container):
             code = _for_key(scene, donor, key)
             if code and code not in seen:
                 seen.add(code)
                 yield scene.draft(
-                    insert_before(anchor, f"if {key} not in {container}:\n{indented(code)}"),
+                    insert_before(anchor, f"if {condition}:\n{indented(code)}"),
                     title=f"{code} when {key} is missing, as on line {donor.lineno}",
                     weight=1.8,
                     explanation="The same collection is asked first elsewhere in this file.",
                 )
-
-
-def _looked_up(scene: Scene) -> tuple[ast.expr, ast.expr] | None:
-    """(collection, key) of the failing look-up or removal."""
-    node = scene.node
-    if isinstance(scene.statement, ast.Delete) and not isinstance(node, ast.Subscript):
-        node = scene.statement.targets[0]
-    if isinstance(node, ast.Subscript):
-        return node.value, node.slice
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return None
-    removes = called_name(node) in ("pop", "remove") and len(node.args) == 1
-    return (node.func.value, node.args[0]) if removes else None
 
 
 def _guards_of(scene: Scene, container: str) -> Iterator[ast.If]:

@@ -67,6 +67,28 @@ class GuardZero(Rule):
         ),
         Example(
             before="""
+                def f(cents=10, people=()):
+                    share, rest = cents // len(people), cents % len(people)
+                    shares = {}
+                    for name in people:
+                        shares[name] = share + rest
+                        rest = 0
+                    return shares
+                """,
+            after="""
+                def f(cents=10, people=()):
+                    if not people:
+                        return {}
+                    share, rest = cents // len(people), cents % len(people)
+                    shares = {}
+                    for name in people:
+                        shares[name] = share + rest
+                        rest = 0
+                    return shares
+                """,
+        ),
+        Example(
+            before="""
                 def f(a=1):
                     return a[0]
                 """,
@@ -227,7 +249,7 @@ class GuardEmpty(Rule):
         site = guard_site(scene, base)
         if site is None or _inner(scene, base):
             return
-        condition = condition.format(site.name)
+        condition = site.when(condition.format(site.name))
 
         def guarded(code: str, title: str, weight: float, imports: tuple[Edit, ...] = ()) -> Draft:
             guard = site.before(f"if {condition}:\n{indented(code.rstrip())}")

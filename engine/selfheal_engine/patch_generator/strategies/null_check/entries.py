@@ -14,8 +14,10 @@ from selfheal_engine.patch_generator.edits import (
 from selfheal_engine.patch_generator.neutral_values import of_type
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import (
+    fit_of_return,
     given_for_nothing,
     guard_site,
+    looked_up,
 )
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY
 
@@ -195,6 +197,20 @@ class ReturnWithoutKey(Rule):
         ),
         Example(
             before="""
+                def f(held={}, free={}, order=3):
+                    item, count = held.pop(order)
+                    free[item] += count
+                """,
+            after="""
+                def f(held={}, free={}, order=3):
+                    if order not in held:
+                        return
+                    item, count = held.pop(order)
+                    free[item] += count
+                """,
+        ),
+        Example(
+            before="""
                 def f(node={'title': 'a'}):
                     items = [node['title']]
                     for child in node['children']:
@@ -214,16 +230,17 @@ class ReturnWithoutKey(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        node, function = scene.node, scene.function
-        if scene.exception != "KeyError" or not isinstance(node, ast.Subscript) or function is None:
+        failing, function = looked_up(scene), scene.function
+        if scene.exception != "KeyError" or failing is None or function is None:
             return
-        site = guard_site(scene, node.value)
+        site = guard_site(scene, failing[0])
         if site is None or site.binding:
             return
-        key = scene.text(node.slice)
+        key = scene.text(failing[1])
+        missing = site.when(f"{key} not in {site.name}")
         if site.loop:
             yield scene.draft(
-                insert_before(site.anchor, f"if {key} not in {site.name}:\n    continue"),
+                insert_before(site.anchor, f"if {missing}:\n    continue"),
                 title=f"skip items that have no {key}",
                 weight=1.0,
             )
@@ -234,7 +251,8 @@ class ReturnWithoutKey(Rule):
         unknown = not values and function.returns is None
         for rank, value in enumerate(values[:2] or (["None"] if unknown else [])):
             weight = 1.5 if value in said else 0.4 if unknown else 0.9 - 0.2 * rank
-            code = f"if {key} not in {site.name}:\n    return {value}".rstrip()
+            weight *= fit_of_return(scene.file, site.anchor)
+            code = f"if {missing}:\n    return {value}".rstrip()
             yield scene.draft(
                 insert_before(site.anchor, code),
                 title=f"return {value or 'early'} when `{site.name}` has no {key}",

@@ -89,7 +89,7 @@ class RefuseRequest(Rule):
         for refusal in refusals(
             scene.conventions, scene.file, scene.function, statuses, message, (word,)
         ):
-            guard = f"if {site.name} is None:\n" + "".join(
+            guard = f"if {site.when(f'{site.name} is None')}:\n" + "".join(
                 f"    {line}\n" for line in refusal.code.splitlines()
             )
             yield scene.draft(
@@ -132,6 +132,36 @@ class RefuseMissingKey(Rule):
         ),
         Example(
             before="""
+                class BadTemplate(Exception):
+                    pass
+
+
+                WAYS = {'upper': str.upper}
+
+
+                def f(text='a', way='shout'):
+                    if not text:
+                        raise BadTemplate('no text')
+                    return WAYS[way](text) if way else text
+                """,
+            after="""
+                class BadTemplate(Exception):
+                    pass
+
+
+                WAYS = {'upper': str.upper}
+
+
+                def f(text='a', way='shout'):
+                    if not text:
+                        raise BadTemplate('no text')
+                    if way and way not in WAYS:
+                        raise BadTemplate('unknown way')
+                    return WAYS[way](text) if way else text
+                """,
+        ),
+        Example(
+            before="""
                 def f():
                     payload = {}
                     return payload['name']
@@ -155,7 +185,7 @@ class RefuseMissingKey(Rule):
             scene.conventions, scene.file, scene.function, statuses, message, (word,)
         ):
             lines = "".join(f"    {line}\n" for line in refusal.code.splitlines())
-            guard = f"if {key} not in {site.name}:\n{lines}"
+            guard = f"if {site.when(f'{key} not in {site.name}')}:\n{lines}"
             yield scene.draft(
                 insert_before(site.anchor, guard),
                 *refusal.imports,

@@ -14,6 +14,7 @@ from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import (
     COMPREHENSIONS,
     filtered,
+    fit_of_return,
     given_for_nothing,
     guard_site,
     is_part,
@@ -75,6 +76,7 @@ class ReturnEarly(Rule):
         site = guard_site(scene, culprit)
         if site is None:
             return
+        absent = site.when(f"{site.name} is None")
         values = given_for_nothing(scene, scene.function, site.anchor)
         said = promised(scene.function, next((v for v in values if v), ""))
         # a caller that copes with None is found out by replaying it; else it is no answer
@@ -84,10 +86,9 @@ class ReturnEarly(Rule):
             weight = 1.6 if value in said else 0.45 if unknown else 1.0 - 0.2 * rank
             if is_part(scene.file, culprit) and value not in said:
                 weight *= 0.5  # the other parts of the text or list would be lost with it
+            weight *= fit_of_return(scene.file, site.anchor)
             yield scene.draft(
-                replace_statements(
-                    [site.anchor], site.before(f"if {site.name} is None:\n    {exit_}")
-                ),
+                replace_statements([site.anchor], site.before(f"if {absent}:\n    {exit_}")),
                 *site.edits,
                 title=f"return {value or 'early'} when `{site.name}` is None",
                 weight=weight,
@@ -151,10 +152,9 @@ class SkipInLoop(Rule):
             return
         site = guard_site(scene, culprit)
         if site is not None and site.loop:
+            absent = site.when(f"{site.name} is None")
             yield scene.draft(
-                replace_statements(
-                    [site.anchor], site.before(f"if {site.name} is None:\n    continue")
-                ),
+                replace_statements([site.anchor], site.before(f"if {absent}:\n    continue")),
                 *site.edits,
                 title=f"skip items whose `{site.name}` is None",
                 weight=1.2,

@@ -158,7 +158,10 @@ class AtomicRemoval(Rule):
                     title=f"discard `{arguments[0]}`, whether it is there or not",
                     weight=1.3 * fit,
                 )
-            if node.func.attr == "pop" and len(arguments) == 1:
+            unpacked = isinstance(statement, ast.Assign) and isinstance(
+                statement.targets[0], ast.Tuple | ast.List
+            )
+            if node.func.attr == "pop" and len(arguments) == 1 and not unpacked:
                 yield scene.draft(
                     replace_expression(node, f"{owner}.pop({arguments[0]}, None)"),
                     title=f"pop `{arguments[0]}` only if it is still there",
