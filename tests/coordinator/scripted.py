@@ -118,6 +118,11 @@ class ScriptedService:
     def record_good_calls(self, file: str, functions: tuple[str, ...]) -> None:
         return None
 
+    root_pid = 11
+
+    def restart(self) -> str | None:
+        return "this app did not start it"
+
     def hold_text(self, path: str) -> None:
         return None
 

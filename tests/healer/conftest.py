@@ -52,6 +52,9 @@ class Service:
         )
         return ServiceInfo("shop", str(self.root), "python app.py", processes)
 
+    def restart(self) -> str | None:
+        return "this app did not start it"
+
     def hold_text(self, path: str) -> None:
         self.held.append(path)
 

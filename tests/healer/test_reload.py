@@ -72,6 +72,9 @@ class Gunicorn:
         )
         return ServiceInfo("shop", "", "gunicorn", processes)
 
+    def restart(self) -> str | None:
+        return "this app did not start it"
+
     def hold_text(self, path: str) -> None:
         return None
 

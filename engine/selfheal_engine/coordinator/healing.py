@@ -140,6 +140,8 @@ class Healings:
     def restarted(self, now_s: float) -> None:
         """Every process of the service was replaced."""
         self._policy.note_restart(now_s)
+        if self._parts.holding is not None:
+            self._parts.holding.serves(self._parts.source.root_pid)
 
     def watching(self) -> str:
         """Id of the incident whose healing is watched, or ""."""
@@ -278,7 +280,9 @@ class Healings:
             )
         )
         case.answer(applied.note)
-        self._start_watch(self._ledger.incident(incident.id), applied, now_s, "")
+        # a reload or a restart takes its time: what failed meanwhile is not the patch's
+        began_s = max(now_s, applied.applied_s)
+        self._start_watch(self._ledger.incident(incident.id), applied, began_s, "")
 
     def _could_not_apply(self, incident: Incident, case: Case, why: Exception) -> None:
         """Back to the person; a patch made for an older file is re-based and proven again."""

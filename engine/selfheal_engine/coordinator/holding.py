@@ -31,6 +31,12 @@ class Holding:
     """Why this engine only looks; "" when it holds the service."""
     descriptor: int = -1
 
+    def serves(self, root_pid: int) -> None:
+        """The service was started anew under this pid."""
+        if self.descriptor >= 0:
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, f"{os.getpid()} {root_pid}\n".encode("ascii"), 0)
+
     def close(self) -> None:
         """Let go; the lock also goes with the process, however it ends."""
         if self.descriptor >= 0:
@@ -67,9 +73,9 @@ def _try(folder: Path, root_pid: int) -> Holding | None:
             return None
         who = f"the engine with pid {engine}" if engine else "another engine"
         return Holding(folder, f"{who} watches this service; this one only looks")
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()} {root_pid}\n".encode("ascii"), 0)
-    return Holding(folder, descriptor=descriptor)
+    holding = Holding(folder, descriptor=descriptor)
+    holding.serves(root_pid)
+    return holding
 
 
 def _holder(descriptor: int) -> tuple[int, int]:

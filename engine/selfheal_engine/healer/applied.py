@@ -73,6 +73,9 @@ class Swapping(Protocol):
 
     def revert(self, swap: FunctionSwap, pids: tuple[int, ...] = ()) -> list[SwapResult]: ...
 
+    def restart(self) -> str | None:
+        """End and start again what this app started itself; None when it runs, else why not."""
+
     def hold_text(self, path: str) -> None:
         """Before `path` is written: let the processes keep the text that they still run."""
 

@@ -27,6 +27,7 @@ from selfheal_engine.healer.files import (
     sweep,
 )
 from selfheal_engine.healer.live import Brought, bring, renew, undo, workers
+from selfheal_engine.healer.remnants import holds_on
 from selfheal_engine.model import Candidate, FunctionSwap, Incident, SwapResult
 from selfheal_engine.project import Project
 
@@ -82,7 +83,8 @@ def apply_patch(
         return replace(applied, way="file", note=note)
     brought = Brought("swap", ())
     try:
-        brought, canary = _bring_live(applied, project, source, settings, pids, _holds_on(incident))
+        renewing = not pids and holds_on(incident, source.service())
+        brought, canary = _bring_live(applied, project, source, settings, pids, renewing)
         if brought.refused:
             raise SelfhealError(f"not applied: {brought.refused}")
         applied = replace(
@@ -100,7 +102,7 @@ def apply_patch(
         undo(swaps_of(applied, project, back=True), brought, source, settings)
         raise
     seconds = time.monotonic() - started
-    return replace(applied, note=_note(applied, seconds), applied_s=time.time())
+    return replace(applied, note=_note(applied, seconds, renewing), applied_s=time.time())
 
 
 def continue_rollout(
@@ -190,11 +192,11 @@ def _bring_live(
     source: Swapping,
     settings: Settings,
     pids: tuple[int, ...],
-    holds_on: bool,
+    renewing: bool,
 ) -> tuple[Brought, tuple[int, ...]]:
     """The processes on the new code, and the canary that goes ahead, if one does."""
     swaps = swaps_of(applied, project)
-    if holds_on and not pids:
+    if renewing:
         return renew(swaps, source, settings), ()
     serving = workers(source.service())
     first = pids or (tuple(p.pid for p in serving[:1]) if settings.canary else ())
@@ -203,15 +205,6 @@ def _bring_live(
         if not brought.refused and brought.way == "swap":
             return brought, first
     return bring(swaps, source, settings), ()
-
-
-def _holds_on(incident: Incident | None) -> bool:
-    """Whether processes keep what the bug did to them: locks held for ever, an empty pool."""
-    occurrence = incident.occurrence if incident is not None else None
-    if incident is None or occurrence is None:
-        return False
-    ran_dry = occurrence.kind == "exception" and incident.bug_type == "resource_cleanup"
-    return ran_dry or occurrence.kind == "deadlock"
 
 
 def _describe(candidate: Candidate, planned: Sequence[PlannedFile]) -> Applied:
@@ -238,14 +231,16 @@ def _commit(
     return git_commit.commit(project.root, changes, git_commit.message(candidate, incident), branch)
 
 
-def _note(applied: Applied, seconds: float) -> str:
+def _note(applied: Applied, seconds: float, renewing: bool) -> str:
     where = f"in force in {_count(applied.processes)} after {seconds:.2f} s"
     if applied.canary:
         where += ", the others follow when it stands"
     if applied.way in ("reload", "restart"):
         where = f"in force after a {applied.way} of {seconds:.1f} s"
+        if renewing:
+            where += ", which freed what was stuck or lost before"
     if applied.stuck:
-        where += "; what was stuck or lost before stays so until a restart"
+        where += f"; what was stuck or lost before stays so until a restart ({applied.stuck})"
     return f"{where}, committed as {applied.commit[:10]}" if applied.commit else where
 
 

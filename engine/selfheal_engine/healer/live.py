@@ -2,7 +2,8 @@
 
 A swap replaces functions inside the process, without a restart. Where a process refuses, the
 service is reloaded the way it expects it - the owner's command, SIGHUP to a pre-fork master
-that catches it, `systemctl reload` - and only a restart command of the owner's restarts.
+that catches it, `systemctl reload`. Restarted is only what the owner lets us restart: by a
+command of theirs, or, with `--approve high`, what this app started itself.
 """
 
 from __future__ import annotations
@@ -61,14 +62,16 @@ def bring(
     reloaded = reload(service, settings)
     if reloaded is None:
         return Brought("reload", results)
-    restarted = _run(settings.restart_command, "restart_command")
+    restarted = restart(source, settings)
     if restarted is None:
         return Brought("restart", results)
-    return Brought("swap", results, f"{why}; {reloaded}; {restarted}")
+    # what was ended for a restart and does not start so must be started as it was
+    way: Way = "swap" if source.service().alive else "restart"
+    return Brought(way, results, f"{why}; {reloaded}; {restarted}")
 
 
 def renew(swaps: Iterable[FunctionSwap], source: Swapping, settings: Settings) -> Brought:
-    """Bring every process to the files' text, and by a reload where the service can be reloaded.
+    """Bring every process to the files' text, by a reload or a restart where that may be.
 
     Threads that wait for each other, and what leaked before, stay with the process whatever
     code it runs. The swap comes first, so that it does not get worse meanwhile.
@@ -76,8 +79,15 @@ def renew(swaps: Iterable[FunctionSwap], source: Swapping, settings: Settings) -
     brought = bring(swaps, source, settings)
     if brought.way != "swap" or brought.refused:
         return brought
-    why = reload(source.service(), settings)
-    return replace(brought, way="reload") if why is None else replace(brought, stuck=why)
+    reloaded = reload(source.service(), settings)
+    if reloaded is None:
+        return replace(brought, way="reload")
+    restarted = restart(source, settings)
+    if restarted is None:
+        return replace(brought, way="restart")
+    if not source.service().alive:
+        return replace(brought, way="restart", refused=restarted)
+    return replace(brought, stuck=f"{reloaded}; {restarted}")
 
 
 def undo(
@@ -131,6 +141,17 @@ def reload(service: ServiceInfo, settings: Settings) -> str | None:
     if unit is not None:
         return _reload_unit(*unit)
     return "it cannot be reloaded by itself (set reload_command)"
+
+
+def restart(source: Swapping, settings: Settings) -> str | None:
+    """Restart the service as far as the owner allows; None when it was, else why not."""
+    if settings.restart_command:
+        return _run(settings.restart_command, "restart_command")
+    if not source.service().started_by_us:
+        return "restart_command is not set"
+    if settings.approve != "high":
+        return "restart_command is not set, and without --approve high this app restarts nothing"
+    return source.restart()
 
 
 # ---------------------------------------------------------------- swap

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from selfheal_agent.launch import BOOT, environment
@@ -21,7 +21,10 @@ SETTLE_S = 1.2
 """A service that still runs this long after its probe answered has started."""
 PROBE_S = 8.0
 """Longest wait for the probe of a Python service."""
+PORT_FREE_S = 75.0
+"""A port without SO_REUSEADDR stays taken for a minute after its connections (TIME_WAIT)."""
 _IN_USE = re.compile(r"address already in use|connection in use|errno 98", re.IGNORECASE)
+_TAKEN = "is in use by another process"
 _PORT = re.compile(r"(?:port |[\w.\]]:|', )(\d{2,5})\b")
 
 
@@ -57,6 +60,18 @@ def start(
             raise TargetError(f"{command[0]} cannot be started: {why.strerror}") from None
     _watch_start(process, command, run_dir, log, at)
     return process
+
+
+def start_again(launch: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Start what was just ended, as soon as its port is free. Raises TargetError."""
+    end = time.monotonic() + PORT_FREE_S
+    while True:
+        try:
+            return launch()
+        except TargetError as why:
+            if _TAKEN not in str(why) or time.monotonic() > end:
+                raise
+        time.sleep(0.5)
 
 
 def prepare_run_dir(run_dir: Path) -> None:
@@ -124,7 +139,7 @@ def _in_use(text: str) -> str:
     line = next((line for line in text.splitlines() if _IN_USE.search(line)), "")
     port = _PORT.search(line)
     which = f"port {port.group(1)}" if port else "the port"
-    return f"{which} is in use by another process: stop that one or choose another port"
+    return f"{which} {_TAKEN}: stop that one or choose another port"
 
 
 def why_no_probe(command: Sequence[str]) -> str:

@@ -141,6 +141,17 @@ class ProbeSet:
                 break  # let the caller look at the process, too
         return found
 
+    def follow(self, root: int) -> None:
+        """The service was started anew below `root`: those that ended did so on purpose."""
+        self._left.extend(self._collect())
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+        self._ended = 0
+        self.root = root
+        self._folder_seen = -1
+        self.scan()
+
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()

@@ -7,7 +7,9 @@ import shlex
 import subprocess
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,8 @@ def open_source(target: Target, settings: Settings, *, log: Path | None = None) 
     if not Path(project).is_dir():
         raise TargetError(f"the project path {project} is not a folder: check --project")
     log = log or settings.state_path() / "logs" / f"{name}.log"
-    process = launching.start(
+    launch = partial(
+        launching.start,
         (program, *target.command[1:]),
         name=name,
         run_dir=settings.run_path(),
@@ -69,10 +72,11 @@ def open_source(target: Target, settings: Settings, *, log: Path | None = None) 
         log=log,
         environ={**os.environ, "SELFHEAL_SWALLOWED": "1"} if settings.swallowed else None,
     )
+    process = launch()
     found = locating.Located(
         process.pid, name, project, " ".join(shlex.quote(word) for word in target.command)
     )
-    source = ServiceSource(settings, found, process)
+    source = ServiceSource(settings, found, process, launch)
     source._note = launching.why_no_probe((program, *target.command[1:]))
     return source
 
@@ -85,10 +89,13 @@ class ServiceSource:
         settings: Settings,
         found: locating.Located,
         process: subprocess.Popen[bytes] | None = None,
+        launch: Callable[[], subprocess.Popen[bytes]] | None = None,
     ) -> None:
+        """`process` is what we started ourselves, by `launch`; None: it ran before."""
         self._settings = settings
         self._found = found
         self._process = process
+        self._launch = launch
         self._probes = ProbeSet(settings.run_path(), found.pid)
         self._tree = ProcessTree(found.pid)
         self._store = OccurrenceStore()
@@ -427,6 +434,22 @@ class ServiceSource:
                     )
                 )
         return found
+
+    def restart(self) -> str | None:
+        """End the service and start it as we did before; None when it runs, else why not."""
+        if self._process is None or self._launch is None:
+            return "this app did not start it"
+        launching.stop(self._process)
+        try:
+            self._process = launching.start_again(self._launch)
+        except TargetError as why:
+            self._alive = False
+            return str(why)
+        pid = self._process.pid
+        self._probes.follow(pid)
+        self._found, self._tree = replace(self._found, pid=pid), ProcessTree(pid)
+        self._stats, self._threads_asked, self._leak, self._alive = {}, {}, None, True
+        return None
 
     def hold_text(self, path: str) -> None:
         """Before `path` is written: the probes keep its present text for the code that runs."""
