@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from selfheal_agent.recent import ran_out
-from selfheal_engine.diagnosis.failure import Failure
+from selfheal_engine.diagnosis.asked_before import asked_before, waits_between
+from selfheal_engine.diagnosis.failure import Failure, changed_while_iterated
 from selfheal_engine.diagnosis.held_locks import awaited_lock
 from selfheal_engine.diagnosis.origin import Step, called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
@@ -107,7 +108,7 @@ def _by_exception(
         cast("logic_correction", 1.5, "the name may be another variable's")
     elif name == "UnboundLocalError":
         cast("logic_correction", 4, "a variable is read before it is set on some path")
-    elif name == "RuntimeError" and "changed size during iteration" in message:
+    elif name == "RuntimeError" and changed_while_iterated(message):
         own = _changes_in_loop(failure)
         cast(
             "logic_correction" if own else "race_condition_fix",
@@ -131,7 +132,7 @@ def _by_exception(
         cast("error_handling", 4, "an upstream call failed")
         cast("timeout_guard", 1.5 if "time" in name.lower() else 0.3, "")
     elif name == "KeyError":
-        _key_error(failure, cast)
+        _key_error(occurrence, failure, cast)
     elif name in ("ZeroDivisionError", "IndexError"):
         cast("logic_correction", 4, "an edge case is not covered")
         cast("error_handling", 1, "")
@@ -144,10 +145,6 @@ def _by_exception(
     elif name == "ValueError" and "values to unpack" in message:
         cast("logic_correction", 3.5, "another number of values comes than is unpacked")
         cast("error_handling", 2.5, "")
-    elif name == "RuntimeError" and "mutated during iteration" in message:
-        own = _changes_in_loop(failure)
-        cast("logic_correction", 4 if own else 2, "a collection changed while iterated")
-        cast("race_condition_fix", 2 if own else 4, "")
     elif name == "TypeError" and "NoneType" in message:
         cast("null_check", 3, "a None is used as a value")
         cast("logic_correction", 1, "")
@@ -197,7 +194,7 @@ def _locks(file: SourceFile, function: Function) -> bool:
     )
 
 
-def _key_error(failure: Failure | None, cast: Vote) -> None:
+def _key_error(occurrence: Occurrence, failure: Failure | None, cast: Vote) -> None:
     container = failure.file.segment(failure.culprit) if failure and failure.culprit else ""
     environment = "environ" in container
     shared = failure is not None and isinstance(failure.node, ast.Call)
@@ -208,9 +205,21 @@ def _key_error(failure: Failure | None, cast: Vote) -> None:
     cast("null_check", 3, "a key may be missing")
     cast("error_handling", 3.2 if from_input else 1, "")
     cast("logic_correction", 1.5, "")
-    if shared or (failure is not None and isinstance(failure.statement, ast.Delete)):
+    if failure is not None and _taken_since(occurrence, failure):
+        cast("race_condition_fix", 7, "the key was asked for just before, and taken since")
+    elif shared or (failure is not None and isinstance(failure.statement, ast.Delete)):
         threads = failure is not None and "threading" in failure.file.text
         cast("race_condition_fix", 4.5 if threads else 2.2, "a key was gone when it was removed")
+
+
+def _taken_since(occurrence: Occurrence, failure: Failure) -> bool:
+    """The code has made sure of the key, and others ran before it was used."""
+    check = asked_before(failure.file, failure.node, failure.statement)
+    if check is None or failure.function is None:
+        return False
+    if isinstance(failure.function, ast.AsyncFunctionDef):
+        return waits_between(check, failure.statement, failure.function)
+    return occurrence.thread not in ("", "MainThread") or "threading" in failure.file.text
 
 
 def _in_pool(occurrence: Occurrence) -> bool:

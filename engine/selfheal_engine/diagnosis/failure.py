@@ -41,6 +41,21 @@ class Failure:
         return self.file.segment(self.node) if isinstance(self.node, ast.expr) else ""
 
 
+def changed_while_iterated(message: str) -> bool:
+    """The interpreter's words for a collection that changed under a loop over it.
+
+    A dictionary that lost one key and got another has the size it had.
+    """
+    return any(
+        words in message
+        for words in (
+            "changed size during iteration",
+            "keys changed during iteration",
+            "mutated during iteration",
+        )
+    )
+
+
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 

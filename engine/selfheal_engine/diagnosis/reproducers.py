@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 
 from selfheal_engine.codec import to_plain
-from selfheal_engine.diagnosis.failure import Failure
+from selfheal_engine.diagnosis.failure import Failure, changed_while_iterated
 from selfheal_engine.diagnosis.growing import changing
 from selfheal_engine.diagnosis.repeated import growth, module_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
@@ -49,9 +49,7 @@ def find_reproducers(
         return _imports(occurrence, sources)
     if occurrence.kind == "thread_death":
         found = [*_rounds(occurrence, sources), *found]
-    if occurrence.exception == "RuntimeError" and (
-        "changed size" in occurrence.message or "mutated during" in occurrence.message
-    ):
+    if occurrence.exception == "RuntimeError" and changed_while_iterated(occurrence.message):
         found = [*_iterations(occurrence, failure, place), *found]
     if crash is not None and crash_file and crash.locals and failure is not None:
         values = {name: to_plain(value) for name, value in _around(occurrence, crash)}

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from selfheal_engine.diagnosis import asked_before
 from selfheal_engine.diagnosis.failure import parts_of
-from selfheal_engine.diagnosis.origin import called_name, calls_on_line, definitions
+from selfheal_engine.diagnosis.origin import calls_on_line, definitions
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Span, span_of
 from selfheal_engine.patch_generator.conventions import is_nothing
 from selfheal_engine.patch_generator.edits import (
@@ -126,15 +127,7 @@ def in_comprehension(file: SourceFile, node: ast.AST, statement: ast.stmt) -> bo
 
 def looked_up(scene: Scene) -> tuple[ast.expr, ast.expr] | None:
     """(collection, key) of the failing look-up or removal."""
-    node = scene.node
-    if isinstance(scene.statement, ast.Delete) and not isinstance(node, ast.Subscript):
-        node = scene.statement.targets[0]
-    if isinstance(node, ast.Subscript):
-        return node.value, node.slice
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return None
-    removes = called_name(node) in ("pop", "remove") and len(node.args) == 1
-    return (node.func.value, node.args[0]) if removes else None
+    return asked_before.looked_up(scene.node, scene.statement)
 
 
 def reached_when(file: SourceFile, node: ast.expr, statement: ast.stmt) -> str:

@@ -7,6 +7,9 @@ state gets it: a lock that only one side takes guards nothing.
 from __future__ import annotations
 
 from selfheal_engine.patch_generator.rules import Rule
+from selfheal_engine.patch_generator.strategies.race_condition_fix.checked_then_gone import (
+    AnswerAsChecked,
+)
 from selfheal_engine.patch_generator.strategies.race_condition_fix.holding import HoldWith
 from selfheal_engine.patch_generator.strategies.race_condition_fix.lock_order import (
     OneLockOrder,
@@ -23,6 +26,7 @@ from selfheal_engine.patch_generator.strategies.race_condition_fix.shared_state 
 RULES: tuple[Rule, ...] = (
     IterateCopy(),
     AtomicRemoval(),
+    AnswerAsChecked(),
     GuardShared(),
     OneLockOrder(),
     SortLocks(),

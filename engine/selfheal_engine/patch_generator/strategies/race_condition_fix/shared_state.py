@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from selfheal_engine.diagnosis.asked_before import asked_before, leaves
+from selfheal_engine.diagnosis.failure import changed_while_iterated
 from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 from selfheal_engine.patch_generator.edits import (
@@ -23,10 +25,7 @@ KINDS = frozenset({"exception", "thread_death", "log", "deadlock", "stall"})
 
 
 def _changed_size(scene: Scene) -> bool:
-    return (
-        "changed size during iteration" in scene.message
-        or "mutated during iteration" in scene.message
-    )
+    return changed_while_iterated(scene.message)
 
 
 class IterateCopy(Rule):
@@ -141,7 +140,7 @@ class AtomicRemoval(Rule):
             return
         statement, node = scene.statement, scene.node
         # with a lock at hand, tolerating the loss would only hide that two got the same item
-        fit = 0.4 if _locked_elsewhere(scene) else 1.0
+        fit = 0.4 if locked_elsewhere(scene) else 1.0
         if isinstance(statement, ast.Delete) and isinstance(statement.targets[0], ast.Subscript):
             target = statement.targets[0]
             code = f"{scene.text(target.value)}.pop({scene.text(target.slice)}, None)"
@@ -162,6 +161,9 @@ class AtomicRemoval(Rule):
                 statement.targets[0], ast.Tuple | ast.List
             )
             if node.func.attr == "pop" and len(arguments) == 1 and not unpacked:
+                # what is asked for, and answered where it is missing, is a value that counts
+                checked = asked_before(scene.file, node, statement)
+                fit *= 0.5 if checked is not None and leaves(checked) else 1.0
                 yield scene.draft(
                     replace_expression(node, f"{owner}.pop({arguments[0]}, None)"),
                     title=f"pop `{arguments[0]}` only if it is still there",
@@ -169,7 +171,7 @@ class AtomicRemoval(Rule):
                 )
 
 
-def _locked_elsewhere(scene: Scene) -> bool:
+def locked_elsewhere(scene: Scene) -> bool:
     """Other methods of the class (or functions of the module) use the same state under a lock."""
     owner = scene.file.class_of(scene.statement)
     locks = scene.conventions.locks(scene.file)
@@ -298,7 +300,7 @@ class GuardShared(Rule):
             *edits,
             *([add_import("import threading")] if not known else []),
             title=f"take `{lock}` around every use of `{shared}`",
-            weight=(1.6 if _locked_elsewhere(scene) else 1.3) if known else 1.05,
+            weight=(1.6 if locked_elsewhere(scene) else 1.3) if known else 1.05,
             explanation=f"`{shared}` is used by several threads; {len(users)} places touch it.",
             risk="medium",
         )

@@ -1,0 +1,100 @@
+"""Whether a key that is missing was asked for a moment before, so that somebody took it since.
+
+A check that has just let the call through cannot be wrong by itself: between it and the use of
+the key another thread, or another task at an `await`, was faster. To ask once more only makes
+the gap smaller.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
+
+_TAKES = frozenset({"pop", "popitem", "remove", "discard", "clear"})
+
+
+def looked_up(node: ast.AST, statement: ast.stmt) -> tuple[ast.expr, ast.expr] | None:
+    """(collection, key) of a failing look-up or removal by key."""
+    if isinstance(statement, ast.Delete) and not isinstance(node, ast.Subscript):
+        node = statement.targets[0]
+    if isinstance(node, ast.Subscript):
+        return node.value, node.slice
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    removes = node.func.attr in ("pop", "remove") and len(node.args) == 1
+    return (node.func.value, node.args[0]) if removes else None
+
+
+def asked_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.If | None:
+    """The `if key [not] in collection` that holds where `statement` uses the key.
+
+    Either an earlier statement that leaves when the key is missing, or an `if` around it; None
+    where the function itself takes something out or names the key anew in between.
+    """
+    found = looked_up(node, statement)
+    if found is None:
+        return None
+    container, key = (file.segment(part) for part in found)
+    inner: ast.stmt = statement
+    while True:
+        for earlier in reversed(_before(file, inner)):
+            if _asks(file, earlier, ast.NotIn, container, key) and leaves(earlier):
+                return earlier if isinstance(earlier, ast.If) else None
+            if _changes(file, earlier, container, key):
+                return None
+        outer = file.parent(inner)
+        if not isinstance(outer, ast.stmt) or isinstance(outer, Function | ast.ClassDef):
+            return None
+        if _asks(file, outer, ast.In, container, key) and inner in getattr(outer, "body", ()):
+            return outer if isinstance(outer, ast.If) else None
+        inner = outer
+
+
+def waits_between(check: ast.If, statement: ast.stmt, function: Function) -> bool:
+    """Whether the function awaits something between the check and the use."""
+    return any(
+        isinstance(n, ast.Await | ast.AsyncFor | ast.AsyncWith)
+        and check.lineno <= n.lineno <= statement.lineno
+        for n in ast.walk(function)
+    )
+
+
+def leaves(check: ast.stmt) -> bool:
+    """Whether it is an `if` whose last statement leaves the function or the round of a loop."""
+    left = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+    return isinstance(check, ast.If) and not check.orelse and isinstance(check.body[-1], left)
+
+
+def _before(file: SourceFile, statement: ast.stmt) -> list[ast.stmt]:
+    block = file.block_of(statement)
+    return block[: block.index(statement)] if statement in block else []
+
+
+def _asks(
+    file: SourceFile, check: ast.stmt, kind: type[ast.cmpop], container: str, key: str
+) -> bool:
+    test = check.test if isinstance(check, ast.If) else None
+    return (
+        isinstance(test, ast.Compare)
+        and len(test.ops) == 1
+        and isinstance(test.ops[0], kind)
+        and file.segment(test.left) == key
+        and file.segment(test.comparators[0]) == container
+    )
+
+
+def _changes(file: SourceFile, statement: ast.stmt, container: str, key: str) -> bool:
+    """Whether the statement takes something out of the collection or gives a name anew."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            found = node.func.attr in _TAKES and file.segment(node.func.value) == container
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Del):
+            found = file.segment(node.value) == container
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found = file.segment(node) in (container, key)
+        else:
+            continue
+        if found:
+            return True
+    return False
