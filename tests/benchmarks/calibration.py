@@ -7,9 +7,11 @@ such candidates one a line with their case (`.jsonl`), as tests/benchmarks/label
 them; without one, the evidence that is kept in labelled_evidence.jsonl beside this file.
 Prints the expected calibration error (Naeini et al. 2015) and what share was correct in each band
 of scores, of the table in use and, each case left out in turn, of a refitted one: candidates for
-one bug are much alike. `--keep` keeps the evidence. `--fit` writes the refitted table.
+one bug are much alike. The same for each case's first patch alone, the only one that is ever
+applied without a person. `--keep` keeps the evidence. `--fit` writes the refitted table.
 The fit is a logistic regression with a ridge towards the expert's weights, so that few labels
-move them little.
+move them little, and no weight changes its side: that more tests pass is never held against a
+patch, whatever chance has to say in a few hundred labels.
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from selfheal_engine.codec import from_plain
 from selfheal_engine.model import Candidate, Check, Remark
 from selfheal_engine.sandbox_validator import scoring
 
-RIDGE = 2.0
+RIDGE = 1.0
 """Strength of the pull towards the expert's weights, in labelled candidates."""
 BINS = 5
 KEPT = Path(__file__).with_name("labelled_evidence.jsonl")
 STEPS = 400
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,20 @@ class Labelled:
     most: float
     """What coverage and tier cap it at."""
 
+    @property
+    def first(self) -> bool:
+        """Whether it is what was shown first of its case."""
+        return not self.features.get("follows")
+
 
 def load(files: list[Path]) -> list[Labelled]:
-    """Every labelled candidate once; those without a score were stopped by a gate."""
+    """Every labelled candidate once; those without a score were stopped by a gate.
+
+    Of each case they come in the order in which they are shown.
+    """
     found: dict[tuple[str, str], Labelled] = {}
     for file in files:
+        seen: set[str] = set()
         for case, shown in candidates(file):
             if "features" in shown:
                 found[case, str(len(found))] = labelled(
@@ -63,8 +77,9 @@ def load(files: list[Path]) -> list[Labelled]:
             if label is None or verdict.get("safety") is None:
                 continue
             found[case, str(shown.get("diff", ""))] = labelled(
-                case, features(shown, verdict), label == "correct", cap(verdict)
+                case, features(shown, verdict, case in seen), label == "correct", cap(verdict)
             )
+            seen.add(case)
     return list(found.values())
 
 
@@ -76,9 +91,12 @@ def labelled(case: str, evidence: dict[str, float], correct: bool, most: float) 
 
 def keep(known: list[Labelled]) -> None:
     """Write the evidence, cases by number, without what would not change a fit."""
-    numbers = {case: number for number, case in enumerate(sorted({one.case for one in known}))}
+    cases = sorted(
+        {one.case for one in known}, key=lambda case: (not case.isdigit(), len(case), case)
+    )
+    numbers = {case: number for number, case in enumerate(cases)}
     lines = []
-    for one in sorted(known, key=lambda one: (numbers[one.case], -one.now)):
+    for one in sorted(known, key=lambda one: (numbers[one.case], not one.first, -one.now)):
         evidence = {name: round(value, 4) for name, value in one.features.items() if value}
         row = {"case": numbers[one.case], "correct": one.correct, "most": one.most}
         lines.append(json.dumps({**row, "features": evidence}) + "\n")
@@ -106,7 +124,7 @@ def cap(verdict: dict[str, Any]) -> float:
     return min(most, scoring.TIER_CAPS[verdict.get("tier", 1)]) / 100
 
 
-def features(shown: dict[str, Any], verdict: dict[str, Any]) -> dict[str, float]:
+def features(shown: dict[str, Any], verdict: dict[str, Any], follows: bool) -> dict[str, float]:
     checks = [from_plain(Check, check) for check in verdict["checks"]]
     remarks = [from_plain(Remark, remark) for remark in verdict.get("remarks", ())]
     candidate = Candidate(
@@ -118,26 +136,47 @@ def features(shown: dict[str, Any], verdict: dict[str, Any]) -> dict[str, float]
         files=tuple((path, text.encode()) for path, text in shown.get("files", {}).items()),
         confidence=float(shown.get("confidence", 0.0)),
     )
-    return scoring.features(candidate, checks, remarks)
+    return scoring.features(candidate, checks, remarks, follows)
 
 
 def fit(known: list[Labelled], table: dict[str, Any]) -> tuple[dict[str, float], float]:
-    """Weights and intercept that suit the labels and stay near the expert's (Newton steps)."""
+    """Weights and intercept that suit the labels, stay near the expert's and on their side."""
     expert = table["expert"]
     names = sorted(expert["weights"])
     prior = np.array([*(expert["weights"][name] for name in names), expert["intercept"]])
     rows = np.array([[*(one.features.get(n, 0.0) for n in names), 1.0] for one in known])
     correct = np.array([float(one.correct) for one in known])
-    weights = prior.copy()
+    weights, free = prior.copy(), np.ones(len(prior), dtype=bool)
+    while True:
+        weights = _nearest(rows, correct, prior, weights, free)
+        crossed = free & (weights * prior < 0)
+        crossed[-1] = False  # the intercept is no evidence
+        if not crossed.any():
+            return dict(zip(names, map(float, weights[:-1]), strict=True)), float(weights[-1])
+        free &= ~crossed
+        weights[crossed] = 0.0
+
+
+def _nearest(rows: Array, correct: Array, prior: Array, weights: Array, free: Array) -> Array:
+    """The least loss with the `free` weights alone moved: Newton's steps, halved where too long."""
+
+    def loss(tried: Array) -> float:
+        total = rows @ tried
+        pull = RIDGE / 2 * np.sum((tried - prior) ** 2)
+        return float(np.sum(np.logaddexp(0.0, total) - correct * total) + pull)
+
     for _ in range(STEPS):
         chance = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
         slope = rows.T @ (chance - correct) + RIDGE * (weights - prior)
         bend = (rows * (chance * (1 - chance))[:, None]).T @ rows + RIDGE * np.eye(len(prior))
-        step = np.linalg.solve(bend, slope)
+        step = np.zeros(len(prior))
+        step[free] = np.linalg.solve(bend[np.ix_(free, free)], slope[free])
+        while loss(weights - step) > loss(weights) and float(np.abs(step).max()) > 1e-9:
+            step /= 2
         weights = weights - step
         if float(np.abs(step).max()) < 1e-9:
             break
-    return dict(zip(names, map(float, weights[:-1]), strict=True)), float(weights[-1])
+    return weights
 
 
 def calibration_error(scores: list[float], correct: list[bool]) -> float:
@@ -191,9 +230,12 @@ def main() -> int:
             if one.case == case:
                 chance = scoring.probability(one.features, weights, intercept)
                 held_back[number] = min(chance, one.most)
+    firsts = [number for number, one in enumerate(known) if one.first]
     for name, scores in (("the table in use", shown), ("refitted, case held back", held_back)):
-        print(f"{name}: error {calibration_error(scores, correct):.3f}")
-        reliability(scores, correct)
+        for which, of in (("", range(len(known))), (", first of each case", firsts)):
+            chosen, right = [scores[n] for n in of], [correct[n] for n in of]
+            print(f"{name}{which}: error {calibration_error(chosen, right):.3f}")
+            reliability(chosen, right)
     if given.fit:
         weights, intercept = fit(known, table)
         new = {

@@ -66,6 +66,7 @@ def propose(
     from selfheal_engine.patch_generator import PatchGenerator
     from selfheal_engine.patch_generator.ranking import rank, tier
     from selfheal_engine.reflection_engine.risk import risk_of
+    from selfheal_engine.sandbox_validator.scoring import behind
 
     incident, project, settings = job.incident, workplace.project(), workplace.settings
     occurrence = incident.occurrence
@@ -98,6 +99,7 @@ def propose(
     if shown and job.edited is None and not (alone and sure):
         more = _siblings(shown[0], project, gone, validator, diagnosis, newest())
         shown, judged = (*shown, *(c for c, _ in more)), (*judged, *(v for _, v in more))
+    judged = (*judged[:1], *map(behind, shown[1:], judged[1:]))
     return Proposal(
         incident=incident.id,
         candidates=shown,

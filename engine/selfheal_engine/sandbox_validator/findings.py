@@ -11,7 +11,7 @@ from pathlib import Path
 from selfheal_engine.model import Candidate, Check, Occurrence, Reproducer
 from selfheal_engine.project import Project
 from selfheal_engine.reflection_engine.change import new_lines
-from selfheal_engine.sandbox_validator import refusals, replays
+from selfheal_engine.sandbox_validator import refusals, replays, scoring
 from selfheal_engine.sandbox_validator.baselines import Baseline
 from selfheal_engine.sandbox_validator.jobs import Outcome, Report
 from selfheal_engine.sandbox_validator.older_objects import sets_at_birth
@@ -150,7 +150,7 @@ def neighbours(report: Report, base: Baseline, project: Project) -> Check | None
         if not fault.present or refusals.is_refusal(reproducer, now, base.caught, project):
             continue
         if not fault_before.present:
-            found.append(f"where {name}, it went well before and now ends in {fault.text}")
+            found.append(f"where {name}, {scoring.WENT_WELL} and now ends in {fault.text}")
         elif replays.same_fault(reproducer, was) and _same_bug(reproducer, was, now):
             found.append(f"where {name}, the bug is still there: {fault.text}")
     if not count:
