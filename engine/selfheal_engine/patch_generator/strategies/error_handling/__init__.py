@@ -25,6 +25,7 @@ from selfheal_engine.patch_generator.strategies.error_handling.expected import (
     ReadExitCode,
 )
 from selfheal_engine.patch_generator.strategies.error_handling.folders import MakeFolder
+from selfheal_engine.patch_generator.strategies.error_handling.last_good import KeepLastGood
 from selfheal_engine.patch_generator.strategies.error_handling.unreadable import (
     DefaultForUnreadable,
 )
@@ -50,4 +51,5 @@ RULES: tuple[Rule, ...] = (
     CapOverflow(),
     EndGenerator(),
     ReadExitCode(),
+    KeepLastGood(),
 )

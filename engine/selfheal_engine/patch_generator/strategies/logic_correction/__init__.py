@@ -7,6 +7,7 @@ These templates know the exception's words; what only tests can tell apart is le
 from __future__ import annotations
 
 from selfheal_engine.patch_generator.rules import Rule
+from selfheal_engine.patch_generator.strategies.logic_correction.accepting import AcceptArgument
 from selfheal_engine.patch_generator.strategies.logic_correction.aggregates import FiguresOfNothing
 from selfheal_engine.patch_generator.strategies.logic_correction.arguments import (
     CallTheMethod,
@@ -84,6 +85,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.read_already im
     ReadAlready,
     ReadNumber,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.read_twice import KeepTheItems
 from selfheal_engine.patch_generator.strategies.logic_correction.signatures import (
     AddAwait,
     CallOrNot,
@@ -150,4 +152,6 @@ RULES: tuple[Rule, ...] = (
     EitherText(),
     EscapePattern(),
     WiderEncoding(),
+    KeepTheItems(),
+    AcceptArgument(),
 )

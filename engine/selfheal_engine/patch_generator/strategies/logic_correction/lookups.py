@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import last_assignment
+from selfheal_engine.diagnosis.origin import called_name, last_assignment
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.edits import (
     EXPR,
@@ -64,6 +64,24 @@ class FitKey(Rule):
         ),
         Example(
             before="""
+                SEATS = {n: None for n in range(1, 41)}
+
+
+                def f(seat='7', name='ann'):
+                    if SEATS[seat] is None:
+                        SEATS[seat] = name
+                """,
+            after="""
+                SEATS = {n: None for n in range(1, 41)}
+
+
+                def f(seat='7', name='ann'):
+                    if SEATS[int(seat)] is None:
+                        SEATS[int(seat)] = name
+                """,
+        ),
+        Example(
+            before="""
                 def f(code='fr'):
                     rates = {'at': 20, 'de': 19}
                     return rates[code]
@@ -84,22 +102,34 @@ class FitKey(Rule):
         text = scene.text(key)
         written = form.format(text if is_stable(key) or form.startswith(("str", "int")) else EXPR)
         yield scene.draft(
-            replace_expression(key, written),
+            *(replace_expression(use.slice, written) for use in _same_entries(scene, node)),
             title=f"look up `{form.format(text)}`, as the keys are written",
             weight=1.9,
         )
 
 
+def _same_entries(scene: Scene, node: ast.Subscript) -> list[ast.Subscript]:
+    """The failing look-up, and the function's others of the same entry: one form for all."""
+    if scene.function is None or not isinstance(node.slice, ast.Name):
+        return [node]
+    same = ast.unparse(node)
+    return [
+        n
+        for n in ast.walk(scene.function)
+        if isinstance(n, ast.Subscript) and ast.unparse(n) == same
+    ]
+
+
 def _key_form(scene: Scene, node: ast.Subscript, key: ast.expr) -> str:
     keys = _keys_of(scene, node.value)
-    if not keys:
-        return ""
     value = scene.value(key)
     wanted = value.text if value is not None else scene.message
     quoted = scene.message.startswith(("'", '"'))
     if value is None and quoted:
         wanted = scene.message[1:-1]
     is_text = value.type_name == "str" if value is not None else quoted
+    if is_text and re.fullmatch(r"-?\d+", wanted) and _numbered(scene, node.value):
+        return "int({})"
     # the very key is there and was not found: then the one in the mapping is of another type
     if any(name == wanted and held in (None, not is_text) for name, held in keys):
         return (
@@ -129,6 +159,19 @@ def _keys_of(scene: Scene, container: ast.expr) -> list[tuple[str, bool | None]]
     if value is None or value.type_name not in ("dict", "defaultdict", "OrderedDict"):
         return []
     return [(name, None) for name, _ in value.children]
+
+
+def _numbered(scene: Scene, container: ast.expr) -> bool:
+    """Whether the module makes the mapping with numbers as keys: `{n: x for n in range(9)}`."""
+    if not isinstance(container, ast.Name):
+        return False
+    made = scene.conventions.constants(scene.file).get(container.id)
+    if not isinstance(made, ast.DictComp) or len(made.generators) != 1:
+        return False
+    [each] = made.generators
+    counted = isinstance(each.iter, ast.Call) and called_name(each.iter) == "range"
+    same = ast.dump(made.key) == ast.dump(ast.Name(getattr(each.target, "id", ""), ast.Load()))
+    return counted and same
 
 
 class FitMember(Rule):
