@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import ast
 import builtins
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
-from selfheal_engine.patch_generator.conventions import (
-    Answer,
-    Conventions,
-    ErrorClass,
-    is_test,
-)
+from selfheal_engine.patch_generator.conventions import Conventions, ErrorClass, is_test
+from selfheal_engine.patch_generator.donors import in_its_words, message_of, reworded
 from selfheal_engine.patch_generator.edits import Edit, add_import
+from selfheal_engine.patch_generator.error_answers import Answer, says_no
 
 _REASONS = {
     400: "bad request",
@@ -62,7 +58,7 @@ def refusals(
     """
     handler = conventions.is_handler(file, function)
     found = [
-        *_donated(conventions, file, function, statuses, message, handler),
+        *_donated(conventions, file, function, statuses, message, about, handler),
         *_raised(conventions, file, function, message, statuses[0] // 100),
         *_own_errors(conventions, file, statuses, message, about),
         *_said_inside(file, function, message),
@@ -96,7 +92,7 @@ def _raised(
     if not known:
         yield from _raised_elsewhere(conventions, file, function, message, family)
     for rank, answer in enumerate([*inside, *(a for a in known if a not in inside)][:2]):
-        code = _with_message(answer, message, _bound_in(function))
+        code = _with_message(answer, message, function)
         if code is None:
             continue
         name = code.removeprefix("raise ").partition("(")[0]
@@ -104,28 +100,50 @@ def _raised(
         yield Refusal(code, (), answer.status, f"raise {name}", weight)
 
 
-_SAYS_WHY = frozenset({"error", "errors", "reason", "detail", "problem"})
-
-
 def _said_inside(file: SourceFile, function: Function | None, message: str) -> Iterator[Refusal]:
-    """As the function says no elsewhere without a status: `return {"error": ...}`."""
-    for node in ast.walk(function) if function is not None else ():
-        if not isinstance(node, ast.Return) or file.function_of(node) is not function:
-            continue
-        if isinstance(node.value, ast.Dict):
-            keys = {k.value for k in node.value.keys if isinstance(k, ast.Constant)}
-            refuses = bool(keys & _SAYS_WHY)
-        elif isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
-            first, second = node.value.elts
-            no = isinstance(first, ast.Constant) and first.value in (None, False)
-            text = isinstance(second, ast.JoinedStr | ast.Constant)
-            refuses = no and text and not (isinstance(second, ast.Constant) and not second.value)
-        else:
-            continue
-        code = _with_message(Answer(0, node, file, False), message, _bound_in(function))
-        if refuses and code is not None and message in code:
-            yield Refusal(code, (), 0, f"{code.replace('return', 'answer', 1)}", 1.5)
-            return
+    """As the function, or one like it, says no without a status: `return {"error": ...}`."""
+    if function is None:
+        return
+    alike = [other for other in file.functions.values() if _is_alike(file, function, other)]
+    for other in (function, *alike):
+        for node in ast.walk(other):
+            if not isinstance(node, ast.Return) or file.function_of(node) is not other:
+                continue
+            if not says_no(node):
+                continue
+            code = _with_message(Answer(0, node, file, False), message, function)
+            if code is not None and message in code:
+                weight = 1.5 if other is function else 1.3
+                yield Refusal(code, (), 0, f"{code.replace('return', 'answer', 1)}", weight)
+                return
+
+
+def _is_alike(file: SourceFile, one: Function, other: Function) -> bool:
+    """Whether somebody calls the two for the same purpose: one name's form, one signature."""
+    if one is other or file.class_of(one) is not file.class_of(other):
+        return False
+    if ast.unparse(one.args) != ast.unparse(other.args):
+        return False
+    begins = one.name.strip("_").partition("_")
+    same_form = bool(begins[1]) and other.name.strip("_").startswith(f"{begins[0]}_")
+    return same_form or any(
+        isinstance(node, ast.Dict | ast.List | ast.Tuple)
+        and {one.name, other.name} <= _names_of(node)
+        for node in ast.walk(file.tree)
+    )
+
+
+def _names_of(display: ast.Dict | ast.List | ast.Tuple) -> set[str]:
+    items = display.values if isinstance(display, ast.Dict) else display.elts
+    return {item.id if isinstance(item, ast.Name) else getattr(item, "attr", "") for item in items}
+
+
+def _with_message(
+    answer: Answer, message: str, function: Function | None, status: int | None = None
+) -> str | None:
+    """The donor's text with our message; None where it needs names that are not bound here."""
+    known = {n.id for n in ast.walk(answer.file.tree) if isinstance(n, ast.Name)}
+    return reworded(answer, message, known & module_names(answer.file), _bound_in(function), status)
 
 
 def _raised_elsewhere(
@@ -140,7 +158,7 @@ def _raised_elsewhere(
         if other is file or is_test(other.path):
             continue
         for answer in conventions.raised_in(other):
-            code = _with_message(answer, message, _bound_in(function))
+            code = _with_message(answer, message, function)
             if _family(answer) != family or code is None:
                 continue
             name = code.removeprefix("raise ").partition("(")[0]
@@ -176,6 +194,7 @@ def _donated(
     function: Function | None,
     statuses: Sequence[int],
     message: str,
+    about: Sequence[str],
     handler: bool,
 ) -> Iterator[Refusal]:
     answers = [a for a in conventions.answers(file) if handler or a.raises]
@@ -186,17 +205,37 @@ def _donated(
         return inside, answer.file is file
 
     for rank, status in enumerate(statuses):
-        same = sorted((a for a in available if a.status == status), key=nearness, reverse=True)
-        for answer in same:
-            code = _with_message(answer, message, _bound_in(function))
+        same = [a for a in available if a.status == status]
+        # the shape that clients know comes before the framework's own, with another number too
+        family = [a for a in available if a.status // 100 == status // 100]
+        like = [a for a in family if a not in same and not rank]
+        ordered = [(a, 1.4) for a in sorted(same, key=nearness, reverse=True)]
+        ordered += [(a, 1.15) for a in sorted(like, key=nearness, reverse=True) if not a.raises]
+        for answer, base in ordered:
+            if not _can_be_said(answer, file, function):
+                continue
+            said = in_its_words(message_of(answer), message, about[0] if about else "")
+            code = _with_message(answer, said, function, status)
             if code is None:
                 continue
             imports = _imports_for(answer, file)
             if imports is None:
                 continue
-            weight = 1.4 - 0.15 * rank + 0.15 * sum(nearness(answer))
+            weight = base - 0.15 * rank + 0.15 * sum(nearness(answer))
             yield Refusal(code, imports, status, f"answer {status}", weight)
             break
+
+
+def _can_be_said(answer: Answer, file: SourceFile, function: Function | None) -> bool:
+    """Whether a donor that answers through `self` finds the same methods here."""
+    if not any(isinstance(n, ast.Name) and n.id == "self" for n in ast.walk(answer.statement)):
+        return True
+    here = file.class_of(function) if function is not None else None
+    there = answer.file.class_of(answer.statement)
+    if here is None or there is None:
+        return False
+    bases = {ast.unparse(base) for base in there.bases}
+    return here is there or any(ast.unparse(b) in bases | {there.name} for b in here.bases)
 
 
 def _bound_in(function: Function | None) -> set[str]:
@@ -205,69 +244,6 @@ def _bound_in(function: Function | None) -> set[str]:
         return set()
     items = [n.target for n in ast.walk(function) if isinstance(n, ast.For | ast.AsyncFor)]
     return {*parameters(function), *(t.id for t in items if isinstance(t, ast.Name))}
-
-
-def _with_message(answer: Answer, message: str, bound: set[str]) -> str | None:
-    """The donor's text with our message; None where it needs names that are not `bound` here.
-
-    What the donor raises from is its own affair.
-    """
-    raised = answer.statement.exc if isinstance(answer.statement, ast.Raise) else None
-    said: ast.stmt | ast.expr = raised or answer.statement
-    lead = "raise " if raised is not None else ""
-    text = lead + answer.file.segment(said)
-    strings = [
-        n
-        for n in ast.walk(said)
-        if isinstance(n, ast.Constant | ast.JoinedStr)
-        and (isinstance(n, ast.JoinedStr) or isinstance(n.value, str))
-        and not _is_key(n, answer.file)
-        and not isinstance(answer.file.parent(n), ast.JoinedStr)
-    ]
-    allowed = {n.id for n in ast.walk(answer.file.tree) if isinstance(n, ast.Name)} & module_names(
-        answer.file
-    )
-    if not strings:
-        allowed |= bound
-    inside_strings = {id(n) for s in strings for n in ast.walk(s)}
-    for node in ast.walk(said):
-        if isinstance(node, ast.Name) and id(node) not in inside_strings and node.id not in allowed:
-            return None
-    if not strings:
-        return text
-    first = strings[0]
-    quote = answer.file.segment(first).lstrip("fFrRbB")[:1] or '"'
-    if first.lineno != said.lineno or first.end_lineno != first.lineno:
-        return lead + ast.unparse(_replaced(said, first, message))
-    start = len(lead) + first.col_offset - said.col_offset
-    end = len(lead) + (first.end_col_offset or 0) - said.col_offset
-    return f"{text[:start]}{quote}{message}{quote}{text[end:]}"
-
-
-def _replaced(said: ast.AST, target: ast.AST, message: str) -> ast.AST:
-    """A copy with the target's text replaced."""
-    place = (getattr(target, "lineno", 0), getattr(target, "col_offset", 0))
-
-    class Replace(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST:
-            at = (getattr(node, "lineno", -1), getattr(node, "col_offset", -1))
-            if at == place and isinstance(node, ast.Constant | ast.JoinedStr):
-                return ast.Constant(message)
-            return self.generic_visit(node)
-
-    new: ast.AST = Replace().visit(copy.deepcopy(said))
-    return new
-
-
-def _is_key(node: ast.AST, file: SourceFile) -> bool:
-    parent = file.parent(node)
-    if isinstance(parent, ast.Dict):
-        return any(key is node for key in parent.keys)
-    if isinstance(parent, ast.Subscript):
-        return True
-    if isinstance(parent, ast.keyword):
-        return parent.arg in ("media_type", "content_type", "mimetype", "code")
-    return False
 
 
 def module_names(file: SourceFile) -> set[str]:

@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from selfheal_engine.diagnosis.origin import called_name, parameters
+from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.patch_generator.contracts import promised
+from selfheal_engine.patch_generator.error_answers import Answer, answers_in, is_handler
 
 _MAKES_LOGGER = ("getLogger", "get_logger", "get_task_logger")
 LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical")
-_ROUTE_NAMES = frozenset(
-    {"route", "get", "post", "put", "patch", "delete", "websocket", "api_view"}
-)
 
 
 @dataclass(frozen=True)
@@ -43,20 +41,6 @@ class ErrorClass:
                 a = item.args
                 return max(0, len(a.posonlyargs) + len(a.args) - 1 - len(a.defaults))
         return 0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How a handler answers an error: the statement's text with its message as a placeholder."""
-
-    status: int
-    statement: ast.stmt
-    file: SourceFile
-    raises: bool
-
-    @property
-    def text(self) -> str:
-        return self.file.segment(self.statement)
 
 
 class Conventions:
@@ -111,7 +95,7 @@ class Conventions:
                         "exception_handler",
                         "app_errorhandler",
                     ):
-                        statuses = [s for s, _ in _answers_in(file, function)]
+                        statuses = [a.status for a in answers_in(file, function)]
                         for argument in decorator.args:
                             if statuses:
                                 found[_last_name(argument)] = statuses[0]
@@ -136,17 +120,7 @@ class Conventions:
     # ------------------------------------------------------------ answers
     def is_handler(self, file: SourceFile, function: Function | None) -> bool:
         """Whether a function answers HTTP requests."""
-        if function is None:
-            return False
-        for decorator in function.decorator_list:
-            if isinstance(decorator, ast.Call) and called_name(decorator) in _ROUTE_NAMES:
-                return True
-        if parameters(function)[:1] == ["request"] or parameters(function)[:2] == [
-            "self",
-            "request",
-        ]:
-            return True
-        return file.path.endswith("views.py") and any(_answers_in(file, function))
+        return is_handler(file, function)
 
     def framework(self, file: SourceFile) -> str:
         """The web framework that a file imports: flask, django, fastapi, ...; "" without one."""
@@ -179,8 +153,7 @@ class Conventions:
 
     def _file_answers(self, file: SourceFile) -> Iterator[Answer]:
         for function in file.functions.values():
-            for status, statement in _answers_in(file, function):
-                yield Answer(status, statement, file, isinstance(statement, ast.Raise))
+            yield from answers_in(file, function)
 
     # ------------------------------------------------------------ small habits
     def logger(self, file: SourceFile) -> str:
@@ -322,56 +295,6 @@ def _class_status(node: ast.ClassDef) -> int | None:
                 if isinstance(value, ast.Constant) and isinstance(value.value, int):
                     return value.value
     return None
-
-
-def _answers_in(file: SourceFile, function: Function) -> Iterator[tuple[int, ast.stmt]]:
-    """(status >= 400, statement) of a function's error answers."""
-    for node in ast.walk(function):
-        if not isinstance(node, ast.Return | ast.Raise | ast.Expr):
-            continue
-        if file.function_of(node) is not function:
-            continue
-        status = _status_of(node)
-        if status is not None and status >= 400:
-            yield status, node
-
-
-def _status_of(node: ast.stmt) -> int | None:
-    if (
-        isinstance(node, ast.Return)
-        and isinstance(node.value, ast.Tuple)
-        and len(node.value.elts) >= 2
-    ):
-        return _number(node.value.elts[1])
-    call = node.exc if isinstance(node, ast.Raise) else getattr(node, "value", None)
-    if not isinstance(call, ast.Call):
-        return None
-    name = called_name(call)
-    if name == "abort" and call.args:
-        return _number(call.args[0])
-    if name == "Http404":
-        return 404
-    if name in ("HttpResponseBadRequest", "HTTPBadRequest", "BadRequest"):
-        return 400
-    if name in ("HttpResponseNotFound", "HTTPNotFound", "NotFound"):
-        return 404
-    for keyword in call.keywords:
-        if keyword.arg in ("status_code", "status", "code"):
-            return _number(keyword.value)
-    if isinstance(node, ast.Raise):
-        for argument in call.args[:2]:
-            if isinstance(argument, ast.Constant) and type(argument.value) is int:
-                return argument.value if 400 <= argument.value < 600 else None
-    if name in ("HTTPException", "HTTPError") and call.args:
-        return _number(call.args[0])
-    return None
-
-
-def _number(node: ast.expr) -> int | None:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int):
-        return node.value
-    found = re.search(r"(\d{3})", _last_name(node))
-    return int(found[1]) if found else None
 
 
 def is_nothing(node: ast.expr) -> bool:

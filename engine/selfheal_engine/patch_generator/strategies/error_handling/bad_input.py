@@ -91,8 +91,10 @@ class RefuseBadInput(Rule):
             return
         word = _input_word(scene)
         statuses = (400, 422)
+        kind = " JSON" if scene.exception == "JSONDecodeError" else ""
+        message = f"{word} is not valid{kind}"
         for refusal in refusals(
-            scene.conventions, scene.file, scene.function, statuses, f"{word} is not valid", (word,)
+            scene.conventions, scene.file, scene.function, statuses, message, (word,)
         ):
             code, name = refusal.code, ""
             if code.startswith("raise ") and "\n" not in code:
@@ -107,6 +109,7 @@ class RefuseBadInput(Rule):
             )
 
 
+_READS = frozenset({"", "read", "readline", "get", "decode", "strip", "pop"})
 _VERB = re.compile(r"^_*(get|read|parse|to|as|load|find|make|extract|convert|decode)_|_(of|from)$")
 
 
@@ -124,6 +127,11 @@ def _input_word(scene: Scene) -> str:
             if isinstance(node, ast.Call) and value is not None and value.type_name == "dict":
                 text = _VERB.sub("", called_name(node)) or text  # a part of it: the call names it
             return text.strip("_").replace("_", " ")
+        if isinstance(argument, ast.Call) and not argument.args and not argument.keywords:
+            # `self.body()`, `self.read_body()`: the call is named by what it gives
+            made = _VERB.sub("", called_name(argument)).strip("_")
+            if made not in _READS:
+                return made.replace("_", " ")
     target = scene.statement.targets[0] if isinstance(scene.statement, ast.Assign) else None
     return target.id.replace("_", " ") if isinstance(target, ast.Name) else "the request"
 
