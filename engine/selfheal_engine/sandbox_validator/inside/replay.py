@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +182,8 @@ def call(step: Step, job: Job) -> Outcome:
     args, kwargs = arguments(step["arguments"], function, step["module"])
     started = time.perf_counter()
     try:
-        value = settle(function(*args, **kwargs))
+        with in_application(step["module"]):
+            value = settle(function(*args, **kwargs))
     except BaseException as why:
         outcome = raised(why, job)
         outcome["seconds"] = time.perf_counter() - started
@@ -194,6 +195,22 @@ def call(step: Step, job: Job) -> Outcome:
         "effects": recorded([args, kwargs]),
         "seconds": seconds,
     }
+
+
+@contextlib.contextmanager
+def in_application(module: str) -> Iterator[None]:
+    """Inside a Flask application, as handlers run: the module's own, or an empty one.
+
+    A blueprint's module holds none, and one that is made where the server starts is not found.
+    """
+    flask: Any = sys.modules.get("flask")
+    if not hasattr(flask, "Flask") or flask.has_app_context():
+        yield
+        return
+    held = list(vars(sys.modules[module]).values()) if module in sys.modules else []
+    app = next((one for one in held if isinstance(one, flask.Flask)), None)
+    with (app or flask.Flask(module)).app_context():
+        yield
 
 
 def resolve(module: str, qualified: str) -> Callable[..., Any]:

@@ -71,7 +71,8 @@ def execute(
     scope: dict[str, Any] = dict(vars(module))
     exec(compile(ast.fix_missing_locations(shell), file, "exec"), scope)
     try:
-        result = replaying.settle(scope["replayed"](**values))
+        with replaying.in_application(step["module"]):
+            result = replaying.settle(scope["replayed"](**values))
     except AttributeError as why:
         if is_partial(getattr(why, "obj", None), values):
             raise replaying.UnusableError(f"an attribute was not captured: {why}") from None
