@@ -318,6 +318,9 @@ def _call(
     ):
         yield Step(file, node, f"`{_short(file.segment(node))}` finds no row", depth, "returned")
         return
+    if is_none_by_default(node):
+        yield Step(file, node, f"`{_short(file.segment(node))}` finds nothing", depth, "returned")
+        return
     for other, function in definitions(sources, file, node):
         for returned in none_returns(other, function):
             text = f"`{function.name}` returns None here"
@@ -368,6 +371,9 @@ def none_returns(file: SourceFile, function: Function) -> list[ast.AST]:
             continue
         valued = True
         if isinstance(value, ast.Call):
+            if is_none_by_default(value):
+                found.append(node)
+                continue
             finds = called_name(value) in (
                 "get",
                 "first",
@@ -386,6 +392,13 @@ def none_returns(file: SourceFile, function: Function) -> list[ast.AST]:
     if valued and not ends(function.body):
         found.append(function.body[-1])
     return found
+
+
+def is_none_by_default(call: ast.Call) -> bool:
+    """`next(found, None)`, `rows.get(key, None)`, `getattr(it, name, None)`."""
+    last = call.args[-1] if len(call.args) > 1 else None
+    takes = called_name(call) in ("next", "get", "pop", "getattr")
+    return takes and isinstance(last, ast.Constant) and last.value is None
 
 
 def _says_none(choice: ast.IfExp) -> bool:

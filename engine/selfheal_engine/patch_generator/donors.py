@@ -28,12 +28,16 @@ _NO_SUCH = re.compile(r"((?:no such|unknown|no) )(\w+)|(\w+)( (?:was )?not found
 
 
 def reworded(
-    answer: Answer, message: str, known: Set[str], bound: Set[str], status: int | None = None
+    answer: Answer,
+    message: str | None,
+    known: Set[str],
+    bound: Set[str],
+    status: int | None = None,
 ) -> str | None:
     """The donor's statements with our message and status; None where they cannot be told here.
 
-    They may use the names that are `known` to the module, and where they carry no message of
-    their own those that are `bound` in the function.
+    Without a message, or a status, the donor's own is kept. The statements may use the names that
+    are `known` to the module, and where they carry no message those `bound` in the function.
     """
     statements = [answer.statement, *answer.after]
     messages = [(one, said) for one in statements for said in _messages(answer.file, one)]
@@ -41,7 +45,9 @@ def reworded(
     allowed = set(known) | (bound if spoken is None else bound & _ALWAYS)
     strings = {id(inner) for _, said in messages for inner in ast.walk(said)}
     changed: dict[ast.AST, str] = {}
-    if spoken is not None:
+    if message is None:
+        strings.clear()
+    elif spoken is not None:
         changed[spoken[1]] = _quoted(answer.file, spoken[1], message)
     if status is not None and status != answer.status:
         other = _other_status(answer, status)

@@ -15,6 +15,7 @@ Priors = Mapping[str, tuple[float, float]]
 
 FIXED: dict[str, float] = {
     "null_check/refuse_request": 0.75,
+    "null_check/answer_in_handler": 0.75,
     "null_check/return_early": 0.6,
     "null_check/skip_in_loop": 0.6,
     "null_check/default_at_lookup": 0.65,

@@ -18,6 +18,7 @@ from selfheal_engine.patch_generator.strategies.null_check.entries import (
     CreateEntry,
     ReturnWithoutKey,
 )
+from selfheal_engine.patch_generator.strategies.null_check.found_nothing import AnswerInHandler
 from selfheal_engine.patch_generator.strategies.null_check.handed_in import DefaultOfParameter
 from selfheal_engine.patch_generator.strategies.null_check.handled_above import RaiseWhatIsHandled
 from selfheal_engine.patch_generator.strategies.null_check.on_demand import MakeOnDemand
@@ -39,6 +40,7 @@ from selfheal_engine.patch_generator.strategies.null_check.starting import (
 
 RULES: tuple[Rule, ...] = (
     RefuseRequest(),
+    AnswerInHandler(),
     RaiseWhatIsHandled(),
     CompareWhenGiven(),
     MakeOnDemand(),
