@@ -258,6 +258,22 @@ class Conventions:
         guess = next((v for v in (*found, *map(_made_of, returns)) if v not in ("", "None")), "")
         return list(dict.fromkeys([*promised(function, guess), *found]))
 
+    def given_by_siblings(self, file: SourceFile, function: Function) -> list[str]:
+        """What functions of the file with the same parameters give for nothing, as source text."""
+        wanted = ast.unparse(function.args)
+        found: list[str] = []
+        for other in file.functions.values():
+            if other is function or not wanted or ast.unparse(other.args) != wanted:
+                continue
+            for node in ast.walk(other):
+                if not isinstance(node, ast.Return) or node.value is None:
+                    continue
+                choice = node.value
+                parts = [choice.body, choice.orelse] if isinstance(choice, ast.IfExp) else [choice]
+                asked = isinstance(choice, ast.IfExp) or isinstance(file.parent(node), ast.If)
+                found += [file.segment(part) for part in parts if asked and is_nothing(part)]
+        return list(dict.fromkeys(found))
+
     def read_as(self, file: SourceFile, function: Function) -> list[str]:
         """The empty value of what the function reads and returns: of JSON a mapping, of text ""."""
         returns = [n for n in ast.walk(function) if isinstance(n, ast.Return)]

@@ -14,6 +14,7 @@ from selfheal_engine.patch_generator.edits import (
 )
 from selfheal_engine.patch_generator.exceptions import caught
 from selfheal_engine.patch_generator.logging_lines import log_line
+from selfheal_engine.patch_generator.provenance import fails_on_kept
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import anchor_of
 from selfheal_engine.patch_generator.strategies.error_handling.wrapping import (
@@ -80,11 +81,30 @@ class RefuseBadInput(Rule):
                     return int(page)
                 """
         ),
+        # what failed is the service's own, not what was sent
+        Example(
+            before="""
+                ROOMS = {'new': []}
+
+
+                def highest(room):
+                    values = ROOMS[room]
+                    return max(values)
+
+
+                def f(room='new'):
+                    if room not in ROOMS:
+                        return {'error': 'no such room'}
+                    return {'highest': highest(room)}
+                """
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         if not is_foreign(scene) or is_upstream(scene) or not speaks_of_input(scene):
             return
+        if fails_on_kept(scene):
+            return  # the sender is not at fault
         error = caught(scene)
         anchor = anchor_of(scene.file, scene.statement)
         if error is None or anchor is None or too_wide(scene, anchor):

@@ -10,6 +10,7 @@ from selfheal_engine.patch_generator.edits import (
     insert_before,
     replace_statements,
 )
+from selfheal_engine.patch_generator.provenance import is_kept
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import called_per_item, guard_site
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
@@ -61,7 +62,7 @@ class RefuseRequest(Rule):
                 def f(name='x'):
                     user = USERS.get(name)
                     if user is None:
-                        return {'error': 'user not found'}, 404
+                        return {'error': 'no such user'}, 404
                     return {'city': user.city}
                 """,
         ),
@@ -81,6 +82,8 @@ class RefuseRequest(Rule):
         if site is None:
             return
         fit = 0.55 if called_per_item(scene) else 1.0
+        if not scene.depth and isinstance(culprit, ast.Subscript) and is_kept(scene, culprit):
+            fit *= 0.6  # the service keeps it so: who asks for it is not at fault
         word = site.name.rpartition(".")[2].strip("_").replace("_", " ")
         looked_up = any(step.kind in ("returned", "missing_key") for step in scene.origin)
         part = "." in site.name or "[" in site.name
@@ -180,6 +183,7 @@ class RefuseMissingKey(Rule):
         constant = isinstance(node.slice, ast.Constant)
         word = str(node.slice.value) if isinstance(node.slice, ast.Constant) else key
         statuses = (400, 422, 404) if constant else (404, 400, 422)
+        ours = constant and not scene.depth and is_kept(scene, node.value)
         message = f"{word} is missing" if constant else f"unknown {word.replace('_', ' ')}"
         for refusal in refusals(
             scene.conventions, scene.file, scene.function, statuses, message, (word,)
@@ -190,5 +194,5 @@ class RefuseMissingKey(Rule):
                 insert_before(site.anchor, guard),
                 *refusal.imports,
                 title=f"{refusal.title} when {key} is missing",
-                weight=refusal.weight,
+                weight=refusal.weight * (0.5 if ours else 1.0),  # not what was sent lacks the key
             )
