@@ -55,3 +55,22 @@ def test_it_happens_once_while_all_is_well_and_ends_with_the_engine(
     bench.loop.close()
     assert len(begun) == 1
     assert begun[0].ended()
+
+
+def test_what_was_learned_by_the_first_of_two_runs_is_not_learned_again(tmp_path: Path) -> None:
+    kept = baselines.Kept(tmp_path)
+    run = test_runs.TestRun({"test_a.py::test": "passed"}, {}, 0.4, libraries=("json",))
+    kept.save_first("tree", run)
+    assert kept.load("tree") is None
+    assert kept.load_first("tree") == run
+    kept.save("tree", baselines.learn(run, run))
+    assert kept.load_first("tree") is None
+    known = kept.load("tree")
+    assert known is not None
+    assert known.passing == {"test_a.py::test"}
+
+
+def test_a_first_run_that_proves_nothing_is_not_kept(tmp_path: Path) -> None:
+    kept = baselines.Kept(tmp_path)
+    kept.save_first("tree", test_runs.TestRun({}, {}, 0.4, fault="it died"))
+    assert kept.load_first("tree") is None

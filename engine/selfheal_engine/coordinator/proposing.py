@@ -18,11 +18,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TextIO
 
 from selfheal_engine.codec import from_plain, to_plain
@@ -45,6 +45,12 @@ PATIENCE_S = 5.0
 """How long to look for a second plausible patch after the first one."""
 
 Say = Callable[..., None]
+
+
+class _EnoughError(Exception):
+    """Ends a validation: its outcome no longer hangs on what is still being judged."""
+
+
 Newest = Callable[[], Occurrence]
 
 
@@ -64,7 +70,7 @@ def propose(
     from selfheal_engine.diagnosis import diagnose
     from selfheal_engine.episodic_memory import patch_key
     from selfheal_engine.patch_generator import PatchGenerator
-    from selfheal_engine.patch_generator.ranking import rank, tier
+    from selfheal_engine.patch_generator.ranking import FLAWLESS, rank, score, tier
     from selfheal_engine.reflection_engine.risk import risk_of
     from selfheal_engine.sandbox_validator.scoring import behind
 
@@ -88,12 +94,25 @@ def propose(
             if patch_key(c.diff) not in gone
         )
     say("activity", text="running the tests on the unpatched tree", progress=0.0)
+    ahead = list(islice(candidates, BATCH))
     ready.result()
     occurrence = newest()
     validator.baseline(diagnosis, occurrence)
     alone = settings.approve != "never"  # nobody looks for a choice: the first proven one heals
+
+    def enough(tried: Sequence[Candidate], verdicts: Sequence[Verdict]) -> bool:
+        """Whether the first is sure to heal, and none that is not judged yet can come before it."""
+        first, judged = rank(tried, verdicts, job.priors, limit=1)
+        if not alone or tier(first, judged, diagnosis) != "high":
+            return False
+        done = {verdict.candidate for verdict in verdicts}
+        reached = score(first[0], judged[0], job.priors)
+        left = (candidate for candidate in tried if candidate.id not in done)
+        return all(score(c, FLAWLESS, job.priors) < reached for c in left)
+
+    search = chain(ahead, candidates)
     patience_s = 0.0 if alone else PATIENCE_S
-    tried, verdicts = _validate(validator, candidates, diagnosis, occurrence, say, patience_s)
+    tried, verdicts = _validate(validator, search, diagnosis, occurrence, say, patience_s, enough)
     shown, judged = rank(tried, verdicts, job.priors, limit=settings.candidates)
     sure = tier(shown, judged, diagnosis) == "high"
     if shown and job.edited is None and not (alone and sure):
@@ -135,11 +154,13 @@ def _validate(
     occurrence: Occurrence,
     say: Say,
     patience_s: float,
+    enough: Callable[[Sequence[Candidate], Sequence[Verdict]], bool],
 ) -> tuple[tuple[Candidate, ...], tuple[Verdict, ...]]:
     """Validate in batches, best first, until enough plausible patches stand or none are left.
 
     Somebody waits while the service fails: with a choice of plausible patches, or with one and
     no further one for a while, the search ends; what comes later in the order is less likely.
+    Where it is `enough`, not even what is being judged is waited for.
     """
     tried: list[Candidate] = []
     verdicts: list[Verdict] = []
@@ -153,12 +174,15 @@ def _validate(
             text=f"tried {len(verdicts)} of {len(tried)} patches",
             progress=len(verdicts) / max(1, len(tried)),
         )
+        if enough(tried, verdicts):
+            raise _EnoughError
 
     while batch := list(islice(candidates, BATCH)):
         tried.extend(batch)
         progress = len(verdicts) / len(tried)
         say("activity", text=f"trying {len(batch)} patches", progress=progress)
-        validator.validate(batch, diagnosis, occurrence, on_verdict=heard)
+        with suppress(_EnoughError):
+            validator.validate(batch, diagnosis, occurrence, on_verdict=heard)
         plausible = sum(verdict.plausible for verdict in verdicts)
         if plausible and not first_plausible_s:
             first_plausible_s = time.monotonic()

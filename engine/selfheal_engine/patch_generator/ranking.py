@@ -12,6 +12,8 @@ from selfheal_engine.patch_generator.priors import Priors, prior_of
 HIGH_SAFETY = 80
 HIGH_CONFIDENCE = 0.5
 FEWEST_SHOWN = 3
+FLAWLESS = Verdict("", (), 100, True)
+"""The best that can be said of a patch that is still being judged."""
 
 
 def rank(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -144,15 +145,35 @@ class Kept:
             changed=frozenset(tests.changed),
         )
 
+    def load_first(self, name: str) -> TestRun | None:
+        """The first of the two runs, where whoever learned was ended before the second."""
+        try:
+            plain: Mapping[str, Any] = json.loads(self._first(name).read_bytes())
+            run: TestRun = from_plain(TestRun, plain)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return run
+
+    def save_first(self, name: str, run: TestRun) -> None:
+        if not (run.fault or run.infrastructure):
+            self._write(self._first(name), run)
+
+    def _first(self, name: str) -> Path:
+        return self._folder / f"{name}.first.json"
+
     def save(self, name: str, tests: Tests) -> None:
         """Failing to keep is no failure: the tests are run again next time."""
-        if tests.note:
-            return
+        if not tests.note:
+            self._write(self._folder / f"{name}.json", tests)
+        with suppress(OSError):
+            self._first(name).unlink(missing_ok=True)
+
+    def _write(self, path: Path, body: Tests | TestRun) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part = self._folder / f".{name}.{os.getpid()}"
-            part.write_text(json.dumps(to_plain(tests)), encoding="utf-8")
-            part.replace(self._folder / f"{name}.json")
+            part = self._folder / f".{path.stem}.{os.getpid()}"
+            part.write_text(json.dumps(to_plain(body)), encoding="utf-8")
+            part.replace(path)
             files = sorted(self._folder.glob("*.json"), key=lambda f: f.stat().st_mtime)
             for old in files[:-KEPT_AT_MOST]:
                 old.unlink(missing_ok=True)

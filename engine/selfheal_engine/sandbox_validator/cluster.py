@@ -170,32 +170,36 @@ class ClusterValidator:
             submit(candidate, 0)
         patience_s = SPARE_S + 10 * self.settings.test_timeout_s
         last_s = time.monotonic()
-        while pending and not self._lost:
-            done, _ = wait(pending, timeout=ASKED_EVERY_S, return_when=FIRST_COMPLETED)
-            lacking: dict[str, list[tuple[Candidate, int]]] = {}
-            lost = False
-            for future in done:
-                candidate, sends = pending.pop(future)
-                answer = _answer(future)
-                lost |= not answer
-                verdict = _verdict(answer, candidate)
-                if verdict is not None:
-                    record(verdict)
-                elif "lacking" in answer and sends < SENDS_AT_MOST:
-                    lacking.setdefault(str(answer["lacking"]), []).append((candidate, sends + 1))
-            for worker, again in lacking.items():
-                self._send(link, [worker])
-                for candidate, sends in again:
-                    submit(candidate, sends)
-            if done:
-                last_s = time.monotonic()
-            if (lost or not done) and not link.alive():
-                self._give_up("the cluster's scheduler or all of its workers are gone")
-            elif time.monotonic() - last_s > patience_s:
-                self._give_up("the cluster's workers do not answer any more")
-        for future in pending:
-            with suppress(*_LOST):  # what is lost with its cluster needs no cancelling
-                future.cancel()
+        try:
+            while pending and not self._lost:
+                done, _ = wait(pending, timeout=ASKED_EVERY_S, return_when=FIRST_COMPLETED)
+                lacking: dict[str, list[tuple[Candidate, int]]] = {}
+                lost = False
+                for future in done:
+                    candidate, sends = pending.pop(future)
+                    answer = _answer(future)
+                    lost |= not answer
+                    verdict = _verdict(answer, candidate)
+                    if verdict is not None:
+                        record(verdict)
+                    elif "lacking" in answer and sends < SENDS_AT_MOST:
+                        lacking.setdefault(str(answer["lacking"]), []).append(
+                            (candidate, sends + 1)
+                        )
+                for worker, again in lacking.items():
+                    self._send(link, [worker])
+                    for candidate, sends in again:
+                        submit(candidate, sends)
+                if done:
+                    last_s = time.monotonic()
+                if (lost or not done) and not link.alive():
+                    self._give_up("the cluster's scheduler or all of its workers are gone")
+                elif time.monotonic() - last_s > patience_s:
+                    self._give_up("the cluster's workers do not answer any more")
+        finally:
+            for future in pending:
+                with suppress(*_LOST):  # what is lost with its cluster needs no cancelling
+                    future.cancel()
 
     def _give_up(self, why: str) -> None:
         """From now on patches are tried on this machine only."""

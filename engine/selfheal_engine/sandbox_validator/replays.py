@@ -20,7 +20,6 @@ from selfheal_engine.sandbox_validator.static_checks import original, python_fil
 GOOD_CALLS_AT_MOST = 40
 GOOD_REQUESTS_AT_MOST = 16
 EXCHANGES_AT_MOST = 8
-DUEL_CALLS_AT_MOST = 6
 WORDS_AT_MOST = 100
 _CPU_S = {"growth": 20.0, "interleaving": 60.0}
 """CPU seconds that a replay of these kinds may take."""
@@ -113,19 +112,32 @@ def batch(steps: Sequence[dict[str, Any]], before: Outcome | None) -> list[dict[
     return [{"id": "goods", "kind": "batch", "calls": list(steps), **limits_of("batch", before)}]
 
 
-def cost_step(goods: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Counts and repeats the good calls that are calls of one function."""
-    calls = [step for step in goods if step["kind"] == "call"]
+def cost_step(
+    goods: Sequence[dict[str, Any]], before: Outcome | None = None
+) -> list[dict[str, Any]]:
+    """Counts and repeats the good calls that are calls of one function.
+
+    After `before`, the very calls that were measured then.
+    """
+    calls = _measured(goods, before)
     if not calls:
         return []
-    return [{"id": "cost", "kind": "cost", "calls": calls, **limits_of("cost", None)}]
+    step = {"id": "cost", "kind": "cost", "calls": calls, "all": before is not None}
+    return [{**step, **limits_of("cost", None)}]
+
+
+def _measured(goods: Sequence[dict[str, Any]], before: Outcome | None) -> list[dict[str, Any]]:
+    calls = [step for step in goods if step["kind"] == "call"]
+    if before is None:
+        return calls
+    return [calls[number] for number in before.get("measured", ()) if number < len(calls)]
 
 
 def duel_step(
-    goods: Sequence[dict[str, Any]], candidate: Candidate, project: Project
+    goods: Sequence[dict[str, Any]], cost: Outcome, candidate: Candidate, project: Project
 ) -> list[dict[str, Any]]:
-    """Times the good calls that are calls of one function, old code against new."""
-    calls = [step for step in goods if step["kind"] == "call"][:DUEL_CALLS_AT_MOST]
+    """Times the good calls whose cost was measured, old code against new."""
+    calls = _measured(goods, cost)
     before = {
         path: base64.b64encode(original(project, path)).decode() for path in python_files(candidate)
     }

@@ -168,16 +168,23 @@ class SandboxValidator:
         occurrence: Occurrence,
         on_verdict: Callable[[Verdict], None],
     ) -> list[Verdict]:
-        """Judge the candidates side by side; `on_verdict` hears each, in this thread."""
+        """Judge the candidates side by side; `on_verdict` hears each, in this thread.
+
+        What it raises ends the validation: what is not begun yet will not be.
+        """
         futures = {
             self._pool.submit(self._judge, candidate, diagnosis, occurrence): candidate
             for candidate in candidates
         }
         verdicts: dict[str, Verdict] = {}
-        for future in as_completed(futures):
-            verdict = future.result()
-            verdicts[futures[future].id] = verdict
-            on_verdict(verdict)
+        try:
+            for future in as_completed(futures):
+                verdict = future.result()
+                verdicts[futures[future].id] = verdict
+                on_verdict(verdict)
+        finally:
+            for future in futures:
+                future.cancel()
         return [verdicts[candidate.id] for candidate in candidates]
 
     def _judge(self, candidate: Candidate, diagnosis: Diagnosis, occurrence: Occurrence) -> Verdict:
@@ -272,9 +279,10 @@ class SandboxValidator:
 
     def _measured(self, candidate: Candidate) -> Iterator[Check]:
         """What good calls cost with the patch; only survivors get so far."""
-        steps = replays.cost_step(self._baseline.good_steps)
-        if self._baseline.cost.get("ended") == "returned" and steps:
-            steps += replays.duel_step(self._baseline.good_steps, candidate, self.project)
+        cost, goods = self._baseline.cost, self._baseline.good_steps
+        steps = replays.cost_step(goods, cost)
+        if cost.get("ended") == "returned" and steps:
+            steps += replays.duel_step(goods, cost, candidate, self.project)
             report = self._workshop.replay(self._job([], steps, ()), dict(candidate.files))
             yield from findings.cost(report, self._baseline)
 

@@ -41,6 +41,10 @@ SECONDS_AT_MOST = 0.2
 REPEATS_AT_MOST = 400
 SOON = 6
 """Calls between two of the first readings, which look for what soon runs out."""
+SOON_OF_SLOW, SLOW_S = 2, 5e-3
+"""The same for calls that take so long, in CPU seconds."""
+ROUND_AT_MOST_S = 0.06
+"""Wall seconds for one round of all calls: each round is run some dozen times."""
 VARIED_SEGMENT = 400
 """Calls with other input between two readings; three segments hold more than most caches."""
 VARIED_AT_MOST_S = 0.1e-3
@@ -49,7 +53,8 @@ VARIED_AT_MOST_S = 0.1e-3
 
 def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     """Count and repeat the calls; those that fail are left out."""
-    usable = [one for one in step["calls"][:CALLS_AT_MOST] if works(one)]
+    measured = chosen(step)
+    usable = [step["calls"][number] for number in measured]
     if not usable:
         return {"ended": "unknown", "why": "no good call can be repeated"}
     opcodes = sum(counted(one) for one in usable)
@@ -60,7 +65,8 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     gc.freeze()  # what is there already need not be looked through after each segment
     repeated: Call = lambda number: timed(usable)  # noqa: E731 - one of several such calls
     place = ""
-    slopes = growing(max(1, SOON // len(usable)), repeated, len(usable))
+    soon = SOON if min(rounds) / len(usable) < SLOW_S else SOON_OF_SLOW
+    slopes = growing(max(1, soon // len(usable)), repeated, len(usable))
     keeper: Call | None = None
     if scarce(slopes):
         # so many calls more use up what a process may have of these: the place first
@@ -78,10 +84,26 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     return {
         "ended": "returned",
         "calls": len(usable),
+        "measured": measured,
         "opcodes": opcodes,
         "slopes": slopes,
         "place": place,
     }
+
+
+def chosen(step: replaying.Step) -> list[int]:
+    """Places of the calls that are measured: those that go, as many as can be repeated soon.
+
+    Somebody waits: of calls that take long, fewer say as much.
+    """
+    found: list[int] = []
+    begun = time.perf_counter()
+    for number, one in enumerate(step["calls"][:CALLS_AT_MOST]):
+        if found and not step.get("all") and time.perf_counter() - begun > ROUND_AT_MOST_S:
+            break
+        if works(one):
+            found.append(number)
+    return found
 
 
 def rises(slopes: dict[str, float]) -> dict[str, float]:

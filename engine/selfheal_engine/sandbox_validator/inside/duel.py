@@ -42,6 +42,9 @@ BLOCK_S = 0.003
 ROUNDS_AT_MOST = 200
 CPU_AT_MOST_S, WALL_AT_MOST_S = 1.0, 4.0
 """For a pair of forks; two pairs at most are made."""
+BLOCKS = 4
+"""Of a group: each side twice."""
+TOO_SLOW = "the calls take too long to be compared"
 OLD, NEW = 0, 1
 
 
@@ -71,6 +74,8 @@ def pair(calls: list[replaying.Step], before: Mapping[str, bytes]) -> replaying.
             return {"ended": "unknown", "why": "no good call can be repeated on both sides"}
         first = [side.block(1, usable) for side in sides for _ in range(3)]
         slowest = max(min(wall for _, wall, _ in half) for half in (first[:3], first[3:]))
+        if slowest * BLOCKS * LOOKS[0] > WALL_AT_MOST_S:
+            return {"ended": "unknown", "why": TOO_SLOW, "cpu_s": 0.0}
         rounds = max(1, min(ROUNDS_AT_MOST, int(BLOCK_S / max(1e-7, slowest))))
         return compared(sides, rounds, usable)
     except (OSError, ValueError):
@@ -98,7 +103,7 @@ def compared(sides: Sequence[Resident], rounds: int, usable: list[int]) -> repla
             ratios.append(new - old)
             excess.append((sum(taken[NEW]) - sum(taken[OLD])) / (2 * rounds * len(usable)))
         if len(ratios) < LOOKS[0]:
-            return {"ended": "unknown", "why": "the calls take too long to be compared"}
+            return {"ended": "unknown", "why": TOO_SLOW}
         low, high = interval(ratios)
         if low > ALARM or high < ALARM or len(ratios) < look:
             break
