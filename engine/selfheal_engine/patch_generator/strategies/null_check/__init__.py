@@ -18,6 +18,7 @@ from selfheal_engine.patch_generator.strategies.null_check.entries import (
     CreateEntry,
     ReturnWithoutKey,
 )
+from selfheal_engine.patch_generator.strategies.null_check.formatted import ShowMissing
 from selfheal_engine.patch_generator.strategies.null_check.found_nothing import AnswerInHandler
 from selfheal_engine.patch_generator.strategies.null_check.handed_in import DefaultOfParameter
 from selfheal_engine.patch_generator.strategies.null_check.handled_above import RaiseWhatIsHandled
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     SkipInLoop(),
     DefaultAtLookup(),
     DefaultOfParameter(),
+    ShowMissing(),
     UseDefault(),
     TolerateMissingKey(),
     RefuseMissingKey(),

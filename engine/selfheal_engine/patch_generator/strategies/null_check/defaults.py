@@ -64,7 +64,8 @@ class UseDefault(Rule):
         if not value:
             return
         # nothing to iterate is nothing to do; a number or text that is made up may mislead
-        sure = value in ("[]", "()", "{}", "set()") or is_part(scene.file, culprit)
+        part = is_part(scene.file, culprit) and value != "0"  # a part that reads 0 is made up too
+        sure = value in ("[]", "()", "{}", "set()") or part
         yield scene.draft(
             replace_expression(culprit, f"__expr__ or {value}"),
             title=f"use {value} when `{scene.text(culprit)}` is None",
