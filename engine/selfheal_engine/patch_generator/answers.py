@@ -212,7 +212,7 @@ def _donated(
         ordered = [(a, 1.4) for a in sorted(same, key=nearness, reverse=True)]
         ordered += [(a, 1.15) for a in sorted(like, key=nearness, reverse=True) if not a.raises]
         for answer, base in ordered:
-            if not _can_be_said(answer, file, function):
+            if not can_be_said(answer, file, function):
                 continue
             said = in_its_words(message_of(answer), message, about[0] if about else "")
             code = _with_message(answer, said, function, status)
@@ -226,7 +226,7 @@ def _donated(
             break
 
 
-def _can_be_said(answer: Answer, file: SourceFile, function: Function | None) -> bool:
+def can_be_said(answer: Answer, file: SourceFile, function: Function | None) -> bool:
     """Whether a donor that answers through `self` finds the same methods here."""
     if not any(isinstance(n, ast.Name) and n.id == "self" for n in ast.walk(answer.statement)):
         return True

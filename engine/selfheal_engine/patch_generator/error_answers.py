@@ -189,7 +189,8 @@ def is_handler(file: SourceFile, function: Function | None) -> bool:
             return True
     elif _is_registered(file, function.name):
         return True
-    return file.path.endswith("views.py") and any(answers_in(file, function))
+    # what answers some with an error may answer others so
+    return any(not answer.raises for answer in answers_in(file, function))
 
 
 def _is_registered(file: SourceFile, name: str) -> bool:

@@ -221,7 +221,9 @@ def name_for(expression: ast.expr, taken: set[str]) -> str:
             text = key.value if isinstance(key, ast.Constant) else getattr(key, "id", "")
             base = str(text).lower() if str(text).isidentifier() else "found"
         else:
-            base = "found"
+            # `member_by_id`, `owner_of`: named by what they give
+            made = called.partition("_by_")[0].removesuffix("_of").removesuffix("_for")
+            base = made if made != called else "found"
     elif isinstance(expression, ast.Attribute):
         base = expression.attr
     elif isinstance(expression, ast.Subscript):

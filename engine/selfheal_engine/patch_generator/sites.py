@@ -307,3 +307,15 @@ def _puts_in(statement: ast.stmt, name: str) -> bool:
         called = statement.value.func
         return isinstance(called, ast.Attribute) and ast.unparse(called.value) == name
     return False
+
+
+def with_second(scene: Scene, node: ast.Call, argument: str) -> Edit:
+    """The call with its only argument, a generator, in parentheses, and one more behind it."""
+    return replace_expression(
+        node, f"{scene.text(node.func)}({_in_parentheses(scene, node)}, {argument})"
+    )
+
+
+def _in_parentheses(scene: Scene, node: ast.Call) -> str:
+    text = scene.text(node.args[0])
+    return text if text.startswith("(") and text.endswith(")") else f"({text})"

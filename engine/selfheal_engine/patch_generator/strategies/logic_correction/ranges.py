@@ -10,11 +10,11 @@ from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.edits import (
     EXPR,
-    Edit,
     add_argument,
     replace_expression,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import with_second
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 
@@ -324,7 +324,7 @@ class DefaultForEmpty(Rule):
         known = self._known(scene, node)
         for rank, value in enumerate(dict.fromkeys([*known, *self._values(scene, node)])):
             argument = f"default={value}" if empty else value
-            edit = _with_second(scene, node, argument) if alone else add_argument(node, argument)
+            edit = with_second(scene, node, argument) if alone else add_argument(node, argument)
             yield scene.draft(
                 edit,
                 title=f"{name} of nothing is {value}" if empty else f"{value} when nothing is left",
@@ -352,15 +352,3 @@ class DefaultForEmpty(Rule):
             isinstance(item, ast.Call) and called_name(item) in ("len", "int", "round", "abs")
         )
         return ["0", "None"] if counts else ["None"]
-
-
-def _with_second(scene: Scene, node: ast.Call, argument: str) -> Edit:
-    """The call with its only argument, a generator, in parentheses, and one more behind it."""
-    return replace_expression(
-        node, f"{scene.text(node.func)}({_in_parentheses(scene, node)}, {argument})"
-    )
-
-
-def _in_parentheses(scene: Scene, node: ast.Call) -> str:
-    text = scene.text(node.args[0])
-    return text if text.startswith("(") and text.endswith(")") else f"({text})"

@@ -47,19 +47,19 @@ class ShowMissing(Rule):
         Example(
             before="""
                 def age(value):
-                    return str(value) if value is not None else 'n/a'
+                    return str(value) if value is not None else '?'
 
 
-                def f(rows=({'a': None},)):
-                    return [f"{r['a']:.1f}s" for r in rows]
+                def f(rs=({'a': None},)):
+                    return [f"{r['a']:.1f}s" for r in rs]
                 """,
             after="""
                 def age(value):
-                    return str(value) if value is not None else 'n/a'
+                    return str(value) if value is not None else '?'
 
 
-                def f(rows=({'a': None},)):
-                    return [f"{format(r['a'], '.1f') if r['a'] is not None else 'n/a'}s" for r in rows]
+                def f(rs=({'a': None},)):
+                    return [f"{format(r['a'], '.1f') if r['a'] is not None else '?'}s" for r in rs]
                 """,
         ),
         Example(

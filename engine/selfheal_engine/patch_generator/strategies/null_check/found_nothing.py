@@ -8,30 +8,26 @@ from dataclasses import dataclass, replace
 
 from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.origin import (
+    called_name,
     calls_on_line,
-    definitions,
-    none_returns,
-    parameters,
 )
-from selfheal_engine.diagnosis.source_file import Function, SourceFile
-from selfheal_engine.patch_generator.answers import module_names, refusals
-from selfheal_engine.patch_generator.donors import in_its_words, message_of, reworded
+from selfheal_engine.diagnosis.source_file import Function
+from selfheal_engine.patch_generator.answers import module_names
 from selfheal_engine.patch_generator.edits import (
     Edit,
+    add_argument,
     indented,
     insert_after,
     insert_before,
     replace_statements,
 )
-from selfheal_engine.patch_generator.error_answers import Answer, answers_in
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import called_per_item, guard_site, names_in
+from selfheal_engine.patch_generator.sites import called_per_item, guard_site, names_in, with_second
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
-
-_TAILS = ("_id", "_key", "_name", "_number", "_no", "_code", "_slug")
-
-
-_SAYS_LITTLE = frozenset({"row", "found", "result", "record", "value", "match", "data", "r", "x"})
+from selfheal_engine.patch_generator.strategies.null_check.sibling_pairs import (
+    answers_for_none,
+    word_for,
+)
 
 
 class AnswerInHandler(Rule):
@@ -165,6 +161,47 @@ class AnswerInHandler(Rule):
                     return Handler().do_GET()
                 """,
         ),
+        Example(
+            before="""
+                ROWS = []
+
+
+                def route(path):
+                    return lambda function: function
+
+
+                def user_of(number):
+                    return next(row for row in ROWS if row['id'] == number)
+
+
+                @route('/color')
+                def f(number=3):
+                    if number < 0:
+                        return {'error': 'unknown page'}, 404
+                    return user_of(number)
+                """,
+            after="""
+                ROWS = []
+
+
+                def route(path):
+                    return lambda function: function
+
+
+                def user_of(number):
+                    return next((row for row in ROWS if row['id'] == number), None)
+
+
+                @route('/color')
+                def f(number=3):
+                    if number < 0:
+                        return {'error': 'unknown page'}, 404
+                    user = user_of(number)
+                    if user is None:
+                        return {'error': 'unknown user'}, 404
+                    return user
+                """,
+        ),
         # nobody there answers requests
         Example(
             before="""
@@ -220,8 +257,8 @@ class AnswerInHandler(Rule):
             if place is None:
                 continue
             handed = [above.text(a) for a in call.args if isinstance(a, ast.Name)]
-            word = _word(scene, [*handed, helper.name])
-            for code, imports, weight in _answers(above, handed, word, raises):
+            word = word_for(scene, [*handed, place.name, helper.name])
+            for code, imports, weight in answers_for_none(above, handed, word, raises):
                 guard = f"if {place.name} is None:\n{indented(code)}\n"
                 second = [place.with_guard(guard), *place.edits, *imports]
                 yield _draft(scene, above, first, second, weight)
@@ -277,6 +314,11 @@ def _none_for_nothing(scene: Scene) -> list[Edit] | None:
             return None
         guard = site.before(f"if {site.name} is None:\n    return None")
         return [replace_statements([site.anchor], guard), *site.edits]
+    returned = isinstance(scene.file.parent(node), ast.Return)
+    if isinstance(node, ast.Call) and called_name(node) == "next" and len(node.args) == 1:
+        alone = isinstance(node.args[0], ast.GeneratorExp)
+        edit = with_second(scene, node, "None") if alone else add_argument(node, "None")
+        return [edit] if returned else None
     if scene.exception != "KeyError" or not isinstance(node, ast.Subscript):
         return None
     if isinstance(node.slice, ast.Constant) or not isinstance(node.ctx, ast.Load):
@@ -329,71 +371,3 @@ def _given_as(above: Scene, call: ast.Call) -> str:
         word = str(key.value) if isinstance(key, ast.Constant) else ""
     taken = names_in(above.file, above.function) | module_names(above.file)
     return word if word.isidentifier() and word not in taken else ""
-
-
-def _answers(
-    above: Scene, handed: list[str], word: str, raises: bool
-) -> Iterator[tuple[str, tuple[Edit, ...], float]]:
-    """(statements, imports, weight): first as a sibling handler answers the same None."""
-    function = above.function
-    message = f"{word} not found"
-    for answer, theirs in sorted(_for_the_same(above), key=lambda pair: pair[1] != handed):
-        known = module_names(answer.file) | set(parameters(function) if function else [])
-        same = bool(handed) and handed == theirs
-        said = None if same else in_its_words(message_of(answer), message, word)
-        code = reworded(answer, said, known, known)
-        if code is not None:
-            yield code, (), 1.9
-            return
-    # where helpers raise what the handlers answer, this one should do so too
-    weight = 0.6 if raises else 0.95
-    for refusal in refusals(above.conventions, above.file, function, (404,), message, (word,)):
-        yield refusal.code, refusal.imports, refusal.weight * weight
-        return
-
-
-def _word(scene: Scene, names: list[str]) -> str:
-    """What was not found: by the variable that holds it, else by what it was asked for with."""
-    culprit = guarded(scene)
-    if isinstance(culprit, ast.Name) and culprit.id not in _SAYS_LITTLE:
-        return culprit.id.strip("_").replace("_", " ")
-    name = names[0]
-    for tail in _TAILS:
-        name = name.removesuffix(tail)
-    return name.strip("_").replace("_", " ") or "item"
-
-
-def _for_the_same(above: Scene) -> Iterator[tuple[Answer, list[str]]]:
-    """(answer, arguments handed in) of handlers that answer a None of another helper."""
-    file = above.file
-    for other in file.functions.values():
-        if other is above.function or not above.conventions.is_handler(file, other):
-            continue
-        for answer in answers_in(file, other):
-            call = _asked_before(file, answer)
-            if call is None:
-                continue
-            found = definitions(above.sources, file, call)
-            if any(none_returns(where, function) for where, function in found):
-                yield answer, [file.segment(a) for a in call.args]
-
-
-def _asked_before(file: SourceFile, answer: Answer) -> ast.Call | None:
-    """`find(key)` of `x = find(key)`, `if x is None: <answer>`."""
-    choice = file.parent(answer.statement)
-    if not isinstance(choice, ast.If) or answer.statement not in choice.body:
-        return None
-    test = choice.test
-    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is):
-        test = test.left
-    elif isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        test = test.operand
-    else:
-        return None
-    block = file.block_of(choice)
-    for before in reversed(block[: block.index(choice)]):
-        made = before.value if isinstance(before, ast.Assign) else None
-        if isinstance(before, ast.Assign) and isinstance(made, ast.Call):
-            named = ast.unparse(before.targets[0]) == ast.unparse(test)
-            return made if named else None
-    return None
