@@ -13,7 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "patch_generator"))
 from playing import occurrence_of, project_of
 
 from selfheal_engine.diagnosis import diagnose
-from selfheal_engine.model import Diagnosis
+from selfheal_engine.diagnosis.reproducers import at_once
+from selfheal_engine.diagnosis.source_file import Sources
+from selfheal_engine.model import Diagnosis, Reproducer
 from selfheal_engine.patch_generator.rules import Example
 
 
@@ -225,3 +227,40 @@ def test_a_worker_that_never_ends_is_replayed_by_its_round(tmp_path: Path) -> No
     found = diagnose(replace(occurrence, frames=frames), project)
     assert found.reproducers[0].kind == "statement"
     assert found.reproducers[0].crash_function == "f"
+
+
+DESK = """\
+class Desk:
+    def take(self):
+        return self.waiting.pop(min(self.waiting))
+
+    async def take_later(self):
+        return self.waiting.pop(min(self.waiting))
+
+
+def take(waiting):
+    return waiting.pop(min(waiting))
+"""
+OBJECT = '{"$":"d","v":{"args":[{"$":"object","c":["desk","Desk"],"state":{}}]}}'
+LIST = '{"$":"d","v":{"args":[[1,2]]}}'
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "exception", "together"),
+    [
+        ("Desk.take", OBJECT, "KeyError", True),
+        ("Desk.take", OBJECT, "TypeError", False),
+        ("Desk.take_later", OBJECT, "KeyError", False),
+        ("take", LIST, "KeyError", False),
+    ],
+)
+def test_a_call_whose_key_was_taken_is_made_by_several_threads_at_once(
+    tmp_path: Path, function: str, arguments: str, exception: str, together: bool
+) -> None:
+    example = Example(LOOKUP)
+    project = project_of(example, tmp_path)
+    (tmp_path / "desk.py").write_text(DESK)
+    seen = replace(occurrence_of(example, tmp_path, True), exception=exception)
+    call = Reproducer("call", file="desk.py", functions=(function,), arguments=(arguments,))
+    found = at_once(seen, Sources(project), (call,))
+    assert found == ((replace(call, kind="interleaving"),) if together else ())

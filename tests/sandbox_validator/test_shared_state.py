@@ -127,3 +127,65 @@ def test_a_request_meets_the_state_that_it_met_then(make_shop: MakeShop) -> None
     patch = shop.candidate(BOARD.replace("10 // total", "total and 10 // total"), "board.py")
     verdict = shop.validator.validate([patch], diagnosis, occurrence, lambda verdict: None)[0]
     assert check(verdict, "reproducer").status == "passed", check(verdict, "reproducer")
+
+
+DESK = """\
+import threading
+
+
+class Desk:
+    def __init__(self):
+        self.waiting = {}
+        self.taken = {}
+        self.lock = threading.Lock()
+
+    def take(self, who):
+        if not self.waiting:
+            return None
+        number = min(self.waiting)
+        label = f"{who} takes {number}"
+        what = self.waiting.pop(number)
+        self.taken[number] = label
+        return what
+"""
+TAKE = DESK[DESK.index("        if not self.waiting") : DESK.index("        self.taken[number]")]
+TOGETHER = "        with self.lock:\n" + "".join(f"    {line}\n" for line in TAKE.splitlines())
+DESKS = {
+    "lock": (DESK.replace(TAKE, TOGETHER), True),
+    "nothing is taken though something waits": (
+        DESK.replace(
+            "        what = self.waiting.pop(number)\n",
+            "        what = self.waiting.pop(number, None)\n"
+            "        if what is None:\n            return None\n",
+        ),
+        False,
+    ),
+    "other words": (DESK.replace("if not self.waiting", "if len(self.waiting) == 0"), False),
+}
+
+
+def test_what_was_taken_by_another_thread_is_replayed_by_several_at_once(
+    make_shop: MakeShop,
+) -> None:
+    jobs = json.dumps([[n, f"job {n}"] for n in range(40)])
+    desk = (
+        '{"$":"object","c":["desk","Desk"],"state":{"waiting":{"$":"dict","v":' + jobs + "},"
+        '"taken":{"$":"dict","v":[]},"lock":{"$":"fresh","v":"lock"}}}'
+    )
+    reproducer = Reproducer(
+        "interleaving",
+        module="desk",
+        file="desk.py",
+        functions=("Desk.take",),
+        arguments=('{"$":"d","v":{"args":[' + desk + ',"ada"],"kwargs":{"$":"d","v":{}}}}',),
+        exception="KeyError",
+        crash_file="desk.py",
+        crash_function="Desk.take",
+    )
+    shop = make_shop({"desk.py": DESK}, reproducers=(reproducer,))
+    verdicts = shop.judge(*(shop.candidate(t, "desk.py", n) for n, (t, _) in DESKS.items()))
+    passed = {
+        name: check(verdict, "reproducer").status == "passed"
+        for name, verdict in zip(DESKS, verdicts, strict=True)
+    }
+    assert passed == {name: right for name, (_, right) in DESKS.items()}

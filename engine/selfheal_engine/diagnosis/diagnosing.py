@@ -16,7 +16,7 @@ from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.producers import Producer, producers
 from selfheal_engine.diagnosis.recent_changes import changed_lines
 from selfheal_engine.diagnosis.repeated import exhaustion
-from selfheal_engine.diagnosis.reproducers import find_reproducers
+from selfheal_engine.diagnosis.reproducers import at_once, find_reproducers
 from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.diagnosis.unreleased import unreleased
 from selfheal_engine.model import Diagnosis, Frame, Incident, Occurrence, Reproducer, Suspect
@@ -70,6 +70,8 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
         reproducers = tuple(r for r in reproducers if not _starts_empty(r))
         if occurrence.kind == "exception":
             reproducers = (*exhaustion(occurrence, reproducers), *reproducers)
+    if types[0][0] == "race_condition_fix" and occurrence.kind == "exception":
+        reproducers = (*at_once(occurrence, sources, reproducers), *reproducers)
     evidence += stale
     evidence += [f"{s.file}:{s.line} {s.reason}" for s in suspects if "commit" in s.reason][:2]
     last = origin[-1] if origin else None

@@ -18,6 +18,8 @@ from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.model import Frame, Occurrence, Reproducer, Value
 
 MAX_CALLS = 3
+GONE = ("KeyError", "IndexError", "ValueError")
+"""What a look-up or a removal raises where somebody else was faster."""
 
 
 def find_reproducers(
@@ -274,6 +276,25 @@ def _iterations(
         )
     )
     return found
+
+
+def at_once(
+    occurrence: Occurrence, sources: Sources, reproducers: tuple[Reproducer, ...]
+) -> tuple[Reproducer, ...]:
+    """The call that found its key taken, by several threads at once on what it was called with.
+
+    One after the other the calls go well: only together they show that the check and the use
+    of the key are apart.
+    """
+    crash = occurrence.crash
+    if crash is None or occurrence.exception not in GONE:
+        return ()
+    for one in reversed(reproducers):
+        file = sources.get(one.file) if one.kind == "call" else None
+        function = file.functions.get(one.functions[0]) if file is not None else None
+        if isinstance(function, ast.FunctionDef) and '{"$":"object"' in one.arguments[0]:
+            return (replace(one, kind="interleaving"),)
+    return ()
 
 
 def _sharers(failure: Failure) -> list[str]:

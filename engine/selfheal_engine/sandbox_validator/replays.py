@@ -23,6 +23,7 @@ EXCHANGES_AT_MOST = 8
 WORDS_AT_MOST = 100
 _CPU_S = {"growth": 20.0, "interleaving": 60.0}
 """CPU seconds that a replay of these kinds may take."""
+SEEDS, FEWEST_SEEDS, SEEDS_FOR_ONE = 40, 12, 8
 _STALLED_S = 3.0
 """Wall seconds after which the unpatched call counts as stalled; limits run twenty times faster
 inside, so they stand for a minute. A patch is given several times as long: a busy machine must
@@ -75,6 +76,7 @@ def step_for(
             step["original"] = project.read(reproducer.crash_file).decode()
     if reproducer.kind == "interleaving":
         step["raises"] = reproducer.exception == "RuntimeError"
+        step["seeds"] = _seeds(before)
     if reproducer.kind == "growth":
         step["slopes"] = (before or {}).get("slopes", {})
         step["inputs"] = (before or {}).get("inputs", [])
@@ -94,6 +96,15 @@ def step_for(
     if reproducer.kind in ("call", "request"):
         step.update(peer_of(occurrence))
     return step
+
+
+def _seeds(before: Outcome | None) -> int:
+    """In how many ways threads take turns: what one of the first ways shows needs no more of them
+    to be seen gone.
+    """
+    if before is None or "seed" not in before:
+        return SEEDS
+    return min(SEEDS, max(FEWEST_SEEDS, SEEDS_FOR_ONE * (int(before["seed"]) + 1)))
 
 
 def _kept(occurrence: Occurrence, project: Project) -> list[dict[str, str]]:
