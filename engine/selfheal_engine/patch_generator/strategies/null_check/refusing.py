@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from selfheal_engine.diagnosis.origin import called_name, last_assignment
 from selfheal_engine.patch_generator.answers import refusals
 from selfheal_engine.patch_generator.edits import (
     insert_before,
@@ -68,6 +69,50 @@ class RefuseRequest(Rule):
         ),
         Example(
             before="""
+                import re
+
+                CODE = re.compile('[A-Z]{2}-[0-9]+')
+
+
+                class BadAddress(ValueError):
+                    pass
+
+
+                def zone(country):
+                    if country != 'DE':
+                        raise BadAddress('we do not ship there')
+                    return 1
+
+
+                def f(code='x'):
+                    found = CODE.match(code)
+                    return zone(found[0][:2])
+                """,
+            after="""
+                import re
+
+                CODE = re.compile('[A-Z]{2}-[0-9]+')
+
+
+                class BadAddress(ValueError):
+                    pass
+
+
+                def zone(country):
+                    if country != 'DE':
+                        raise BadAddress('we do not ship there')
+                    return 1
+
+
+                def f(code='x'):
+                    found = CODE.match(code)
+                    if found is None:
+                        raise BadAddress('code is not valid')
+                    return zone(found[0][:2])
+                """,
+        ),
+        Example(
+            before="""
                 def f(user=None):
                     return user.city
                 """
@@ -84,11 +129,13 @@ class RefuseRequest(Rule):
         fit = 0.55 if called_per_item(scene) else 1.0
         if not scene.depth and isinstance(culprit, ast.Subscript) and is_kept(scene, culprit):
             fit *= 0.6  # the service keeps it so: who asks for it is not at fault
-        word = site.name.rpartition(".")[2].strip("_").replace("_", " ")
+        word, fits = _asked_for(scene, site.name)
         looked_up = any(step.kind in ("returned", "missing_key") for step in scene.origin)
         part = "." in site.name or "[" in site.name
-        statuses = (404, 422, 400) if looked_up and not part else (422, 400, 404)
+        statuses = (404, 422, 400) if looked_up and not part and not fits else (422, 400, 404)
         message = f"{word} not found" if statuses[0] == 404 else f"{word} is missing"
+        if fits:
+            message = f"{word} is not valid"
         for refusal in refusals(
             scene.conventions, scene.file, scene.function, statuses, message, (word,)
         ):
@@ -103,6 +150,27 @@ class RefuseRequest(Rule):
                 weight=refusal.weight * fit,
                 explanation=f"Who asks for what has no {word} gets an answer, not a crash.",
             )
+
+
+_SAYS_NOTHING = frozenset({"found", "result", "row", "match", "matched", "res", "ret", "hit"})
+_SAYS_NOTHING |= {"item", "obj", "value", "data", "record", "entry", "m", "r"}
+_FITS = frozenset({"match", "fullmatch", "search"})
+
+
+def _asked_for(scene: Scene, name: str) -> tuple[str, bool]:
+    """(what to call the value in a message, whether a pattern was asked if it fits).
+
+    Of `row = find(user_id)` and `found = CODE.match(code)` the argument says more than the name.
+    """
+    word = name.rpartition(".")[2].strip("_")
+    given = last_assignment(scene.file, scene.function, name, scene.statement.lineno)
+    call = given[1] if given is not None else None
+    fits = isinstance(call, ast.Call) and called_name(call) in _FITS
+    if isinstance(call, ast.Call) and (word in _SAYS_NOTHING or fits):
+        names = [scene.text(a) for a in call.args if isinstance(a, ast.Name | ast.Attribute)]
+        if names:
+            word = names[-1].rpartition(".")[2].strip("_").removesuffix("_id")
+    return word.replace("_", " "), fits
 
 
 class RefuseMissingKey(Rule):
