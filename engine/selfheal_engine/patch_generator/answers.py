@@ -59,7 +59,7 @@ def refusals(
     handler = conventions.is_handler(file, function)
     found = [
         *_donated(conventions, file, function, statuses, message, about, handler),
-        *_raised(conventions, file, function, message, statuses[0] // 100),
+        *_raised(conventions, file, function, message, about, statuses[0] // 100),
         *_own_errors(conventions, file, statuses, message, about),
         *_said_inside(file, function, message),
     ]
@@ -80,6 +80,7 @@ def _raised(
     file: SourceFile,
     function: Function | None,
     message: str,
+    about: Sequence[str],
     family: int,
 ) -> Iterator[Refusal]:
     """The project's error as this function, or this file, raises it elsewhere.
@@ -92,7 +93,8 @@ def _raised(
     if not known:
         yield from _raised_elsewhere(conventions, file, function, message, family)
     for rank, answer in enumerate([*inside, *(a for a in known if a not in inside)][:2]):
-        code = _with_message(answer, message, function)
+        said = in_its_words(message_of(answer), message, about[0] if about else "")
+        code = _with_message(answer, said, function)
         if code is None:
             continue
         name = code.removeprefix("raise ").partition("(")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from selfheal_engine.diagnosis.origin import called_name
 from selfheal_engine.patch_generator.edits import (
     add_argument,
     replace_expression,
@@ -17,6 +18,7 @@ from selfheal_engine.patch_generator.neutral_values import (
     by_use,
     of_type,
 )
+from selfheal_engine.patch_generator.provenance import is_kept
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import is_part
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
@@ -69,8 +71,19 @@ class UseDefault(Rule):
         yield scene.draft(
             replace_expression(culprit, f"__expr__ or {value}"),
             title=f"use {value} when `{scene.text(culprit)}` is None",
-            weight=1.3 if sure else 0.9 if value == '""' else 0.7,
+            weight=1.3 if sure else 0.9 if value == '""' else 0.4 if _is_told(scene) else 0.7,
         )
+
+
+def _is_told(scene: Scene) -> bool:
+    """Whether the service tells a figure that it keeps: none is known, and 0 would be one."""
+    culprit = guarded(scene)
+    if culprit is None or scene.depth or not is_kept(scene, culprit):
+        return False
+    parent = scene.file.parent(culprit)
+    if isinstance(parent, ast.Call) and called_name(parent) in ("round", "abs", "int", "float"):
+        return not isinstance(scene.file.parent(parent), ast.BinOp | ast.AugAssign | ast.Compare)
+    return isinstance(parent, ast.FormattedValue)
 
 
 def needed(scene: Scene, culprit: ast.expr) -> str:

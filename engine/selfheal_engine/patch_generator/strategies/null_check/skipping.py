@@ -59,6 +59,45 @@ class ReturnEarly(Rule):
                     return [user.city]
                 """,
         ),
+        # as a sibling says it of the same thing
+        Example(
+            before="""
+                LAST = {'new': None}
+
+
+                def highest(room):
+                    if room not in LAST:
+                        return None
+                    return 3
+
+
+                def latest(room):
+                    return round(LAST[room], 1)
+
+
+                def f():
+                    return latest('new')
+                """,
+            after="""
+                LAST = {'new': None}
+
+
+                def highest(room):
+                    if room not in LAST:
+                        return None
+                    return 3
+
+
+                def latest(room):
+                    if LAST[room] is None:
+                        return None
+                    return round(LAST[room], 1)
+
+
+                def f():
+                    return latest('new')
+                """,
+        ),
         Example(
             before="""
                 def f(user=3):
@@ -80,10 +119,13 @@ class ReturnEarly(Rule):
         values = given_for_nothing(scene, scene.function, site.anchor)
         said = promised(scene.function, next((v for v in values if v), ""))
         # a caller that copes with None is found out by replaying it; else it is no answer
+        alike = scene.conventions.given_by_siblings(scene.file, scene.function)[:1]
+        values = list(dict.fromkeys([*alike, *values])) if not said else values
         unknown = not values and scene.function.returns is None
         for rank, value in enumerate(values[:3] or (["None"] if unknown else [])):
             exit_ = f"return {value}".rstrip()
             weight = 1.6 if value in said else 0.45 if unknown else 1.0 - 0.2 * rank
+            weight = 1.4 if value in alike and value not in said else weight
             if is_part(scene.file, culprit) and value not in said:
                 weight *= 0.5  # the other parts of the text or list would be lost with it
             weight *= fit_of_return(scene.file, site.anchor)
