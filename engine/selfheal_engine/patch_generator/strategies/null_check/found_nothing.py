@@ -21,6 +21,7 @@ from selfheal_engine.patch_generator.edits import (
     insert_before,
     replace_statements,
 )
+from selfheal_engine.patch_generator.neutral_values import name_for
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import called_per_item, guard_site, names_in, with_second
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
@@ -354,8 +355,10 @@ def _guarded_result(above: Scene, call: ast.Call) -> Place | None:
     if site is None or not site.binding or site.loop or site.anchor is not statement:
         return None
     wanted = _given_as(above, call)
-    if not wanted:
+    if not wanted and site.name not in module_names(above.file):
         return Place(site.name, site.anchor, site.binding, site.edits)
+    if not wanted:  # the name of a function stays with it
+        wanted = name_for(ast.Call(ast.Name("find"), [], []), names_in(above.file, above.function))
     edits = tuple(replace(edit, code=wanted) for edit in site.edits)
     return Place(wanted, site.anchor, f"{wanted} = {above.text(call)}", edits)
 
