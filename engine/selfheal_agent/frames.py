@@ -159,7 +159,11 @@ def take(
             if own and with_arguments > 0 and code.co_name[0] != "<":
                 with_arguments -= 1
                 known = entry_arguments.get(id(frame)) if entry_arguments else None
-                item["arguments"] = known or _arguments(frame, variables)
+                item["arguments"] = (
+                    recording.add_globals(known, read_globals(frame))
+                    if known
+                    else _arguments(frame, variables)
+                )
         made.append(item)
     made.reverse()
     return made

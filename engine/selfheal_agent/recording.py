@@ -163,6 +163,21 @@ def call_with_globals(call: dict[str, Any], kept: dict[str, Any]) -> str:
     return more
 
 
+def add_globals(text: str, kept: dict[str, Any]) -> str:
+    """A call's recording made at its entry, with the module's values of now.
+
+    They are a recording of their own, since references count from its beginning.
+    """
+    if not text.endswith("}}") or '"globals"' in text:
+        return text
+    small = {name: value for name, value in kept.items() if _fits(value)}
+    try:
+        more = encode(small, most=MAX_KEPT) if small else ""
+    except UnrecordableError:
+        more = ""
+    return f'{text[:-2]},"globals":{json.dumps(more)}}}}}' if more else text
+
+
 def _fits(value: object) -> bool:
     try:
         encode(value, most=MAX_KEPT // 4)

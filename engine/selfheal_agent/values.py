@@ -38,6 +38,13 @@ def ids(*classes: type) -> frozenset[int]:
 
 
 _PLAIN = ids(type(None), bool, int, float, complex)
+_LEAVES = {
+    "datetime": frozenset(["date", "datetime", "time", "timedelta"]),
+    "decimal": frozenset(["Decimal"]),
+}
+"""Module -> classes of the standard library whose own text says all of a value."""
+_ZONES = (("datetime", "timezone"), ("zoneinfo", "ZoneInfo"))
+"""Zones that run none of the service's code to tell their offset."""
 _LOCALS = ids(dict, type((lambda: sys._getframe().f_locals)()))  # from 3.13 on a proxy
 
 
@@ -149,6 +156,8 @@ def _picture(value: object, name: str, depth: int, budget: _Budget) -> dict[str,
         made["length"] = len(value)  # type: ignore[arg-type]
         made["text"] = scrub_text(repr(bytes(value[:MAX_TEXT])))  # type: ignore[index]
         made["truncated"] = len(value) > MAX_TEXT  # type: ignore[arg-type]
+    elif made["type_name"] in _LEAVES.get(type_module_of(cls), ()) and _is_standard(cls):
+        made["text"] = _leaf_text(value, cls)
     elif depth > 0 and budget.left > 0:
         _add_children(made, value, cls, depth, budget)
     else:
@@ -160,6 +169,26 @@ def _number_text(value: Any, cls: type) -> str:
     if cls is int and value.bit_length() > 4096:
         return f"{value.bit_length()} bits"
     return repr(value)
+
+
+def _is_standard(cls: type) -> bool:
+    """Whether the class is the one that its module holds under its name."""
+    module = sys.modules.get(type_module_of(cls))
+    scope = _module_dict(module) if type(module) is types.ModuleType else None
+    return type(scope) is dict and scope.get(type_name_of(cls)) is cls
+
+
+def _leaf_text(value: Any, cls: Any) -> str:
+    """Like 2024-01-02 10:00:00+00:00; of a zone of the service's own only that there is one."""
+    zone = getattr(value, "tzinfo", None)  # the class is the standard library's own
+    if zone is None or _is_known_zone(type(zone)):
+        return exact_text(cls.__str__(value))
+    return f"{cls.__str__(value.replace(tzinfo=None))} {type_name_of(type(zone))}"
+
+
+def _is_known_zone(cls: type) -> bool:
+    named = (type_module_of(cls), type_name_of(cls)) in _ZONES
+    return named and _is_standard(cls)
 
 
 def _add_children(made: dict[str, Any], value: Any, cls: type, depth: int, budget: _Budget) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from selfheal_agent.recording import (
     UnrecordableError,
+    add_globals,
     call_with_globals,
     decode,
     encode,
@@ -206,6 +207,15 @@ def test_values_that_the_module_keeps_come_along_where_they_are_small() -> None:
     assert again["args"] == [1]
     assert again["globals"]["rates"] == {"EUR": None}
     assert "huge" not in again["globals"]
+
+
+def test_values_that_the_module_keeps_are_added_to_a_call_recorded_at_its_entry() -> None:
+    shared = {"EUR": None}
+    entry = encode({"args": [shared, shared], "kwargs": {}})
+    again = decode(add_globals(entry, {"rates": [shared, shared], "made": (n for n in ())}))
+    assert again["args"] == [shared, shared]
+    assert decode(again["globals"]) == {"rates": [shared, shared]}
+    assert add_globals("", {"rates": shared}) == ""
 
 
 def test_a_deep_structure_is_refused_and_not_followed() -> None:

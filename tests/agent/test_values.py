@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime
+import decimal
 from typing import Any
 
 import pytest
@@ -47,6 +49,42 @@ def test_none_is_told_from_everything_else() -> None:
     seen = dict(picture(Order(7, None))["children"])
     assert seen["address"]["type_name"] == "NoneType"
     assert seen["number"]["text"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime.datetime(2024, 1, 2, 10), "2024-01-02 10:00:00"),
+        (
+            datetime.datetime(2024, 1, 2, 10, tzinfo=datetime.UTC),
+            "2024-01-02 10:00:00+00:00",
+        ),
+        (datetime.date(2024, 1, 2), "2024-01-02"),
+        (datetime.timedelta(days=1, seconds=5), "1 day, 0:00:05"),
+        (decimal.Decimal("1.20"), "1.20"),
+    ],
+)
+def test_moments_and_exact_numbers_say_their_value(value: object, text: str) -> None:
+    assert picture(value)["text"] == text
+    assert (
+        picture([[[value]]])["children"][0][1]["children"][0][1]["children"][0][1]["text"] == text
+    )
+
+
+def test_a_zone_of_the_service_is_named_and_not_asked() -> None:
+    class Zone(datetime.tzinfo):
+        def utcoffset(self, moment: Any) -> Any:
+            raise SystemExit("user code ran")
+
+    value = datetime.datetime(2024, 1, 2, 10, tzinfo=Zone())
+    assert picture(value)["text"] == "2024-01-02 10:00:00 Zone"
+
+
+def test_a_class_that_only_says_it_is_of_the_standard_library_is_not_asked() -> None:
+    class Decimal(Hostile):
+        __module__ = "decimal"
+
+    assert "text" not in picture(Decimal())
 
 
 def test_text_is_cut_and_its_true_length_kept() -> None:

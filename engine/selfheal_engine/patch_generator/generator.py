@@ -34,6 +34,8 @@ DEPTH_WEIGHT = (1.0, 0.7, 0.45)
 LEAST_LOGIC = 0.4
 """Share of logic_correction in the diagnosis below which no mutations are tried."""
 MOST_MUTATIONS = 60
+_SAME_TYPES = frozenset({"off_by_one", "boundary"})
+"""Mutations that leave the operands' types as they are: no TypeError goes away by them."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class PatchGenerator:
         near = {failure.frame.line + i: 1.0 - 0.2 * abs(i) for i in range(-3, 4)}
         mutations = mutations_of(failure.file, near)
         inside = [m for m in mutations if m.function is failure.function]
+        if occurrence.exception == "TypeError":
+            inside = [m for m in inside if m.kind not in _SAME_TYPES]
         for mutation in inside[:MOST_MUTATIONS]:
             line = failure.file.line(mutation.line)[:60]
             draft = Draft(

@@ -28,6 +28,7 @@ FIXED: dict[str, float] = {
     "null_check/ask_the_walrus": 0.7,
     "error_handling/read_exit_code": 0.7,
     "error_handling/make_folder": 0.7,
+    "logic_correction/read_as_elsewhere": 0.65,
     "logic_correction/keep_the_object": 0.8,
     "logic_correction/add_return": 0.6,
     "logic_correction/attribute_not_key": 0.7,

@@ -71,6 +71,8 @@ class Baseline:
     """What the good calls cost: bytecodes, CPU time, growth."""
     caught: frozenset[str] = frozenset()
     """Exception classes that the project catches by name: raising them is a refusal."""
+    makers: frozenset[str] = frozenset()
+    """"path:function" of those outside the failing call that may have made its wrong value."""
     imports: bool = True
     libraries: tuple[str, ...] = ()
     """What the project had loaded besides its own modules when it was imported."""

@@ -104,9 +104,34 @@ def reproduced(
         if attribute:
             text = f"the recorded object was made before the patch, which sets `{attribute}`"
             return Check("reproducer", "unknown", text, details=tuple(details))
+        if changes_makers_alone(candidate, base, report, project):
+            text = (
+                "the recorded value was made before the patch, by code that a replay does not run"
+            )
+            return Check("reproducer", "unknown", text, details=tuple(details))
         return Check("reproducer", "failed", first.text, len(decisive), details=tuple(details))
     text = "the recorded input showed the bug before and shows none now"
     return Check("reproducer", "passed", text, len(decisive), details=tuple(details))
+
+
+def changes_makers_alone(
+    candidate: Candidate, base: Baseline, report: Report, project: Project
+) -> bool:
+    """Whether the patch is where the wrong value comes from, and none of it runs in a replay.
+
+    What was kept by then is recorded with the fault: only new values can show the patch's work.
+    """
+    changed = changed_lines(candidate, project)
+    if not candidate.functions or not changed:
+        return False
+    places = {f"{path}:{name}" for path in changed for name in candidate.functions}
+    if not places <= base.makers:
+        return False
+    outcomes = (report.outcome(step_name(number, one)) for number, one, _ in base.reproducers)
+    ran = [outcome.get("covered", {}) for outcome in outcomes]
+    return not any(
+        set(lines) & set(one.get(path, ())) for path, lines in changed.items() for one in ran
+    )
 
 
 _PATH = re.compile(r"No such file or directory: '(/[^']+)'")

@@ -148,6 +148,9 @@ class SandboxValidator:
                 note = findings.why_not(reproducer, outcome)
                 found.reproducer_note = found.reproducer_note or note
         found.reproducers = tuple(shown)
+        on_stack = {(self.project.relative(f.file), f.function) for f in occurrence.frames}
+        places = {(suspect.file, suspect.function) for suspect in diagnosis.suspects}
+        found.makers = frozenset(f"{file}:{name}" for file, name in places - on_stack)
         found.batch = report.outcome("goods")
         found.neighbours = report.outcome("neighbours")
         found.cost = report.outcome("cost")

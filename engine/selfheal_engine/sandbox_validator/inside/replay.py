@@ -237,7 +237,7 @@ def arguments(
     value = decoded(text, module)
     if isinstance(value, dict) and set(value) - {"globals"} == {"args", "kwargs"}:
         args, kwargs = list(value["args"]), dict(value["kwargs"])
-        put_back(module, value.get("globals") or {})
+        put_back(module, kept_by(value, module))
     elif isinstance(value, dict):
         args, kwargs = [], dict(value)
     elif (
@@ -254,6 +254,12 @@ def arguments(
     if inspect.ismethod(function) and args and args[0] is function.__self__:
         args = args[1:]
     return args, kwargs
+
+
+def kept_by(call: dict[str, Any], module: str) -> dict[str, Any]:
+    """What the module kept, recorded with the call or, at its failure, on its own."""
+    kept = call.get("globals") or {}
+    return decoded(kept, module) if isinstance(kept, str) else kept
 
 
 def put_back(module: str, kept: dict[str, Any]) -> None:
@@ -282,7 +288,7 @@ def restore(module: str, text: str) -> None:
     with contextlib.suppress(UnusableError):
         value = decoded(text, module)
         if isinstance(value, dict):
-            put_back(module, value.get("globals") or {})
+            put_back(module, kept_by(value, module))
 
 
 def decoded(text: str, module: str = "") -> Any:

@@ -9,9 +9,13 @@ position: the same path of blocks, and as many statements behind it as before.
 from __future__ import annotations
 
 import ast
+import contextlib
+import datetime
+import decimal
 import importlib
 import json
 import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +123,37 @@ def rebuilt(picture: dict[str, Any], scope: dict[str, Any]) -> Any:
         items = [rebuilt(child, scope) for _, child in children]
         made = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
         return made(items)
+    if text and kind in _FROM_TEXT:
+        with contextlib.suppress(ValueError, ArithmeticError):
+            return _FROM_TEXT[kind](text)
     known = {name: rebuilt(child, scope) for name, child in children}
     if kind in ("dict", "OrderedDict", "defaultdict"):
         return known
-    return of_class(scope.get(kind), known) or Picture(kind, known)
+    return of_class(scope.get(kind), known) or pictured(kind, known)
+
+
+def _interval(text: str) -> datetime.timedelta:
+    """From "1 day, 2:03:04.5", as an interval says itself."""
+    days, _, clock = text.rpartition(" day")
+    hours, minutes, seconds = clock.rpartition(" ")[2].split(":")
+    return datetime.timedelta(
+        days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=float(seconds)
+    )
+
+
+_FROM_TEXT: dict[str, Callable[[str], Any]] = {
+    "datetime": datetime.datetime.fromisoformat,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "timedelta": _interval,
+    "Decimal": decimal.Decimal,
+}
+
+
+def pictured(kind: str, known: dict[str, Any]) -> Any:
+    """A picture whose class has the name of the real one, which errors name."""
+    cls = type(kind, (Picture,), {}) if kind.isidentifier() else Picture
+    return cls(kind, known)
 
 
 def of_class(cls: Any, known: dict[str, Any]) -> Any:

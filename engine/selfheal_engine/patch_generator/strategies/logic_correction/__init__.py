@@ -9,6 +9,9 @@ from __future__ import annotations
 from selfheal_engine.patch_generator.rules import Rule
 from selfheal_engine.patch_generator.strategies.logic_correction.accepting import AcceptArgument
 from selfheal_engine.patch_generator.strategies.logic_correction.aggregates import FiguresOfNothing
+from selfheal_engine.patch_generator.strategies.logic_correction.argument_kinds import (
+    FitArgument,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.arguments import (
     CallTheMethod,
     KnownArguments,
@@ -58,10 +61,12 @@ from selfheal_engine.patch_generator.strategies.logic_correction.hashing import 
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.in_place import KeepTheObject
 from selfheal_engine.patch_generator.strategies.logic_correction.items import AddEach, ReadTheItem
+from selfheal_engine.patch_generator.strategies.logic_correction.json_values import JsonValue
 from selfheal_engine.patch_generator.strategies.logic_correction.lookups import (
     FitKey,
     FitMember,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.missing_fields import FillMissing
 from selfheal_engine.patch_generator.strategies.logic_correction.module_names import (
     ModuleMember,
 )
@@ -85,12 +90,16 @@ from selfheal_engine.patch_generator.strategies.logic_correction.read_already im
     ReadAlready,
     ReadNumber,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.read_as_elsewhere import (
+    ReadAsElsewhere,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.read_twice import KeepTheItems
 from selfheal_engine.patch_generator.strategies.logic_correction.signatures import (
     AddAwait,
     CallOrNot,
     FitSignature,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.text_methods import TextOfValue
 from selfheal_engine.patch_generator.strategies.logic_correction.texts import (
     EitherText,
     EscapePattern,
@@ -113,10 +122,13 @@ RULES: tuple[Rule, ...] = (
     AddReturn(),
     SplitOnce(),
     EmptyField(),
+    FillMissing(),
     LimitRecursion(),
     KnowTheZone(),
     AddAwait(),
     ConvertOperand(),
+    FitArgument(),
+    JsonValue(),
     CallOrNot(),
     FitSignature(),
     AwaitIfNeeded(),
@@ -142,6 +154,7 @@ RULES: tuple[Rule, ...] = (
     FiguresOfNothing(),
     KeepTheObject(),
     ReadAlready(),
+    ReadAsElsewhere(),
     ReadNumber(),
     WholeIndex(),
     OrderedClass(),
@@ -150,6 +163,7 @@ RULES: tuple[Rule, ...] = (
     DayInMonth(),
     DayOfMoment(),
     EitherText(),
+    TextOfValue(),
     EscapePattern(),
     WiderEncoding(),
     KeepTheItems(),

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import called_name
+from selfheal_engine.diagnosis.origin import called_name, last_assignment
 from selfheal_engine.diagnosis.producers import Producer, producers
 from selfheal_engine.diagnosis.source_file import SourceFile
 from selfheal_engine.patch_generator.edits import (
@@ -15,11 +15,12 @@ from selfheal_engine.patch_generator.edits import (
     add_argument,
     add_import,
     insert_after,
+    insert_before,
     replace_expression,
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import is_stable
+from selfheal_engine.patch_generator.sites import anchor_of, in_comprehension, is_stable
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 _READERS = ("fromisoformat", "strptime", "utcfromtimestamp", "combine", "parse")
@@ -131,6 +132,77 @@ class KnowTheZone(Rule):
         ),
         Example(
             before="""
+                from datetime import datetime, timezone
+
+                QUEUE = [{'at': '2024-01-01T10:00:00'}, {'at': '2024-01-01T10:00:00+01:00'}]
+
+
+                def parse(stamp):
+                    return datetime.fromisoformat(stamp)
+
+
+                def f():
+                    now = datetime.now(timezone.utc)
+                    items = [{'at': parse(item['at'])} for item in QUEUE]
+                    return [item for item in items if item['at'] <= now]
+                """,
+            after="""
+                from datetime import datetime, timezone
+
+                QUEUE = [{'at': '2024-01-01T10:00:00'}, {'at': '2024-01-01T10:00:00+01:00'}]
+
+
+                def parse(stamp):
+                    moment = datetime.fromisoformat(stamp)
+                    if moment.tzinfo is None:
+                        moment = moment.replace(tzinfo=timezone.utc)
+                    return moment
+
+
+                def f():
+                    now = datetime.now(timezone.utc)
+                    items = [{'at': parse(item['at'])} for item in QUEUE]
+                    return [item for item in items if item['at'] <= now]
+                """,
+        ),
+        Example(
+            before="""
+                from datetime import datetime, timezone
+
+
+                def f(text='2.1.2024'):
+                    day = datetime.strptime(text, '%d.%m.%Y')
+                    return day < datetime.now(timezone.utc)
+                """,
+            after="""
+                from datetime import datetime, timezone
+
+
+                def f(text='2.1.2024'):
+                    day = datetime.strptime(text, '%d.%m.%Y').replace(tzinfo=timezone.utc)
+                    return day < datetime.now(timezone.utc)
+                """,
+        ),
+        Example(
+            before="""
+                from datetime import datetime, timezone
+
+
+                def f(opened=datetime(2024, 1, 1), now=datetime(2024, 1, 2, tzinfo=timezone.utc)):
+                    return now - opened
+                """,
+            after="""
+                from datetime import datetime, timezone
+
+
+                def f(opened=datetime(2024, 1, 1), now=datetime(2024, 1, 2, tzinfo=timezone.utc)):
+                    if opened.tzinfo is None:
+                        opened = opened.replace(tzinfo=timezone.utc)
+                    return now - opened
+                """,
+        ),
+        Example(
+            before="""
                 def f():
                     return 1 < 'a'
                 """,
@@ -142,20 +214,30 @@ class KnowTheZone(Rule):
             return
         both = list(self._both(scene))
         yield from both
-        for operand in _operands(scene.node):
+        for operand in _without_zone(scene):
             for made in producers(scene.sources, scene.file, operand):
                 # one of two readings alone would only wait for the other to come without a zone
                 read = isinstance(made.node, ast.Call) and called_name(made.node) in _READERS
                 if isinstance(made.node, ast.Call) and not (both and read):
                     yield from self._made(scene, made, made.node)
-            if is_stable(operand):
-                utc, imports = _utc(scene.file)
-                yield scene.draft(
-                    replace_expression(operand, f"{EXPR}.replace(tzinfo={utc})"),
-                    *imports,
-                    title=f"read `{scene.text(operand)}` as UTC",
-                    weight=0.9,
-                )
+            yield from self._used(scene, operand)
+
+    @staticmethod
+    def _used(scene: Scene, operand: ast.expr) -> Iterator[Draft]:
+        """Where it is compared: of several values that come here, some may have a zone."""
+        if not is_stable(operand):
+            return
+        (utc, imports), text = _utc(scene.file), scene.text(operand)
+        anchor = anchor_of(scene.file, scene.statement)
+        inside = in_comprehension(scene.file, operand, scene.statement)
+        aware = f"{text}.replace(tzinfo={utc})"
+        if isinstance(operand, ast.Name) and anchor is not None and not inside:
+            edit = insert_before(anchor, f"if {text}.tzinfo is None:\n    {text} = {aware}")
+        else:
+            edit = replace_expression(operand, f"({EXPR} if {text}.tzinfo else {aware})")
+        yield scene.draft(
+            edit, *imports, title=f"read `{text}` as UTC when it names no zone", weight=1.2
+        )
 
     @staticmethod
     def _both(scene: Scene) -> Iterator[Draft]:
@@ -215,6 +297,15 @@ class KnowTheZone(Rule):
     @staticmethod
     def _from_text(scene: Scene, made: Producer, call: ast.Call) -> Iterator[Draft]:
         anchor, (utc, imports) = made.anchor, _utc(made.file)
+        if _names_no_zone(made.file, call):
+            yield scene.draft(
+                replace_expression(call, f"{EXPR}.replace(tzinfo={utc})"),
+                *imports,
+                title="read the time as UTC",
+                weight=1.7,
+                file=made.file,
+            )
+            return
         named = isinstance(anchor, ast.Assign) and isinstance(anchor.targets[0], ast.Name)
         if isinstance(anchor, ast.Assign) and named and anchor.value is call:
             name = made.file.segment(anchor.targets[0])
@@ -237,13 +328,53 @@ class KnowTheZone(Rule):
                 weight=1.5,
                 file=made.file,
             )
-        yield scene.draft(
-            replace_expression(call, f"{EXPR}.replace(tzinfo={utc})"),
-            *imports,
-            title="read the time as UTC",
-            weight=1.0,
-            file=made.file,
-        )
+
+
+_NO_ZONE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
+
+
+def _without_zone(scene: Scene) -> list[ast.expr]:
+    """The operands whose clock has no zone: by their values, else by how they are made."""
+    found = []
+    for operand in _operands(scene.node):
+        value = scene.value(operand)
+        known = value is not None and value.type_name == "datetime" and value.text
+        if value is not None and known and not _NO_ZONE.fullmatch(value.text):
+            continue
+        if not known and _gets_zone(scene, operand):
+            continue
+        found.append(operand)
+    return found
+
+
+def _gets_zone(scene: Scene, operand: ast.expr) -> bool:
+    """Whether the nearest call that makes the operand gives it a zone."""
+    for made in producers(scene.sources, scene.file, operand):
+        call = made.node
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            continue
+        name, words = call.func.attr, {k.arg for k in call.keywords}
+        if name in ("now", "fromtimestamp", "replace", "datetime"):
+            told = bool(words & {"tz", "tzinfo"})
+            return told or (name == "now" and bool(call.args))
+        if name in (*_READERS, "utcnow"):
+            return False
+        if name in ("astimezone", "localize"):
+            return True
+    return False
+
+
+def _names_no_zone(file: SourceFile, call: ast.Call) -> bool:
+    """Whether what the call reads never has a zone, by the format that it is read in."""
+    if called_name(call) == "utcfromtimestamp":
+        return True
+    if called_name(call) != "strptime" or len(call.args) != 2:
+        return False
+    form = call.args[1]
+    if isinstance(form, ast.Name):
+        found = last_assignment(file, None, form.id, len(file.lines))
+        form = found[1] if found is not None and found[2] == "value" else form
+    return isinstance(form, ast.Constant) and not re.search("%[zZ]", str(form.value))
 
 
 def _operands(node: ast.AST) -> list[ast.expr]:

@@ -9,14 +9,19 @@ from collections.abc import Iterator
 from selfheal_engine.diagnosis.origin import (
     called_name,
     last_assignment,
+    parameters,
 )
+from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     add_argument,
     add_import,
+    insert_before,
     replace_expression,
 )
+from selfheal_engine.patch_generator.kinds import as_text_of, kind_of, number_of_text
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import first_statement
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
 
@@ -80,6 +85,97 @@ class ConvertOperand(Rule):
         ),
         Example(
             before="""
+                from pathlib import Path
+
+
+                def f(name='a'):
+                    return '/srv/' + Path(name)
+                """,
+            after="""
+                from pathlib import Path
+
+
+                def f(name='a'):
+                    return '/srv/' + str(Path(name))
+                """,
+        ),
+        Example(
+            before="""
+                def f(order={'id': 7, 'total': 3}):
+                    return 'Order ' + order['id'] + ': ' + order['total']
+                """,
+            after="""
+                def f(order={'id': 7, 'total': 3}):
+                    return 'Order ' + str(order['id']) + ': ' + str(order['total'])
+                """,
+        ),
+        Example(
+            before="""
+                def f(price='12.50', percent=10):
+                    return price - price * percent / 100
+                """,
+            after="""
+                def f(price='12.50', percent=10):
+                    price = float(price)
+                    return price - price * percent / 100
+                """,
+        ),
+        Example(
+            before="""
+                from enum import Enum
+
+
+                class State(Enum):
+                    OPEN = 'open'
+
+
+                def f(state=State.OPEN):
+                    return 'state: ' + state
+                """,
+            after="""
+                from enum import Enum
+
+
+                class State(Enum):
+                    OPEN = 'open'
+
+
+                def f(state=State.OPEN):
+                    return 'state: ' + state.value
+                """,
+        ),
+        Example(
+            before="""
+                def f(rows=({'score': 3}, {'score': '7'})):
+                    return max(rows, key=lambda row: row['score'])
+                """,
+            after="""
+                def f(rows=({'score': 3}, {'score': '7'})):
+                    return max(rows, key=lambda row: int(row['score']))
+                """,
+        ),
+        Example(
+            before="""
+                def f(parts=(b'a', 'b')):
+                    return b''.join(parts)
+                """,
+            after="""
+                def f(parts=(b'a', 'b')):
+                    return b''.join([p.encode() if isinstance(p, str) else p for p in parts])
+                """,
+        ),
+        Example(
+            before="""
+                def f(name=b'size', size=3):
+                    return name + b': ' + size
+                """,
+            after="""
+                def f(name=b'size', size=3):
+                    return name + b': ' + str(size).encode()
+                """,
+        ),
+        Example(
+            before="""
                 def f(a=None, count=2):
                     return a + count
                 """,
@@ -88,8 +184,8 @@ class ConvertOperand(Rule):
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         node = scene.node
-        if scene.exception != "TypeError" or scene.failure.is_none:
-            return
+        if scene.exception != "TypeError" or scene.failure.is_none or scene.depth:
+            return  # a caller hands its own arguments to a function of ours
         if isinstance(node, ast.BinOp):
             yield from self._pair(scene, node, node.left, node.right)
         elif isinstance(node, ast.AugAssign):
@@ -106,21 +202,29 @@ class ConvertOperand(Rule):
     ) -> Iterator[Draft]:
         """One of the two converted; what is assigned to stays as it is."""
         for operand, form, weight in self._forms(scene, node, left, right):
-            if not isinstance(getattr(operand, "ctx", None), ast.Store):
+            if isinstance(getattr(operand, "ctx", None), ast.Store):
+                continue
+            if form == "str({})":
+                yield _all_as_text(scene, node, operand, weight)
+            else:
                 yield self._converted(scene, operand, form, weight)
+        yield from _at_the_start(scene, left, right)
 
     @staticmethod
     def _forms(
         scene: Scene, node: ast.AST, left: ast.expr, right: ast.expr
     ) -> Iterator[tuple[ast.expr, str, float]]:
         """(operand, how it is converted, weight)."""
-        kinds = [_kind(scene, left), _kind(scene, right)]
+        kinds = [kind_of(scene, left), kind_of(scene, right)]
         found = re.search(r"'([\w.]+)' and '([\w.]+)'", scene.message)
         if found:
             kinds = [kinds[0] or found[1], kinds[1] or found[2]]
         only = re.search(r'can only concatenate (\w+) \(not "(\w+)"\) to', scene.message)
         if only:
             kinds = [kinds[0] or only[1], kinds[1] or only[2]]
+        joined = re.search(r"can't concat (\w+) to bytes", scene.message)
+        if joined:
+            kinds = ["bytes", joined[1]]
         one, two = (kind.rpartition(".")[2] for kind in kinds)
         adds = isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Add)
         numbers = ("int", "float", "Decimal")
@@ -133,12 +237,20 @@ class ConvertOperand(Rule):
             text = left if one == "str" else right
             number = right if one == "str" else left
             as_text = adds and (_says_text(scene, text) or text is left)
-            yield number, "str({})", 1.3 if as_text else 0.7
-            kind = two if one == "str" else one
+            if adds:  # texts of numbers have another order, and are not divided
+                yield number, "str({})", 1.3 if as_text else 0.7
+            kind = _number_kind(scene, text, two if one == "str" else one)
             source = _read_as_text(scene, text, number)
-            if source is not None:
+            if source is not None and kind:
                 yield source, kind + "({})", 1.4 if not as_text else 1.0
-            yield text, kind + "({})", 1.2 if not as_text else 0.9
+            if kind and not _is_text_times_number(scene, text):
+                yield text, kind + "({})", 1.2 if not as_text else 0.9
+        elif adds and "str" in (one, two) and two and one != two:
+            other = right if one == "str" else left
+            kind = two if one == "str" else one
+            yield other, as_text_of(scene, kind) or "str({})", 1.3
+        elif adds and "bytes" in (one, two) and {one, two} & {"int", "float"}:
+            yield (right if one == "bytes" else left), "str({}).encode()", 1.3
         elif {one, two} == {"Decimal", "float"}:
             inexact = left if one == "float" else right
             yield inexact, "Decimal(str({}))", 1.4
@@ -153,9 +265,14 @@ class ConvertOperand(Rule):
 
     def _argument(self, scene: Scene, node: ast.Call) -> Iterator[Draft]:
         message = scene.message
+        if "not supported between" in message and called_name(node) in _ORDERING:
+            yield from self._ordered(scene, node)
+            return
         for argument in node.args:
-            kind = _kind(scene, argument)
-            if "bytes-like object is required, not 'str'" in message and kind in ("str", ""):
+            kind = kind_of(scene, argument)
+            if "expected a bytes-like object" in message and called_name(node) == "join":
+                yield self._converted(scene, argument, _joined(scene, argument), 1.3)
+            elif "bytes-like object is required, not 'str'" in message and kind in ("str", ""):
                 yield self._converted(scene, argument, "{}.encode()", 1.1)
             elif "must be str, not bytes" in message and kind in ("bytes", ""):
                 yield self._converted(scene, argument, "{}.decode()", 1.1)
@@ -177,11 +294,24 @@ class ConvertOperand(Rule):
                     given = "[part for part in {} if part is not None]"
                     yield self._converted(scene, argument, given, 1.4)
                     yield self._converted(scene, argument, '[part or "" for part in {}]', 0.8)
-            elif "not JSON serializable" in message:
-                yield from _for_json(scene, node)
-                return
             elif "unhashable type: 'list'" in message:
                 yield self._converted(scene, argument, "tuple({})", 1.1)
+
+    def _ordered(self, scene: Scene, node: ast.Call) -> Iterator[Draft]:
+        """Numbers and texts of numbers in one order: all are compared as numbers."""
+        found = re.search(r"between instances of '(\w+)' and '(\w+)'", scene.message)
+        kinds = set(found.groups()) if found is not None else set()
+        number = next((kind for kind in ("Decimal", "float", "int") if kind in kinds), "")
+        if "str" not in kinds or not number:
+            return
+        keys = [k.value for k in node.keywords if k.arg == "key"]
+        for form, weight in ((number, 1.4), ("str", 0.8)):
+            if not keys:
+                yield scene.draft(
+                    add_argument(node, f"key={form}"), title=f"compare all as {form}", weight=weight
+                )
+            elif isinstance(keys[0], ast.Lambda):
+                yield self._converted(scene, keys[0].body, f"{form}({{}})", weight)
 
     def _summed(self, scene: Scene, argument: ast.expr) -> Iterator[Draft]:
         """Numbers that are text, before they are added up."""
@@ -190,7 +320,7 @@ class ConvertOperand(Rule):
         value = scene.value(argument)
         items = [child.text for _, child in value.children] if value is not None else []
         whole = all(re.fullmatch(r"\W?\s*[-+]?\d+\s*\W?", text) for text in items)
-        kind = "int" if whole else "float"
+        kind = "int" if whole and "'float'" not in scene.message else "float"
         if isinstance(argument, ast.GeneratorExp | ast.ListComp):
             yield self._converted(scene, argument.elt, kind + "({})", 1.2)
         else:
@@ -207,21 +337,76 @@ class ConvertOperand(Rule):
         )
 
 
-def _kind(scene: Scene, node: ast.expr) -> str:
-    value = scene.value(node)
-    if value is not None:
-        return value.type_name
-    if isinstance(node, ast.JoinedStr):
-        return "str"
-    if isinstance(node, ast.Call) and called_name(node) in (
-        "str",
-        "int",
-        "float",
-        "len",
-        "Decimal",
-    ):
-        return "int" if called_name(node) == "len" else called_name(node)
-    return ""
+def _all_as_text(scene: Scene, node: ast.AST, operand: ast.expr, weight: float) -> Draft:
+    """Every number of a sum of texts: after one, the next would fail."""
+    top = node
+    while isinstance(outer := scene.file.parent(top), ast.BinOp) and isinstance(outer.op, ast.Add):
+        top = outer
+    parts = [operand]
+    pending = [top]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add):
+            pending += [part.left, part.right]
+        elif isinstance(part, ast.expr) and kind_of(scene, part) in ("int", "float", "Decimal"):
+            parts.append(part)
+    places = {(part.lineno, part.col_offset): part for part in parts}
+    return scene.draft(
+        *(replace_expression(places[place], f"str({EXPR})") for place in sorted(places)),
+        title=", ".join(f"`str({scene.text(places[place])})`" for place in sorted(places)),
+        weight=weight,
+    )
+
+
+def _at_the_start(scene: Scene, left: ast.expr, right: ast.expr) -> Iterator[Draft]:
+    """A parameter that came as the text of a number is read once, before all of its uses."""
+    function = scene.function
+    if function is None:
+        return
+    for part in (*ast.walk(left), *ast.walk(right)):
+        value = scene.value(part)
+        if not isinstance(part, ast.Name) or value is None or value.type_name != "str":
+            continue
+        kind = _number_kind(scene, part, "int") if value.text else ""
+        if part.id in parameters(function) and kind and not _is_stored(function, part.id):
+            yield scene.draft(
+                insert_before(first_statement(function.body), f"{part.id} = {kind}({part.id})"),
+                title=f"read `{part.id}` as a number first",
+                weight=1.2,
+            )
+            return
+
+
+def _is_stored(function: Function, name: str) -> bool:
+    return any(
+        isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store)
+        for n in ast.walk(function)
+    )
+
+
+_ORDERING = ("sorted", "sort", "min", "max")
+
+
+def _joined(scene: Scene, argument: ast.expr) -> str:
+    """Parts that are text are written as bytes; those that are bytes already stay."""
+    value = scene.value(argument)
+    kinds = {item.type_name for _, item in value.children} if value is not None else set()
+    if kinds == {"str"}:
+        return "map(str.encode, {})"
+    return "[p.encode() if isinstance(p, str) else p for p in {}]"
+
+
+def _number_kind(scene: Scene, text: ast.expr, kind: str) -> str:
+    """The type to read the text as: one that holds a fraction where it has one; "" for words."""
+    read = number_of_text(scene, text, kind)
+    return "float" if read.startswith("int(float") else kind if read else ""
+
+
+def _is_text_times_number(scene: Scene, node: ast.expr) -> bool:
+    """A product of a text is a text as well: what is wrong is the factor."""
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
+        return False
+    return "str" in (kind_of(scene, node.left), kind_of(scene, node.right))
 
 
 def _says_text(scene: Scene, node: ast.expr) -> bool:
@@ -239,7 +424,7 @@ def _read_as_text(scene: Scene, text: ast.expr, number: ast.expr) -> ast.expr | 
     part: ast.expr = text
     if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mult):
         sides = [part.left, part.right]
-        texts = [n for n in sides if _kind(scene, n) == "str" and isinstance(n, ast.Name)]
+        texts = [n for n in sides if kind_of(scene, n) == "str" and isinstance(n, ast.Name)]
         part = texts[0] if texts else part
     if not isinstance(part, ast.Name) or part.id == getattr(number, "id", ""):
         return None
@@ -247,60 +432,3 @@ def _read_as_text(scene: Scene, text: ast.expr, number: ast.expr) -> ast.expr | 
     if found is None or found[2] != "value" or isinstance(found[1], ast.Constant):
         return None
     return found[1]
-
-
-_TO_JSON = {
-    "set": ("sorted({})", "list"),
-    "frozenset": ("sorted({})", "list"),
-    "dict_keys": ("list({})", "list"),
-    "dict_values": ("list({})", "list"),
-    "generator": ("list({})", "list"),
-    "map": ("list({})", "list"),
-    "deque": ("list({})", "list"),
-    "datetime": ("{}.isoformat()", "str"),
-    "date": ("{}.isoformat()", "str"),
-    "bytes": ("{}.decode()", "str"),
-    "Decimal": ("str({})", "str"),
-    "ndarray": ("{}.tolist()", "list"),
-}
-"""How a value of a type is written in JSON: (form, function for `default=`)."""
-
-
-def _for_json(scene: Scene, node: ast.Call) -> Iterator[Draft]:
-    if called_name(node) not in ("dumps", "dump") or any(k.arg == "default" for k in node.keywords):
-        return
-    found = re.search(r"Object of type (\w+) is", scene.message)
-    kind = found[1] if found is not None else ""
-    form, default = _TO_JSON.get(kind) or _of_project(scene, kind) or ("", "str")
-    imports = [add_import("from dataclasses import asdict")] if default == "asdict" else []
-    for part in ast.walk(node.args[0]) if node.args and form else ():
-        value = scene.value(part)
-        if value is not None and value.type_name.rpartition(".")[2] == kind:
-            yield scene.draft(
-                replace_expression(part, form.format(EXPR)),
-                *imports,
-                title=f"`{form.format(scene.text(part))}`, which JSON knows",
-                weight=1.1,
-            )
-            break
-    yield scene.draft(
-        add_argument(node, f"default={default}"),
-        *imports,
-        title=f"write what JSON does not know with {default}",
-        weight=0.9 if default == "str" else 1.2 if default == "asdict" else 1.0,
-    )
-
-
-def _of_project(scene: Scene, kind: str) -> tuple[str, str] | None:
-    """How a class of the project is written in JSON: by its own method, as data, by its value."""
-    for _, owner in scene.sources.classes_named(kind):
-        methods = [n.name for n in owner.body if isinstance(n, ast.FunctionDef)]
-        for name in ("to_dict", "as_dict", "to_json", "serialize"):
-            if name in methods:
-                return f"{{}}.{name}()", f"lambda value: value.{name}()"
-        if any("dataclass" in ast.unparse(d) for d in owner.decorator_list):
-            return "asdict({})", "asdict"
-        if any("Enum" in ast.unparse(base) for base in owner.bases):
-            return "{}.value", "lambda value: value.value"
-        return None
-    return None

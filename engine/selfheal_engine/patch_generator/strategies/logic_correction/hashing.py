@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterator
 
 from selfheal_engine.diagnosis.origin import called_name
+from selfheal_engine.diagnosis.source_file import SourceFile
 from selfheal_engine.model import Value
+from selfheal_engine.patch_generator.answers import module_names
 from selfheal_engine.patch_generator.edits import EXPR, Edit, replace_expression
+from selfheal_engine.patch_generator.kinds import kind_of
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
 
@@ -57,6 +60,60 @@ class HashableKey(Rule):
         ),
         Example(
             before="""
+                COUNTS = {}
+
+
+                def clean(tags):
+                    return [tag.strip() for tag in tags]
+
+
+                def seen(tags):
+                    return COUNTS.get(clean(tags), 0)
+
+
+                def f(tags=('a ', 'b')):
+                    COUNTS[clean(tags)] = 1
+                """,
+            after="""
+                COUNTS = {}
+
+
+                def clean(tags):
+                    return [tag.strip() for tag in tags]
+
+
+                def seen(tags):
+                    return COUNTS.get(tuple(clean(tags)), 0)
+
+
+                def f(tags=('a ', 'b')):
+                    COUNTS[tuple(clean(tags))] = 1
+                """,
+        ),
+        Example(
+            before="""
+                def f(counts={}, row=('b', 'a')):
+                    counts[sorted(row)] = 1
+                    counts[[r for r in row]] = 2
+                """,
+            after="""
+                def f(counts={}, row=('b', 'a')):
+                    counts[tuple(sorted(row))] = 1
+                    counts[[r for r in row]] = 2
+                """,
+        ),
+        Example(
+            before="""
+                def f(counts={}, row=('b', 'a')):
+                    counts[[part.upper() for part in row]] = 1
+                """,
+            after="""
+                def f(counts={}, row=('b', 'a')):
+                    counts[tuple(part.upper() for part in row)] = 1
+                """,
+        ),
+        Example(
+            before="""
                 def f(rows=([1], [2])):
                     return rows['a']
                 """,
@@ -71,10 +128,10 @@ class HashableKey(Rule):
         kind = found[1]
         for key in _keys(scene, kind):
             value = scene.value(key)
-            if value is not None and value.type_name != kind:
+            if kind_of(scene, key) not in (kind, ""):
                 continue
             made = _nested(form, value)
-            edits = _everywhere(scene, key, made)
+            edits = _everywhere(scene, key, made, kind)
             yield scene.draft(
                 *edits,
                 title=f"`{made.format(scene.text(key))}`, which can be a key",
@@ -82,6 +139,9 @@ class HashableKey(Rule):
             )
         for items, edit in _items(scene, kind):
             yield scene.draft(edit, title=f"make the items of `{items}` hashable", weight=1.6)
+
+
+_MAY_BE_KEYS = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.ListComp, ast.BinOp)
 
 
 def _nested(form: str, value: Value | None) -> str:
@@ -100,7 +160,7 @@ def _keys(scene: Scene, kind: str) -> Iterator[ast.expr]:
     for node in ast.walk(parts):
         for key in _hashed_by(node):
             text = scene.text(key)
-            if text not in seen and isinstance(key, ast.Name | ast.Attribute | ast.Subscript):
+            if text not in seen and isinstance(key, _MAY_BE_KEYS):
                 seen.add(text)
                 yield key
     node = scene.node
@@ -138,17 +198,46 @@ def _decorators(scene: Scene, call: ast.Call) -> str:
     )
 
 
-def _everywhere(scene: Scene, key: ast.expr, form: str) -> list[Edit]:
-    """The key made hashable at each place of the function where the same one is a key."""
-    text = scene.text(key)
+def _everywhere(scene: Scene, key: ast.expr, form: str, kind: str) -> list[Edit]:
+    """The key made hashable at each place of the function where the same one is a key.
+
+    Where a call makes it, those of other functions that make one so for the same mapping too.
+    """
+    text, file = scene.text(key), scene.file
     root: ast.AST = scene.function if scene.function is not None else scene.statement
+    owner = _owner(file, key)
     edits: dict[tuple[int, int], Edit] = {}
-    for node in ast.walk(root):
+    for node in ast.walk(file.tree if owner and isinstance(key, ast.Call) else root):
+        inside = file.function_of(node) is scene.function
         for other in (*_hashed_by(node), *([key] if node is root else ())):
-            if scene.text(other) == text:
+            same = scene.text(other) == text
+            if not inside and isinstance(key, ast.Call):
+                called = isinstance(other, ast.Call) and called_name(other) == called_name(key)
+                same = called and owner == _owner(file, other) and kind_of(scene, other) == kind
+            if same:
                 place = (other.lineno, other.col_offset)
-                edits[place] = replace_expression(other, form.format(EXPR))
+                edits[place] = replace_expression(other, _as_key(scene, other, form))
     return [edits[place] for place in sorted(edits)]
+
+
+def _as_key(scene: Scene, key: ast.expr, form: str) -> str:
+    if isinstance(key, ast.ListComp) and form.startswith("tuple("):
+        return form.format(scene.text(key)[1:-1])
+    return form.format(EXPR)
+
+
+def _owner(file: SourceFile, key: ast.expr) -> str:
+    """The mapping that the key belongs to, where it outlives the function; else ""."""
+    holder = file.parent(key)
+    if isinstance(holder, ast.Call) and isinstance(holder.func, ast.Attribute):
+        node: ast.expr = holder.func.value
+    elif isinstance(holder, ast.Subscript):
+        node = holder.value
+    else:
+        return ""
+    text = file.segment(node)
+    kept = isinstance(node, ast.Attribute) or text in module_names(file)
+    return text if kept else ""
 
 
 def _items(scene: Scene, kind: str) -> Iterator[tuple[str, Edit]]:

@@ -165,26 +165,6 @@ class EitherText(Rule):
         ),
         Example(
             before="""
-                import hashlib
-
-                SALT = 'pepper'
-
-
-                def f():
-                    return hashlib.sha256(SALT).hexdigest()
-                """,
-            after="""
-                import hashlib
-
-                SALT = 'pepper'
-
-
-                def f():
-                    return hashlib.sha256(SALT.encode()).hexdigest()
-                """,
-        ),
-        Example(
-            before="""
                 def f(raw=3):
                     return raw.split('/')
                 """,
@@ -213,11 +193,10 @@ class EitherText(Rule):
             )
             return
         has, wants = _mixed(scene)
-        if not has:
+        if not has or scene.depth:  # what a caller hands over is looked at where it is used
             return
         for name in _names_of(scene, has):
             yield from _first_converted(scene, name, has, wants)
-        yield from _constants_converted(scene, has, wants)
 
 
 _TEXT_WANTED = re.compile(
@@ -251,12 +230,24 @@ def _mixed(scene: Scene) -> tuple[str, str]:
 def _names_of(scene: Scene, kind: str) -> Iterator[str]:
     node = scene.node if isinstance(scene.node, ast.expr) else scene.statement
     seen: set[str] = set()
-    for part in ast.walk(node):
+    for part in _handed(node):
         if isinstance(part, ast.Name) and part.id not in seen:
             seen.add(part.id)
             value = scene.value(part)
             if value is not None and value.type_name == kind:
                 yield part.id
+
+
+def _handed(node: ast.AST) -> Iterator[ast.expr]:
+    """What the failing expression itself works on: not keys, nor what inner calls make of it."""
+    for child in ast.iter_child_nodes(node):
+        part = child.value if isinstance(child, ast.keyword) else child
+        if isinstance(node, ast.Call) and part is node.func and isinstance(part, ast.Attribute):
+            part = part.value
+        if isinstance(part, ast.expr) and not isinstance(part, ast.Subscript | ast.Attribute):
+            yield part
+            if not isinstance(part, ast.Call | ast.Lambda):
+                yield from _handed(part)
 
 
 def _first_converted(scene: Scene, name: str, has: str, wants: str) -> Iterator[Draft]:
@@ -277,21 +268,6 @@ def _first_converted(scene: Scene, name: str, has: str, wants: str) -> Iterator[
             title=f"`{name}` is read as {wants}",
             weight=1.4,
         )
-
-
-def _constants_converted(scene: Scene, has: str, wants: str) -> Iterator[Draft]:
-    """A constant of the module is converted where it is used: others may want it as it is."""
-    node = scene.node if isinstance(scene.node, ast.expr) else scene.statement
-    constants = scene.conventions.constants(scene.file)
-    for part in ast.walk(node):
-        written = constants.get(part.id) if isinstance(part, ast.Name) else None
-        if isinstance(written, ast.Constant) and type(written.value).__name__ == has:
-            way = "decode()" if has == "bytes" else "encode()"
-            yield scene.draft(
-                replace_expression(part, f"{EXPR}.{way}"),
-                title=f"`{scene.text(part)}` is handed over as {wants}",
-                weight=1.5,
-            )
 
 
 _ERRORS = ("re.error", "re.PatternError", "sre_constants.error", "re._constants.error")
