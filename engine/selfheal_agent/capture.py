@@ -13,6 +13,7 @@ from _thread import get_ident
 from types import CodeType, FrameType, TracebackType
 
 from selfheal_agent import frames, good_calls, requests, texts
+from selfheal_agent.scarcity import hidden_cause
 from selfheal_agent.scrub import scrub_text
 from selfheal_agent.values import ids, qualified_type
 
@@ -251,6 +252,7 @@ def describe(
             for link in _chain(exc)
         ],
     }
+    record["message"] += hidden_cause(record["message"])
     if any(frame.f_globals.get("__name__") == "__main__" for frame, _, _ in entries):
         record["argv"] = [scrub_text(arg[:200]) for arg in sys.argv[1:30] if type(arg) is str]
     if issubclass(type(exc), SyntaxError):

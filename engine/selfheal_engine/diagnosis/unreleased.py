@@ -31,6 +31,8 @@ TAKES: dict[str, tuple[str, ...]] = {
     "urlopen": ("close",),
 }
 """What is taken with the one goes back with one of the others."""
+_ENDS = frozenset({"close", "aclose", "commit", "rollback", "flush", "shutdown", "cancel"})
+"""What is still done to a thing that is about to be closed."""
 _OUT = ("get", "get_nowait", "pop", "popleft", "acquire")
 _BACK = ("put", "put_nowait", "append", "appendleft", "add", "release")
 
@@ -51,15 +53,24 @@ class Unreleased:
 def pairs(sources: Sources) -> dict[str, tuple[str, ...]]:
     """TAKES with the project's own pairs: two methods that take from and put to one container.
 
-    A function of the project that hands out what it has taken is a taker like the call in it.
+    A function of the project that hands out what it has taken is a taker like the call in it,
+    and one that closes what it is handed gives back.
     """
-    found = dict(TAKES)
+    closers = tuple(dict.fromkeys(f.name for file in sources.all() for f in closing(file)))
+    found = {
+        name: (*releases, *(c for c in closers if c not in releases))
+        if "close" in releases
+        else releases
+        for name, releases in TAKES.items()
+    }
     for file in sources.all():
         for function in file.functions.values():
+            made = _made_here(function)
             for node in ast.walk(function):
                 value = node.value if isinstance(node, ast.Return) else None
+                value = made.get(value.id) if isinstance(value, ast.Name) else value
                 if isinstance(value, ast.Call) and called_name(value) in TAKES:
-                    found.setdefault(function.name, TAKES[called_name(value)])
+                    found.setdefault(function.name, found[called_name(value)])
         for owner in file.classes.values():
             taking: dict[str, list[str]] = {}
             giving: dict[str, list[str]] = {}
@@ -81,6 +92,36 @@ def pairs(sources: Sources) -> dict[str, tuple[str, ...]]:
                     if giving.get(place):
                         found[name] = tuple(dict.fromkeys([*giving[place], *found.get(name, ())]))
     return found
+
+
+def closing(file: SourceFile) -> Iterator[Function]:
+    """The functions that close what they are handed: `def release(conn): ...; conn.close()`.
+
+    One that does more with it than ending it uses it, and closes it when it is done.
+    """
+    for function in file.functions.values():
+        handed = {a.arg for a in function.args.args} - {"self", "cls"}
+        done = {
+            (node.func.value.id, node.func.attr)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+        }
+        for name in handed:
+            calls = {method for owner, method in done if owner == name}
+            if calls & {"close", "aclose"} and calls <= _ENDS:
+                yield function
+                break
+
+
+def _made_here(function: Function) -> dict[str, ast.expr]:
+    """What the function's own names are made from."""
+    return {
+        node.targets[0].id: node.value.value if isinstance(node.value, ast.Await) else node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
 
 
 def _returns(method: Function, call: ast.Call) -> bool:

@@ -72,6 +72,59 @@ class GiveBack(Rule):
         ),
         Example(
             before="""
+                import sqlite3
+
+                OPEN = set()
+
+
+                def connect(path):
+                    conn = sqlite3.connect(path)
+                    OPEN.add(conn)
+                    return conn
+
+
+                def release(conn):
+                    OPEN.discard(conn)
+                    conn.close()
+
+
+                def f(path, text):
+                    conn = connect(path)  # <- here
+                    if not text:
+                        raise ValueError('no text')
+                    conn.execute('SELECT ?', (text,))
+                    release(conn)
+                """,
+            after="""
+                import sqlite3
+
+                OPEN = set()
+
+
+                def connect(path):
+                    conn = sqlite3.connect(path)
+                    OPEN.add(conn)
+                    return conn
+
+
+                def release(conn):
+                    OPEN.discard(conn)
+                    conn.close()
+
+
+                def f(path, text):
+                    conn = connect(path)  # <- here
+                    try:
+                        if not text:
+                            raise ValueError('no text')
+                        conn.execute('SELECT ?', (text,))
+                    finally:
+                        release(conn)
+                """,
+            kind="resource",
+        ),
+        Example(
+            before="""
                 def f(pool, query):
                     conn = pool.getconn()  # <- here
                     try:
@@ -94,10 +147,14 @@ class GiveBack(Rule):
                     yield draft
 
     def _draft(self, scene: Scene, opening: Opening, releases: tuple[str, ...]) -> Draft | None:
-        if not releases or "close" in releases or not opening.rest or leaves(opening):
+        if not releases or not opening.rest or leaves(opening):
             return None
         walked = ast.walk(opening.function)
         given = [n for n in walked if isinstance(n, ast.Expr) and _gives_back(n, opening, releases)]
+        if "close" in releases:  # other rules close; here what the project closes it with
+            given = [n for n in given if not _closes(n)]
+            if not given:
+                return None
         tries = [s for s in opening.rest if isinstance(s, ast.Try)]
         if any(g in s.finalbody for s in tries for g in given):
             return None
