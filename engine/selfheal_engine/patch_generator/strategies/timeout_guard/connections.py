@@ -122,8 +122,41 @@ class LimitMaker(Rule):
         ),
         Example(
             before="""
+                import socket
+
+
+                def f(host):
+                    with socket.create_connection((host, 80)) as peer:
+                        peer.sendall(b'hello')
+                        return peer.recv(10)  # <- here
+                """,
+            after="""
+                import socket
+
+
+                def f(host):
+                    with socket.create_connection((host, 80), timeout=5) as peer:
+                        peer.sendall(b'hello')
+                        return peer.recv(10)  # <- here
+                """,
+            kind="stall",
+        ),
+        Example(
+            before="""
                 def f(connection):
                     return connection.getresponse()  # <- here
+                """,
+            kind="stall",
+        ),
+        Example(
+            before="""
+                import socket
+
+
+                def f(host, peer):
+                    with socket.create_connection((host, 80)) as other:
+                        other.sendall(b'hello')
+                    return peer.recv(10)  # <- here
                 """,
             kind="stall",
         ),
@@ -138,15 +171,21 @@ class LimitMaker(Rule):
             for n in parts_of(scene.statement)
             if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
         }
+        # what the failing call was given by this function
+        lent = {
+            argument.id
+            for n in parts_of(scene.statement)
+            if isinstance(n, ast.Call) and scene.depth
+            for argument in n.args
+            if isinstance(argument, ast.Name)
+        }
         for file in [scene.file, *(f for f in scene.sources.all() if f is not scene.file)]:
             if is_test(file.path):
                 continue
-            for node in ast.walk(file.tree):
-                made = node.value if isinstance(node, ast.Assign) else None
-                if not isinstance(node, ast.Assign) or not isinstance(made, ast.Call):
-                    continue
-                names = {file.segment(t).rpartition(".")[2] for t in node.targets}
-                if not names & owners:
+            for names, made in _made(file):
+                within = file.function_of(made)
+                handed = lent if within is scene.function else set()
+                if not names & (owners | handed):
                     continue
                 api = _maker(file, made)
                 if api is None or has_timeout(made, api):
@@ -187,6 +226,17 @@ class LimitMaker(Rule):
                 line=anchor.lineno,
             )
             return
+
+
+def _made(file: SourceFile) -> Iterator[tuple[set[str], ast.Call]]:
+    """(names, call) of everything that a call makes and an assignment or a `with` names."""
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            yield {file.segment(t).rpartition(".")[2] for t in node.targets}, node.value
+        elif isinstance(node, ast.withitem):
+            made, name = node.context_expr, node.optional_vars
+            if isinstance(made, ast.Call) and isinstance(name, ast.Name):
+                yield {name.id}, made
 
 
 def _maker(file: SourceFile, call: ast.Call) -> Api | None:
