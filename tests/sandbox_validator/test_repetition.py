@@ -222,3 +222,49 @@ def test_only_large_numbers_that_the_patch_brings_are_lowered() -> None:
         b"MOST = 5000\nLIMIT = 48; few = 3  # 2048\nnames = deque(maxlen=48)\n"
     )
     assert lower(before, b"MOST = (5000\n") == b"MOST = (5000\n"
+
+
+ROOMS = """\
+class Room:
+    def __init__(self):
+        self.guests = []
+
+    def enter(self, guest):
+        self.guests.append(guest)
+
+
+room = Room()
+
+
+class Guest:
+    def __init__(self):
+        self.bag = bytearray(2000)
+        room.enter(self.greet)
+
+    def greet(self):
+        return len(self.bag)
+
+    def close(self):
+        del self.bag
+
+
+def visit():
+    guest = Guest()
+    guest.close()
+"""
+
+
+def test_what_a_constructor_makes_is_ended_as_the_project_ends_it(make_shop: MakeShop) -> None:
+    """Else a patch of the `close` would change nothing of what the constructor leaves behind."""
+    guest = '{"$": "object", "c": ["rooms", "Guest"]}'
+    fresh = call_of("guest").replace('"guest"', guest)
+    again = Reproducer("growth", module="rooms", functions=("Guest.__init__",), arguments=(fresh,))
+    shop = make_shop({"rooms.py": ROOMS}, reproducers=(again,))
+    ends = "    def close(self):\n"
+    leaves = f"{ends}        room.guests.remove(self.greet)\n"
+    good, bad = shop.judge(
+        shop.candidate(ROOMS.replace(ends, leaves), "rooms.py", "good"),
+        shop.candidate(ROOMS.replace("del self.bag", "self.bag.clear()"), "rooms.py", "bad"),
+    )
+    assert check(good, "reproducer").status == "passed", check(good, "reproducer")
+    assert check(bad, "reproducer").status == "failed"

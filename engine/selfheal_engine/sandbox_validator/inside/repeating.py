@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ SURE = 0.5
 BYTES = 48.0
 CHOSEN = 4
 COPIED_DEPTH = 6
+ENDINGS = ("close", "stop", "shutdown", "dispose", "disconnect", "finish")
+"""Methods by which an object is done with."""
 
 Run = Callable[[Any], str]
 """Sends a value once and says how that ended: "" well, "status 404", the name of an exception."""
@@ -212,9 +215,13 @@ def calls_of(step: replaying.Step) -> list[Input]:
         if value[0] and values[0][0] and is_receiver(value[0][0], values[0][0][0]):
             value[0][0] = values[0][0][0]
 
+    ends = ending_of(step) if step["function"].endswith(".__init__") else ""
+
     def run(value: Any) -> str:
         try:
             replaying.settle(function(*value[0], **value[1]))
+            if ends and value[0]:
+                replaying.settle(getattr(value[0][0], ends)())
         except Exception as why:
             if replaying.unusable(why):
                 raise
@@ -222,6 +229,25 @@ def calls_of(step: replaying.Step) -> list[Input]:
         return ""
 
     return [Input(value, run) for value in values]
+
+
+def ending_of(step: replaying.Step) -> str:
+    """The method by which the module's own code ends what the constructor makes; "" for none.
+
+    What is made and never ended stays, whatever its end would clear away.
+    """
+    owner = replaying.resolve(step["module"], step["function"].rpartition(".")[0])
+    try:
+        text = inspect.getsource(sys.modules[step["module"]])
+    except OSError:
+        return ""
+    for name in ENDINGS:
+        ended = text.count(f".{name}()") > text.count(f"self.{name}()") + text.count(
+            f"super().{name}()"
+        )
+        if ended and callable(getattr(owner, name, None)):
+            return name
+    return ""
 
 
 def needs_arguments(function: Callable[..., Any]) -> bool:

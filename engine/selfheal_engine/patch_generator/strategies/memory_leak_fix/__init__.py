@@ -18,12 +18,14 @@ from selfheal_engine.patch_generator.strategies.memory_leak_fix.forgetting impor
     ForgetTask,
 )
 from selfheal_engine.patch_generator.strategies.memory_leak_fix.fresh import FreshDefault
+from selfheal_engine.patch_generator.strategies.memory_leak_fix.unsubscribing import LeaveOnClose
 
 RULES: tuple[Rule, ...] = (
     BoundCache(),
     BoundMemo(),
     BoundList(),
     ForgetOnClose(),
+    LeaveOnClose(),
     ForgetTask(),
     ForgetAfterUse(),
     FreshDefault(),

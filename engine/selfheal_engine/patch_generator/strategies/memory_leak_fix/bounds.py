@@ -23,6 +23,7 @@ from selfheal_engine.patch_generator.strategies.memory_leak_fix.containers impor
     KINDS,
     STRATEGY,
     containers_of,
+    is_served,
     kind_of,
     made_at,
     targets_of,
@@ -290,6 +291,7 @@ class BoundList(Rule):
             if isinstance(node, ast.Expr) and any(scene.text(c) == text for c in storing(node))
         ]
         limit, edits = limit_name(scene, text)
+        fit = 0.5 if is_served(scene, container) else 1.0
         # a swap changes functions: the container that is there already is bound by its writers
         if kind_of(made.value) == "deque":
             value = made.value
@@ -300,19 +302,19 @@ class BoundList(Rule):
                         *(insert_after(node, drop) for node in appends),
                         *edits,
                         title=f"drop the oldest items of `{text}` beyond a limit",
-                        weight=1.4,
+                        weight=1.4 * fit,
                     )
                 yield scene.draft(
                     add_argument(value, f"maxlen={ENTRIES}"),
                     title=f"keep only the latest {ENTRIES} items of `{text}`",
-                    weight=1.2,
+                    weight=1.2 * fit,
                 )
             return
         yield scene.draft(
             *(insert_after(node, f"del {text}[:-{limit}]") for node in appends),
             *edits,
             title=f"keep only the latest items of `{text}`",
-            weight=1.2,
+            weight=1.2 * fit,
         )
         empty = isinstance(made.value, ast.List) and not made.value.elts
         if empty and _deque_will_do(scene, container):
@@ -320,7 +322,7 @@ class BoundList(Rule):
                 replace_expression(made.value, f"deque(maxlen={ENTRIES})"),
                 add_import("from collections import deque"),
                 title=f"keep only the latest {ENTRIES} items of `{text}`",
-                weight=1.0,
+                weight=1.0 * fit,
             )
 
 

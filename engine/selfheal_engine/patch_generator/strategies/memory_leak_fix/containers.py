@@ -84,6 +84,27 @@ def made_at(scene: Scene, container: ast.expr) -> ast.Assign | ast.AnnAssign | N
     return None
 
 
+def is_served(scene: Scene, container: ast.expr) -> bool:
+    """Whether the project goes through the items and calls them: listeners, clients, handlers.
+
+    Of those none may be dropped while it is there, however many there are.
+    """
+    last = getattr(container, "attr", getattr(container, "id", ""))
+    for file in scene.sources.all():
+        for loop in ast.walk(file.tree) if last in file.text else ():
+            if not isinstance(loop, ast.For | ast.AsyncFor | ast.comprehension):
+                continue
+            over = {getattr(n, "attr", getattr(n, "id", "")) for n in ast.walk(loop.iter)}
+            items = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
+            around = file.parent(loop) if isinstance(loop, ast.comprehension) else loop
+            for call in ast.walk(around or loop) if last in over else ():
+                called = call.func if isinstance(call, ast.Call) else None
+                owner = called.value if isinstance(called, ast.Attribute) else called
+                if isinstance(owner, ast.Name) and owner.id in items:
+                    return True
+    return False
+
+
 def targets_of(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.Assign):
         return node.targets
