@@ -10,6 +10,9 @@ from selfheal_engine.patch_generator.rules import Rule
 from selfheal_engine.patch_generator.strategies.race_condition_fix.checked_then_gone import (
     AnswerAsChecked,
 )
+from selfheal_engine.patch_generator.strategies.race_condition_fix.foreign_calls import (
+    AskOutsideLock,
+)
 from selfheal_engine.patch_generator.strategies.race_condition_fix.holding import HoldWith
 from selfheal_engine.patch_generator.strategies.race_condition_fix.lock_order import (
     OneLockOrder,
@@ -30,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     GuardShared(),
     OneLockOrder(),
     SortLocks(),
+    AskOutsideLock(),
     ReentrantLock(),
     HoldWith(),
     JoinCheckAndAct(),

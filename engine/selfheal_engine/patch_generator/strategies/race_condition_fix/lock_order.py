@@ -81,7 +81,7 @@ class OneLockOrder(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        nested = [pair for file in _lock_files(scene) for pair in _nested_locks(file)]
+        nested = [pair for file in lock_files(scene) for pair in _nested_locks(file)]
         for index, (file, outer, inner) in enumerate(nested):
             for other_file, other_outer, other_inner in nested[:index] + nested[index + 1 :]:
                 first, second = _lock_text(file, outer), _lock_text(file, inner)
@@ -103,7 +103,7 @@ class OneLockOrder(Rule):
                 break
 
 
-def _lock_files(scene: Scene) -> list[SourceFile]:
+def lock_files(scene: Scene) -> list[SourceFile]:
     others = [f for f in scene.sources.all() if f is not scene.file and "ock" in f.text]
     return [scene.file, *others]
 
@@ -124,7 +124,7 @@ def _lock_text(file: SourceFile, node: ast.expr) -> str:
     return file.segment(node)
 
 
-def _is_lock(file: SourceFile, node: ast.expr) -> bool:
+def is_lock(file: SourceFile, node: ast.expr) -> bool:
     text = file.segment(node)
     if isinstance(node, ast.Name | ast.Attribute):
         last = text.rpartition(".")[2]
@@ -143,7 +143,7 @@ def _nested_locks(file: SourceFile) -> list[tuple[SourceFile, ast.expr, ast.expr
     for node in ast.walk(file.tree):
         if not isinstance(node, ast.With | ast.AsyncWith):
             continue
-        items = [i.context_expr for i in node.items if _is_lock(file, i.context_expr)]
+        items = [i.context_expr for i in node.items if is_lock(file, i.context_expr)]
         found += [(file, a, b) for a, b in pairwise(items)]
         if not items:
             continue
@@ -151,7 +151,7 @@ def _nested_locks(file: SourceFile) -> list[tuple[SourceFile, ast.expr, ast.expr
             if inner is node or not isinstance(inner, ast.With | ast.AsyncWith):
                 continue
             if file.function_of(inner) is file.function_of(node):
-                inside = [i.context_expr for i in inner.items if _is_lock(file, i.context_expr)]
+                inside = [i.context_expr for i in inner.items if is_lock(file, i.context_expr)]
                 found += [(file, items[-1], lock) for lock in inside]
     return found
 
@@ -193,7 +193,7 @@ class SortLocks(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        for file, outer, inner in (p for f in _lock_files(scene) for p in _nested_locks(f)):
+        for file, outer, inner in (p for f in lock_files(scene) for p in _nested_locks(f)):
             if not isinstance(outer, ast.Attribute) or not isinstance(inner, ast.Attribute):
                 continue
             one, two = outer.value, inner.value
