@@ -1,4 +1,4 @@
-"""Whether a key that is missing was asked for a moment before, so that somebody took it since.
+"""Whether a key that is missing was there a moment before, so that somebody took it since.
 
 A check that has just let the call through cannot be wrong by itself: between it and the use of
 the key another thread, or another task at an `await`, was faster. To ask once more only makes
@@ -29,8 +29,18 @@ def looked_up(node: ast.AST, statement: ast.stmt) -> tuple[ast.expr, ast.expr] |
 def asked_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.If | None:
     """The `if key [not] in collection` that holds where `statement` uses the key.
 
-    Either an earlier statement that leaves when the key is missing, or an `if` around it; None
-    where the function itself takes something out or names the key anew in between.
+    Either an earlier statement that leaves when the key is missing, or an `if` around it.
+    """
+    known = known_before(file, node, statement)
+    if not isinstance(known, ast.If) or not isinstance(known.test, ast.Compare):
+        return None
+    return known if isinstance(known.test.ops[0], ast.In) or leaves(known) else None
+
+
+def known_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.stmt | None:
+    """The statement after which the key must be there: it asked for it, put it in, or used it.
+
+    None where the function itself takes something out or names the key anew in between.
     """
     found = looked_up(node, statement)
     if found is None:
@@ -39,10 +49,15 @@ def asked_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.If
     inner: ast.stmt = statement
     while True:
         for earlier in reversed(_before(file, inner)):
-            if _asks(file, earlier, ast.NotIn, container, key) and leaves(earlier):
-                return earlier if isinstance(earlier, ast.If) else None
+            asks = _asks(file, earlier, ast.NotIn, container, key)
+            if asks and isinstance(earlier, ast.If):
+                put_in = any(_uses(file, s, container, key) for s in earlier.body)
+                if leaves(earlier) or put_in:
+                    return earlier
             if _changes(file, earlier, container, key):
                 return None
+            if _uses(file, earlier, container, key):
+                return earlier
         outer = file.parent(inner)
         if not isinstance(outer, ast.stmt) or isinstance(outer, Function | ast.ClassDef):
             return None
@@ -51,11 +66,11 @@ def asked_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.If
         inner = outer
 
 
-def waits_between(check: ast.If, statement: ast.stmt, function: Function) -> bool:
+def waits_between(known: ast.stmt, statement: ast.stmt, function: Function) -> bool:
     """Whether the function awaits something between the check and the use."""
     return any(
         isinstance(n, ast.Await | ast.AsyncFor | ast.AsyncWith)
-        and check.lineno <= n.lineno <= statement.lineno
+        and known.lineno <= n.lineno <= statement.lineno
         for n in ast.walk(function)
     )
 
@@ -82,6 +97,25 @@ def _asks(
         and file.segment(test.left) == key
         and file.segment(test.comparators[0]) == container
     )
+
+
+def _uses(file: SourceFile, statement: ast.stmt, container: str, key: str) -> bool:
+    """Whether a simple statement fails without the key, or puts it in."""
+    if not isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr):
+        return False
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Lambda | ast.IfExp | ast.BoolOp):
+            return False  # it may not come to that
+        if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Del):
+            found = file.segment(node.value) == container and file.segment(node.slice) == key
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            sets = node.func.attr == "setdefault" and file.segment(node.func.value) == container
+            found = sets and file.segment(node.args[0]) == key
+        else:
+            continue
+        if found:
+            return True
+    return False
 
 
 def _changes(file: SourceFile, statement: ast.stmt, container: str, key: str) -> bool:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from selfheal_agent.recent import ran_out
-from selfheal_engine.diagnosis.asked_before import asked_before, waits_between
+from selfheal_engine.diagnosis.asked_before import known_before, waits_between
 from selfheal_engine.diagnosis.failure import Failure, changed_while_iterated
 from selfheal_engine.diagnosis.held_locks import awaited_lock
 from selfheal_engine.diagnosis.origin import Step, called_name
@@ -206,7 +206,7 @@ def _key_error(occurrence: Occurrence, failure: Failure | None, cast: Vote) -> N
     cast("error_handling", 3.2 if from_input else 1, "")
     cast("logic_correction", 1.5, "")
     if failure is not None and _taken_since(occurrence, failure):
-        cast("race_condition_fix", 7, "the key was asked for just before, and taken since")
+        cast("race_condition_fix", 7, "the key was there just before, and was taken since")
     elif shared or (failure is not None and isinstance(failure.statement, ast.Delete)):
         threads = failure is not None and "threading" in failure.file.text
         cast("race_condition_fix", 4.5 if threads else 2.2, "a key was gone when it was removed")
@@ -214,11 +214,11 @@ def _key_error(occurrence: Occurrence, failure: Failure | None, cast: Vote) -> N
 
 def _taken_since(occurrence: Occurrence, failure: Failure) -> bool:
     """The code has made sure of the key, and others ran before it was used."""
-    check = asked_before(failure.file, failure.node, failure.statement)
-    if check is None or failure.function is None:
+    known = known_before(failure.file, failure.node, failure.statement)
+    if known is None or failure.function is None:
         return False
     if isinstance(failure.function, ast.AsyncFunctionDef):
-        return waits_between(check, failure.statement, failure.function)
+        return waits_between(known, failure.statement, failure.function)
     return occurrence.thread not in ("", "MainThread") or "threading" in failure.file.text
 
 

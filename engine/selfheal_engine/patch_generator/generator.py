@@ -25,6 +25,7 @@ from selfheal_engine.patch_generator.mutations import mutations_of
 from selfheal_engine.patch_generator.priors import Priors, prior_of
 from selfheal_engine.patch_generator.rewriting import RewriteError
 from selfheal_engine.patch_generator.rules import Draft, Rule, Scene
+from selfheal_engine.patch_generator.sites import asks_again
 from selfheal_engine.patch_generator.strategies import all_rules
 from selfheal_engine.patch_generator.writing import content_hash, write_candidate
 from selfheal_engine.project import Project
@@ -112,6 +113,8 @@ class PatchGenerator:
                 prior = prior_of(rule.strategy, rule.name, self.priors)
                 same: dict[int, int] = {}
                 for draft in rule.drafts(scene):
+                    if asks_again(scene, draft):
+                        continue
                     # the second idea of a rule for the same line waits for other rules' first
                     again = same[draft.line] = same.get(draft.line, -1) + 1
                     score = prior * draft.weight * share * where * 0.8**again

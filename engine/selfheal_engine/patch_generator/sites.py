@@ -18,7 +18,7 @@ from selfheal_engine.patch_generator.edits import (
     splice_text,
 )
 from selfheal_engine.patch_generator.neutral_values import name_for
-from selfheal_engine.patch_generator.rules import Scene
+from selfheal_engine.patch_generator.rules import Draft, Scene
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -128,6 +128,17 @@ def in_comprehension(file: SourceFile, node: ast.AST, statement: ast.stmt) -> bo
 def looked_up(scene: Scene) -> tuple[ast.expr, ast.expr] | None:
     """(collection, key) of the failing look-up or removal."""
     return asked_before.looked_up(scene.node, scene.statement)
+
+
+def asks_again(scene: Scene, draft: Draft) -> bool:
+    """Whether a draft asks for a key that was there before: what took it since is as fast again."""
+    found = looked_up(scene) if scene.exception == "KeyError" else None
+    if found is None:
+        return False
+    missing = f"{scene.text(found[1])} not in {scene.text(found[0])}"
+    asks = any(missing in edit.code.partition("\n")[0] for _, edit in draft.edits)
+    known = asked_before.known_before(scene.file, scene.node, scene.statement)
+    return asks and known is not None
 
 
 def reached_when(file: SourceFile, node: ast.expr, statement: ast.stmt) -> str:

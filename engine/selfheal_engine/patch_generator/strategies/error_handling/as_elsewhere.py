@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.asked_before import asked_before
 from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.patch_generator.answers import module_names
 from selfheal_engine.patch_generator.edits import indented, insert_before
@@ -74,22 +73,6 @@ class GuardAsElsewhere(Rule):
                     del SUBS[name]
                 """,
         ),
-        Example(
-            before="""
-                class Emptied(dict):
-                    def __contains__(self, key):
-                        return True
-
-
-                SUBS = Emptied()
-
-
-                def f(name='a'):
-                    if name not in SUBS:
-                        return None
-                    return SUBS.pop(name)
-                """,
-        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
@@ -97,8 +80,6 @@ class GuardAsElsewhere(Rule):
         anchor = anchor_of(scene.file, scene.statement)
         if scene.exception != "KeyError" or failing is None or anchor is None:
             return
-        if asked_before(scene.file, scene.node, scene.statement) is not None:
-            return  # it was, and somebody was faster: to ask once more leaves the gap
         container, key = (scene.text(part) for part in failing)
         reached = reached_when(scene.file, failing[0], scene.statement)
         missing = f"{key} not in {container}"
