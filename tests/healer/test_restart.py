@@ -150,7 +150,8 @@ def test_a_service_without_descriptors_is_whole_again(
 def test_without_leave_it_is_swapped_and_what_to_do_is_said(
     shop: Shop, settings: Settings, candidate: MakeCandidate, leak: Incident
 ) -> None:
-    leak_all(shop)
+    while shop.descriptors() < 50:  # with none left the process could not read the patch either
+        assert shop.get("/known")
     before = shop.source.root_pid
     applied = apply(shop, replace(settings, approve="medium"), candidate, leak, MENDED)
     assert applied.way == "swap"
