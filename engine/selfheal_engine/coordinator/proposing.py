@@ -101,7 +101,12 @@ def propose(
     alone = settings.approve != "never"  # nobody looks for a choice: the first proven one heals
 
     def enough(tried: Sequence[Candidate], verdicts: Sequence[Verdict]) -> bool:
-        """Whether the first is sure to heal, and none that is not judged yet can come before it."""
+        """Whether there is a choice, its first is sure to heal, and none left can come before it.
+
+        A choice all the same: whoever reads the proposal later sees what else there was.
+        """
+        if sum(verdict.plausible for verdict in verdicts) < CHOICE:
+            return False
         first, judged = rank(tried, verdicts, job.priors, limit=1)
         if not alone or tier(first, judged, diagnosis) != "high":
             return False
