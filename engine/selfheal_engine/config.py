@@ -44,7 +44,9 @@ class Settings:
     reload_command: str = _setting(
         "", "run when a swap is refused or frees nothing; empty: SIGHUP to gunicorn"
     )
-    restart_command: str = _setting("", "run when reload is not possible; empty: never, but for --approve high")
+    restart_command: str = _setting(
+        "", "run when reload is not possible; empty: never, but for --approve high"
+    )
     watch_s: float = _setting(60.0, "seconds a healing is watched at most before it counts")
     canary: bool = _setting(True, "swap one worker first, compare, then the rest")
     applies_per_hour: int = _setting(6, "most automatic applies an hour")

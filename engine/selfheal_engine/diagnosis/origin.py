@@ -160,6 +160,15 @@ def parameters(function: Function) -> list[str]:
     return names + [arg.arg for arg in (a.vararg, a.kwarg) if arg is not None]
 
 
+def defaults_of(function: Function) -> list[tuple[ast.arg, ast.expr]]:
+    """The parameters that have a default, with it."""
+    a = function.args
+    named = [*a.posonlyargs, *a.args]
+    pairs = list(zip(named[len(named) - len(a.defaults) :], a.defaults, strict=True))
+    only = zip(a.kwonlyargs, a.kw_defaults, strict=True)
+    return pairs + [(argument, default) for argument, default in only if default is not None]
+
+
 def _argument(
     sources: Sources,
     file: SourceFile,

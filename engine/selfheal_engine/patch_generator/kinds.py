@@ -7,6 +7,7 @@ import re
 
 from selfheal_engine.diagnosis.origin import called_name, definitions, last_assignment
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.patch_generator.neutral_values import DISPLAYS
 from selfheal_engine.patch_generator.rules import Scene
 
 _GIVES = {
@@ -46,17 +47,7 @@ _GIVES = {
     "tuple": "tuple",
 }
 """What functions and methods of these names give."""
-_DISPLAYS: dict[type[ast.AST], str] = {
-    ast.JoinedStr: "str",
-    ast.List: "list",
-    ast.ListComp: "list",
-    ast.Dict: "dict",
-    ast.DictComp: "dict",
-    ast.Set: "set",
-    ast.SetComp: "set",
-    ast.Tuple: "tuple",
-    ast.GeneratorExp: "generator",
-}
+_DISPLAYS = {**DISPLAYS, ast.GeneratorExp: "generator"}
 
 
 def kind_of(scene: Scene, node: ast.AST) -> str:

@@ -77,21 +77,25 @@ def by_others(values: Sequence[ast.expr]) -> str:
     return of_type(kinds.pop()) if len(kinds) == 1 else ""
 
 
+DISPLAYS: dict[type[ast.AST], str] = {
+    ast.JoinedStr: "str",
+    ast.List: "list",
+    ast.ListComp: "list",
+    ast.Dict: "dict",
+    ast.DictComp: "dict",
+    ast.Set: "set",
+    ast.SetComp: "set",
+    ast.Tuple: "tuple",
+}
+"""The type of what is written out."""
+
+
 def _kind(value: ast.expr) -> str:
     if isinstance(value, ast.Constant):
         return type(value.value).__name__
     if isinstance(value, ast.Call):
         return called_name(value)
-    return {
-        ast.JoinedStr: "str",
-        ast.List: "list",
-        ast.ListComp: "list",
-        ast.Dict: "dict",
-        ast.DictComp: "dict",
-        ast.Set: "set",
-        ast.SetComp: "set",
-        ast.Tuple: "tuple",
-    }.get(type(value), "")
+    return DISPLAYS.get(type(value), "")
 
 
 def by_format(node: ast.AST) -> str:

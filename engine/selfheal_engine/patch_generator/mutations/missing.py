@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from selfheal_engine.diagnosis.failure import parts_of
+from selfheal_engine.diagnosis.origin import defaults_of
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.patch_generator.edits import (
     BODY,
@@ -165,17 +166,7 @@ def _is_store(node: ast.Name) -> bool:
 def signature_changes(function: Function, around: Surroundings) -> Iterator[Changes]:
     """Changes of the function's beginning: shared defaults, a base class that was not started."""
     first = first_statement(function.body)
-    named = [*function.args.posonlyargs, *function.args.args]
-    defaults = function.args.defaults
-    pairs = list(zip(named[len(named) - len(defaults) :], defaults, strict=True))
-    pairs += [
-        (argument, default)
-        for argument, default in zip(
-            function.args.kwonlyargs, function.args.kw_defaults, strict=True
-        )
-        if default is not None
-    ]
-    for argument, default in pairs:
+    for argument, default in defaults_of(function):
         shared = isinstance(default, _MUTABLE) or (
             isinstance(default, ast.Call) and not default.args and not default.keywords
         )

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import called_name, parameters
+from selfheal_engine.diagnosis.origin import called_name, defaults_of, parameters
 from selfheal_engine.diagnosis.source_file import Function, SourceFile, Span
 from selfheal_engine.patch_generator.edits import splice_text
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
@@ -102,17 +102,7 @@ def _methods(scene: Scene, method: str) -> Iterator[tuple[SourceFile, Function]]
 def _sibling_default(scene: Scene, method: str, name: str) -> str:
     """The default that another class's method of this name has for the argument; "" for none."""
     for file, function in _methods(scene, method):
-        positional = function.args.args
-        given = function.args.defaults
-        pairs = [*zip(positional[len(positional) - len(given) :], given, strict=True)]
-        pairs += [
-            (argument, default)
-            for argument, default in zip(
-                function.args.kwonlyargs, function.args.kw_defaults, strict=True
-            )
-            if default is not None
-        ]
-        for argument, default in pairs:
+        for argument, default in defaults_of(function):
             if argument.arg == name:
                 return file.segment(default)
     return ""
