@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -161,16 +163,23 @@ def _git(project: Path, *words: str, env: dict[str, str] | None = None) -> str:
     return done.stdout
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that the kernel hands out by itself: between our look and the service's start no
+connection and no server without a port of its own can take one of them."""
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of the loopback interface that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for open_socket in sockets:
-            open_socket.bind(("127.0.0.1", 0))
-        return [open_socket.getsockname()[1] for open_socket in sockets]
-    finally:
-        for open_socket in sockets:
-            open_socket.close()
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        for port in random.sample(PORTS, len(PORTS)):
+            taken = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                taken.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                break
+    return found
 
 
 def _filled(words: Iterable[str], values: dict[str, str]) -> tuple[str, ...]:
