@@ -141,6 +141,11 @@ def asks_again(scene: Scene, draft: Draft) -> bool:
     return asks and known is not None
 
 
+def declares_global(function: Function, name: str) -> bool:
+    """Whether it says `global name`: else what it assigns is its own."""
+    return any(isinstance(n, ast.Global) and name in n.names for n in ast.walk(function))
+
+
 def reached_when(file: SourceFile, node: ast.expr, statement: ast.stmt) -> str:
     """The conditions under which a statement comes to evaluate a part of it; "" where always.
 

@@ -10,6 +10,7 @@ from selfheal_engine.patch_generator.edits import replace_statements
 from selfheal_engine.patch_generator.exceptions import caught
 from selfheal_engine.patch_generator.logging_lines import log_line
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
+from selfheal_engine.patch_generator.sites import declares_global
 from selfheal_engine.patch_generator.strategies.error_handling.wrapping import (
     STRATEGY,
     UNREADABLE,
@@ -124,12 +125,4 @@ def _is_set_elsewhere(scene: Scene, target: ast.expr, function: Function) -> boo
             and scene.file.function_of(node) is not function
             for node in ast.walk(owner)
         )
-    if isinstance(target, ast.Name):
-        named = {
-            name
-            for node in ast.walk(function)
-            if isinstance(node, ast.Global)
-            for name in node.names
-        }
-        return target.id in named
-    return False
+    return isinstance(target, ast.Name) and declares_global(function, target.id)

@@ -228,20 +228,18 @@ class NearestAttribute(Rule):
         builtin = {"str": str, "dict": dict, "list": list, "set": set, "int": int, "bytes": bytes}
         if kind in builtin:
             known = [n for n in dir(builtin[kind]) if not n.startswith("__")]
-        for file in scene.sources.all():
-            for name, cls in file.classes.items():
-                if name.rpartition(".")[2] == kind:
-                    known += [f.name for f in cls.body if isinstance(f, Function)]
-                    known += [
-                        n.attr
-                        for n in ast.walk(cls)
-                        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
-                    ]
-                    known += [
-                        n.target.id
-                        for n in cls.body
-                        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
-                    ]
+        for _, cls in scene.sources.classes_named(kind):
+            known += [f.name for f in cls.body if isinstance(f, Function)]
+            known += [
+                n.attr
+                for n in ast.walk(cls)
+                if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
+            ]
+            known += [
+                n.target.id
+                for n in cls.body
+                if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+            ]
         uses = _uses(scene, node)
         for rank, near in enumerate(_near(node.attr, list(dict.fromkeys(known)))):
             given = _only_stored(scene, node, near) if len(uses) > 1 else []
@@ -267,7 +265,7 @@ class NearestAttribute(Rule):
 
 def _uses(scene: Scene, node: ast.Attribute) -> list[ast.Attribute]:
     """The failing place, and where the same object of its class is asked for the same name."""
-    owner = next((a for a in scene.file.ancestors(node) if isinstance(a, ast.ClassDef)), None)
+    owner = scene.file.class_of(node)
     if owner is None or not isinstance(node.value, ast.Name):
         return [node]
     return [node, *(use for use in _named(owner, node.value.id, node.attr) if use is not node)]
@@ -275,7 +273,7 @@ def _uses(scene: Scene, node: ast.Attribute) -> list[ast.Attribute]:
 
 def _only_stored(scene: Scene, node: ast.Attribute, near: str) -> list[ast.Attribute]:
     """Where the near name is set on the same object, if nobody ever reads it; else []."""
-    owner = next((a for a in scene.file.ancestors(node) if isinstance(a, ast.ClassDef)), None)
+    owner = scene.file.class_of(node)
     if owner is None or not isinstance(node.value, ast.Name):
         return []
     everywhere = [

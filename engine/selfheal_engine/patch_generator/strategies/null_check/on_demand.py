@@ -10,7 +10,7 @@ from selfheal_engine.diagnosis.origin import parameters
 from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.edits import insert_before, replace_expression
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import anchor_of, in_comprehension
+from selfheal_engine.patch_generator.sites import anchor_of, declares_global, in_comprehension
 from selfheal_engine.patch_generator.strategies.null_check.guarded_value import STRATEGY, guarded
 
 
@@ -202,7 +202,7 @@ def _makers(scene: Scene, culprit: ast.expr) -> Iterator[_Maker]:
         waits = isinstance(function, ast.AsyncFunctionDef)
         if waits and not isinstance(scene.function, ast.AsyncFunctionDef):
             continue
-        if isinstance(culprit, ast.Name) and not _declares(function, culprit.id):
+        if isinstance(culprit, ast.Name) and not declares_global(function, culprit.id):
             continue
         maker = _maker(function, ast.unparse(culprit), start)
         if maker is not None:
@@ -237,11 +237,6 @@ def _takes(function: Function) -> int:
     if arguments.vararg or any(default is None for default in arguments.kw_defaults):
         return -1
     return len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
-
-
-def _declares(function: Function, name: str) -> bool:
-    """Whether it says `global name`: else what it assigns is its own."""
-    return any(isinstance(n, ast.Global) and name in n.names for n in ast.walk(function))
 
 
 def _binds(function: Function | None, name: str) -> bool:
