@@ -36,13 +36,14 @@ _REMOTE = ("_RemoteTraceback", "RemoteTraceback")
 _NO_FAILURE = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _GROUPS = (BaseExceptionGroup,) if sys.version_info >= (3, 11) else ()
 
-_set = BaseException.__setattr__
 _get_cause = BaseException.__dict__["__cause__"].__get__
 _get_context = BaseException.__dict__["__context__"].__get__
 _get_suppress = BaseException.__dict__["__suppress_context__"].__get__
 _get_traceback = BaseException.__dict__["__traceback__"].__get__
 _get_args = BaseException.__dict__["args"].__get__
 _get_dict = BaseException.__dict__["__dict__"].__get__
+_read = dict.get  # a service may give an exception a dictionary of its own making
+_write = dict.__setitem__
 
 
 class _Kind:
@@ -93,24 +94,32 @@ class Capture:
         # One function for what is known already: a failing request finds our code cold, and
         # each further function costs it more than what the function does.
         try:
-            if exc is None or _is_recorded(exc) or issubclass(type(exc), _NO_FAILURE):
+            if exc is None:
                 return
-            _set(exc, _MARK, self._pid)
-            if issubclass(type(exc), _GROUPS):
+            state = _get_dict(exc)
+            mark = _read(state, _MARK)
+            # one that came from a child with its traceback as text was recorded there, at its place
+            if mark is not None and (mark == self._pid or _is_remote(exc)):
+                return
+            tb = tb or _get_traceback(exc)
+            key = _key(type(exc), tb)
+            known = self._kinds.get(key)
+            if known is None and issubclass(type(exc), _NO_FAILURE):
+                return
+            _write(state, _MARK, self._pid)
+            if known is None and issubclass(type(exc), _GROUPS):
                 leaves = _leaves(exc)
                 for leaf in leaves:  # each is a bug of its own, at its own place
                     self.exception(leaf, caught_by, handled, kind)
                 if leaves:
                     return
-            tb = tb or _get_traceback(exc)
             self.total += 1
             self.handled += handled
             self.threads_died += kind == "thread_death"
             # nearly all are of the thread that serves; `serving` knows tasks and their children
             if not handled and get_ident() not in requests.in_flight and not requests.serving():
                 self.outside += 1
-            key = _key(type(exc), tb)
-            known = self._kinds.get(key) or self._new_kind(key, tb)
+            known = known or self._new_kind(key, tb)
             if known is None:
                 return
             known.count += 1
@@ -302,13 +311,8 @@ def _key(cls: type, tb: TracebackType | None) -> tuple[Any, ...]:
     return (cls, *key[-2 * KEY_FRAMES :])
 
 
-def _is_recorded(exc: BaseException) -> bool:
-    state = _get_dict(exc)
-    mark = state.get(_MARK) if type(state) is dict else None
-    if mark is None:
-        return False
-    # one that came from a child with its traceback as text was recorded there, at its place
-    return mark == os.getpid() or type(_get_cause(exc)).__name__ in _REMOTE
+def _is_remote(exc: BaseException) -> bool:
+    return type(_get_cause(exc)).__name__ in _REMOTE
 
 
 _PLAIN_ARGS = ids(str, int, type(None), bytes, tuple, float)

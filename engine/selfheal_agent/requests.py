@@ -39,29 +39,30 @@ _inherited: ContextVar[InFlight | None] = ContextVar("selfheal request", default
 """Tasks and threads that a request's task starts serve it too."""
 
 _current_task: Callable[[], Any] | None = None
+_ENDED: dict[str, Any] = {}
 
 
 class InFlight:
-    """One request that is being served."""
+    """One request that is being served.
 
-    __slots__ = (
-        "app",
-        "body",
-        "body_size",
-        "environ",
-        "key",
-        "kind",
-        "route",
-        "route_of",
-        "served",
-        "server_start",
-        "stall_told",
-        "started",
-        "status",
-        "suspect",
-        "task",
-        "thread",
-    )
+    What few requests need stands in the class: each attribute set costs all of them.
+    """
+
+    status = 0
+    route = ""
+    route_of: Callable[[dict[str, Any]], str] | None = None
+    body: list[bytes] | None = None
+    """The parts that were read, up to `MAX_BODY`."""
+    body_size = 0
+    app: Any = None
+    stall_told = False
+    served = False
+    server_start: Any = None
+    """The server's start_response, of WSGI."""
+    suspect: tuple[Any, Any, str] | None = None
+    """Exception, traceback and name of the error handler that may answer for it."""
+    task: Any = None
+    """The asyncio task that serves it."""
 
     def __init__(self, kind: str, environ: dict[str, Any], key: int) -> None:
         self.kind = kind
@@ -69,20 +70,6 @@ class InFlight:
         self.key = key
         self.thread = get_ident()
         self.started = clock()
-        self.status = 0
-        self.route = ""
-        self.route_of: Callable[[dict[str, Any]], str] | None = None
-        self.body: list[bytes] = []
-        self.body_size = 0
-        self.app: Any = None
-        self.stall_told = False
-        self.served = False
-        self.server_start: Any = None
-        """The server's start_response, of WSGI."""
-        self.suspect: tuple[Any, Any, str] | None = None
-        """Exception, traceback and name of the error handler that may answer for it."""
-        self.task: Any = None
-        """The asyncio task that serves it."""
 
     def start(self, status: str, *rest: Any) -> Any:
         """WSGI's start_response."""
@@ -95,6 +82,8 @@ class InFlight:
 
     def keep_body(self, part: bytes) -> None:
         if self.body_size < MAX_BODY:
+            if self.body is None:
+                self.body = []
             self.body.append(part)
         self.body_size += len(part)
 
@@ -198,6 +187,7 @@ def end(request: InFlight, failed: bool) -> None:
         recent.note(request, route, now)
     if in_flight.get(request.key) is request:
         del in_flight[request.key]
+    request.environ = _ENDED  # they held each other, and all of the request until a collection
 
 
 def _collapsed(request: InFlight) -> str:
@@ -268,12 +258,15 @@ class RouteTotals:
 
 
 # ---------------------------------------------------------------- WSGI
-_FLAG = "selfheal.request"
+FLAG = "selfheal.request"
+"""Where the environment of a counted request holds it."""
+_OVER = -1
+"""Key of a request whose answer was sent and counted."""
 
 
 def is_counted(environ: Any, app: Any, route_of: Callable[[dict[str, Any]], str] | None) -> bool:
     """Whether a wrapper further out counts this request; if so it is told whose it is."""
-    known = environ.get(_FLAG)
+    known = environ.get(FLAG)
     if known is None:
         return False
     if route_of is not None:
@@ -291,14 +284,14 @@ def wrap_wsgi(
     """`call(environ, start_response)` that counts. Only the outermost wrapper counts."""
 
     def counted(environ: Any, start_response: Any) -> Any:
-        if _FLAG in environ and is_counted(environ, app, route_of):
+        if FLAG in environ and is_counted(environ, app, route_of):
             return call(environ, start_response)
         key = get_ident()
         request = InFlight("wsgi", environ, key)
         request.route_of = route_of
         request.app = app
         request.server_start = start_response
-        environ[_FLAG] = request
+        environ[FLAG] = request
         in_flight[key] = request
         length = environ.get("CONTENT_LENGTH")
         if (length and length != "0") or "HTTP_TRANSFER_ENCODING" in environ:
@@ -357,15 +350,15 @@ class _Body:
             if close is not None:
                 close()
         finally:
-            self._over()
+            if self._request.key != _OVER:
+                end(self._request, False)
+                self._request.key = _OVER
 
     def __del__(self) -> None:
-        self._over()  # of a server that did not close it, as when the connection was reset
-
-    def _over(self) -> None:
-        if self._request.key >= 0:
+        # of a server that did not close it, as when the connection was reset
+        if self._request.key != _OVER:
             end(self._request, False)
-            self._request.key = -1
+            self._request.key = _OVER
 
 
 class _Tee:
@@ -413,7 +406,7 @@ def record_of(request: InFlight) -> dict[str, Any]:
     """A `model.RequestRecord` as plain JSON."""
     import base64
 
-    body = b"".join(request.body)[:MAX_BODY]
+    body = b"".join(request.body or ())[:MAX_BODY]
     made: dict[str, Any] = {
         "body": {"b64": base64.b64encode(scrub_body(body)).decode("ascii")},
         "body_truncated": request.body_size > MAX_BODY,

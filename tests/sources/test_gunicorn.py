@@ -14,7 +14,7 @@ import pytest
 
 from selfheal_agent.recording import decode
 from selfheal_engine.config import Settings
-from selfheal_engine.model import METRICS, FunctionSwap, Occurrence, Target
+from selfheal_engine.model import METRICS, FunctionSwap, GoodCall, Occurrence, Target
 from selfheal_engine.sources import open_source
 from selfheal_engine.sources.discovery import list_services
 from selfheal_engine.sources.glance import Glances
@@ -97,16 +97,14 @@ def test_a_posted_body_can_be_replayed(shop: Running) -> None:
 
 
 def test_good_calls_follow_the_first_crash_and_entry_arguments_the_second(shop: Running) -> None:
-    def finished() -> bool:
+    def totals() -> list[GoodCall]:
         for number in range(8):
             shop.get(f"/order/{number}")
-        return any(len(occurrence.good_calls) >= 4 for occurrence in shop.seen)
+        found = [call for occurrence in shop.seen for call in occurrence.good_calls]
+        return [call for call in found if call.function == "Cart.total"]
 
-    shop.until(finished)
-    last = next(o for o in shop.seen if len(o.good_calls) >= 4)
-    totals = [call for call in last.good_calls if call.function == "Cart.total"]
-    assert totals
-    assert decode(totals[0].result) == 5
+    shop.until(lambda: len(totals()) >= 4)
+    assert decode(totals()[0].result) == 5
 
 
 def test_a_swap_heals_every_worker_and_no_request_is_lost(shop: Running) -> None:

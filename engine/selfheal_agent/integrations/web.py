@@ -24,17 +24,21 @@ def _reporter(capture: Capture) -> Callable[[BaseException], None]:
 def patch_flask(module: ModuleType, capture: Capture) -> None:
     requests.framework = "flask"
     flask = module.Flask
-    original, handle = flask.wsgi_app, flask.handle_exception
+    own_call, handle = flask.__call__, flask.handle_exception
     calls: dict[int, Any] = {}
 
-    def wsgi_app(self: Any, environ: Any, start_response: Any) -> Any:
-        # no frame more than must be: a traceback keeps all below it
-        if requests.is_counted(environ, self, _flask_route):
-            return original(self, environ, start_response)
+    # It stands for Flask's own where that only asks wsgi_app: a frame that was added would be
+    # kept, with all its values, by the traceback of each failure.
+    def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807
+        known = environ.get(requests.FLAG)
+        if known is not None:
+            known.app = self
+            known.route_of = _flask_route
+            return self.wsgi_app(environ, start_response)
         call = calls.get(id(self))
         if call is None:
             call = calls[id(self)] = requests.wrap_wsgi(
-                lambda env, start: original(self, env, start), self, _flask_route
+                lambda env, start: own_call(self, env, start), self, _flask_route
             )
         return call(environ, start_response)
 
@@ -53,7 +57,7 @@ def patch_flask(module: ModuleType, capture: Capture) -> None:
         return handler
 
     flask._find_error_handler = _find_error_handler
-    flask.wsgi_app = wsgi_app
+    flask.__call__ = __call__
     flask.handle_exception = handle_exception
 
 
