@@ -163,6 +163,9 @@ class _Probe:
         if self._capture is not None:
             from selfheal_agent import good_calls, queues, recent, requests
 
+            connected = sys.modules.get("selfheal_agent.connections")
+            if connected is not None:
+                connected.forget()
             requests.finished.clear()
             requests.in_flight.clear()
             recent.forget()
@@ -222,6 +225,9 @@ class _Probe:
         self._stalls.look()
         self._descriptors.look()
         self._children.look()
+        connected = sys.modules.get("selfheal_agent.connections")
+        if connected is not None:
+            connected.look()
         runtime = sys.modules.get("selfheal_agent.integrations.runtime")
         if runtime is not None and runtime.loops:
             self._tasks.look(list(runtime.loops))
@@ -253,6 +259,9 @@ class _Probe:
             return raw
         codes = raw.get("codes") or ()
         record = capture.finish(raw)
+        connected = sys.modules.get("selfheal_agent.connections")
+        if connected is not None:
+            record["connections"] = connected.for_record(record)
         if codes and record["kind"] in ("exception", "stall"):
             self._to_watch += codes
         self._watch_crash_paths()

@@ -54,6 +54,8 @@ TABLE = (
     ("httpx._transports.default", "outgoing", "patch_httpx"),
     ("http.server", "workers", "patch_http_server"),
     ("socketserver", "workers", "patch_socketserver"),
+    ("socketserver", "connected", "watch_socketserver"),
+    ("asyncio.streams", "connected", "watch_streams"),
     ("celery.app.trace", "workers", "patch_celery"),
     ("celery.worker.worker", "workers", "patch_celery_worker"),
     ("rq.worker", "workers", "patch_rq"),

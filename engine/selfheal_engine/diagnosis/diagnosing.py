@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from selfheal_engine.diagnosis import conversations
 from selfheal_engine.diagnosis.bug_types import rank_types
 from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.growing import growing
@@ -66,10 +67,10 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
     suspects = _suspects(occurrence, sources, own, failure, origin)
     reproducers = find_reproducers(occurrence, sources, failure)
     if types[0][0] == "resource_cleanup":
-        suspects = _with_takers(sources, suspects)
+        suspects = _with_takers(occurrence, sources, suspects)
         reproducers = tuple(r for r in reproducers if not _starts_empty(r))
         if occurrence.kind == "exception":
-            reproducers = (*exhaustion(occurrence, reproducers), *reproducers)
+            reproducers = (*exhaustion(occurrence, sources, reproducers), *reproducers)
     if types[0][0] == "race_condition_fix" and occurrence.kind == "exception":
         reproducers = (*at_once(occurrence, sources, reproducers), *reproducers)
     evidence += stale
@@ -254,7 +255,9 @@ def _starts_empty(reproducer: Reproducer) -> bool:
     return reproducer.kind == "call" and any('{"$":"object"' in x for x in reproducer.arguments)
 
 
-def _with_takers(sources: Sources, suspects: tuple[Suspect, ...]) -> tuple[Suspect, ...]:
+def _with_takers(
+    occurrence: Occurrence, sources: Sources, suspects: tuple[Suspect, ...]
+) -> tuple[Suspect, ...]:
     """Those who take and do not give back come before the one who found nothing left."""
     takers = [
         Suspect(
@@ -266,7 +269,12 @@ def _with_takers(sources: Sources, suspects: tuple[Suspect, ...]) -> tuple[Suspe
         )
         for taker in islice(unreleased(sources), 5)
     ]
-    ranked = sorted([*takers, *suspects], key=lambda s: -s.score)
+    for one in conversations.recorded(occurrence, sources):
+        handler = conversations.handler_of(one, sources)
+        if one.left_open and handler is not None:
+            reason = "connections are still open when it has ended"
+            takers.append(Suspect(one.file, handler.lineno, one.function, 0.95, reason))
+    ranked = sorted(dict.fromkeys([*takers, *suspects]), key=lambda s: -s.score)
     return tuple(ranked[:MAX_SUSPECTS])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from selfheal_engine.diagnosis import conversations
 from selfheal_engine.diagnosis.growing import growing
 from selfheal_engine.diagnosis.source_file import SourceFile, Sources
 from selfheal_engine.model import Frame, Growth, Occurrence, Reproducer, RequestRecord
@@ -40,12 +41,15 @@ def growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
         calls = [_repeated_call(occurrence, user, name, place) for user, name in users]
         # without its own input a function is repeated by the request, which has been said
         found += [call for call in calls if call.arguments or request is None]
-    handles = any(one.exception for one in found)
+    handles = any(one.type_name.startswith(DESCRIPTOR) for one in occurrence.growth)
+    if handles and not any(one.request for one in found):
+        talk = conversations.repeated(occurrence, sources)
+        found = [*([talk] if talk is not None else []), *found]
     return tuple(dict.fromkeys(found))[: MOST_OF_HANDLES if handles else MOST]
 
 
 def exhaustion(
-    occurrence: Occurrence, reproducers: tuple[Reproducer, ...]
+    occurrence: Occurrence, sources: Sources, reproducers: tuple[Reproducer, ...]
 ) -> tuple[Reproducer, ...]:
     """Of an exception that says that nothing is left: its own input and that of others, repeated.
 
@@ -56,6 +60,9 @@ def exhaustion(
     if request is not None:
         first = Reproducer("growth", request=request, exception=occurrence.exception)
         found.append(first)
+    else:
+        talk = conversations.repeated(occurrence, sources)
+        found += [talk] if talk is not None else []
     calls = [one for one in reproducers if one.kind == "call"]
     found += [replace(one, kind="growth", exception=occurrence.exception) for one in calls]
     return tuple(found)[:MOST_OF_HANDLES]

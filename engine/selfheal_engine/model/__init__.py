@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfheal_engine.model.caught import (
+        ConnectionRecord,
         Frame,
         GoodCall,
         Growth,
@@ -72,6 +73,7 @@ __all__ = [
     "Candidate",
     "Check",
     "CheckStatus",
+    "ConnectionRecord",
     "ControlLimits",
     "Diagnosis",
     "EndpointStat",

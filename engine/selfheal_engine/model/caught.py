@@ -85,6 +85,30 @@ class GoodCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionRecord:
+    """What one connection of a stream server sent, and what served it; scrubbed and bounded."""
+
+    way: str
+    """streams: a handler of `asyncio.start_server`; socketserver: a handler class; socket: a
+    function that is given the accepted socket."""
+    file: str
+    function: str
+    """Qualified name of the handler, or of the handler class."""
+    module: str = ""
+    arguments: tuple[str, ...] = ()
+    """Recordings of what the handler was given; "" for what could not be recorded. What belongs
+    to the connection is a stand-in of its class. Empty: only the connection is known of."""
+    lasting: tuple[int, ...] = ()
+    """Positions of the arguments that all connections share."""
+    sent: bytes = b""
+    truncated: bool = False
+    ended: bool = False
+    """The client said that it sends nothing more."""
+    left_open: bool = False
+    """It was still open on the service's side when its handler had ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingThread:
     """A thread that has not moved: where it stands and what it waits for."""
 
@@ -136,6 +160,8 @@ class Occurrence:
     threads: tuple[WaitingThread, ...] = ()
     growth: tuple[Growth, ...] = ()
     good_calls: tuple[GoodCall, ...] = ()
+    connections: tuple[ConnectionRecord, ...] = ()
+    """Of a service that is no HTTP server and has run out of something: what was sent to it."""
     durations_s: tuple[float, ...] = ()
     """Past durations of the stalled call, where known: what a timeout is learned from."""
     handled: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from selfheal_engine.model.caught import RequestRecord
+from selfheal_engine.model.caught import ConnectionRecord, RequestRecord
 from selfheal_engine.model.vocabulary import Risk
 
 ReproducerKind = Literal[
@@ -34,6 +34,8 @@ class Reproducer:
     arguments: tuple[str, ...] = ()
     """The probe's recording for each function, or the names and values of a statement's locals."""
     request: RequestRecord | None = None
+    connections: tuple[ConnectionRecord, ...] = ()
+    """Played again and again through the handler, for the kind "growth"."""
     test: str = ""
     """Test id for the kind "test"."""
     exception: str = ""

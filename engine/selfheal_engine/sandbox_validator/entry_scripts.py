@@ -13,13 +13,14 @@ from pathlib import Path
 from selfheal_engine.model import Occurrence, Reproducer
 from selfheal_engine.project import Project
 
+MAIN = ("__main__", "__mp_main__")
 _STARTERS = frozenset({"run", "run_simple", "serve", "serve_forever", "main", "run_app", "start"})
 
 
 def application(app: str, project: Project, occurrence: Occurrence) -> str:
     """The importable "module:name" for a recorded application; as it is where it can be."""
     module, _, name = app.partition(":")
-    if module not in ("__main__", "__mp_main__"):
+    if module not in MAIN:
         return app
     first = name.removesuffix("()").partition(".")[0]
     for script in scripts(project, occurrence):
@@ -34,7 +35,7 @@ def modules(reproducer: Reproducer, project: Project, occurrence: Occurrence) ->
     found: dict[str, None] = {}
     for frame in (frame for one in (occurrence, *occurrence.chain) for frame in one.frames):
         relative = project.relative(frame.file)
-        if frame.module in ("__main__", "__mp_main__") and relative is not None:
+        if frame.module in MAIN and relative is not None:
             found[dotted(relative)] = None
             if relative == reproducer.file and reproducer.module:
                 found[reproducer.module] = None
@@ -52,7 +53,7 @@ def scripts(project: Project, occurrence: Occurrence) -> list[Path]:
         Path(frame.file)
         for one in (occurrence, *occurrence.chain)
         for frame in one.frames
-        if frame.module in ("__main__", "__mp_main__")
+        if frame.module in MAIN
     ]
     top = sorted(project.root.glob("*.py"))
     return [path for path in dict.fromkeys([*seen, *top]) if path.is_file()]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from selfheal_engine.model import Candidate, Occurrence, Reproducer, RequestRecord
+from selfheal_engine.model import Candidate, ConnectionRecord, Occurrence, Reproducer, RequestRecord
 from selfheal_engine.project import Project
 from selfheal_engine.sandbox_validator import entry_scripts
 from selfheal_engine.sandbox_validator.jobs import Outcome
@@ -88,6 +88,12 @@ def step_for(
             for good in occurrence.good_calls
             if good.request is not None and good.request.app
         ][:GOOD_REQUESTS_AT_MOST]
+        step["connections"] = [_connection(one, project) for one in reproducer.connections]
+        step["scripts"] += [
+            module_of(project, one.file)
+            for one in reproducer.connections
+            if not one.module or one.module in entry_scripts.MAIN
+        ]
     if reproducer.kind == "iteration":
         step["items"] = reproducer.arguments[-1]
     if reproducer.request is not None:
@@ -96,6 +102,17 @@ def step_for(
     if reproducer.kind in ("call", "request"):
         step.update(peer_of(occurrence))
     return step
+
+
+def _connection(one: ConnectionRecord, project: Project) -> dict[str, Any]:
+    return {
+        "way": one.way,
+        "module": module_of(project, one.file),
+        "function": one.function,
+        "arguments": list(one.arguments),
+        "lasting": list(one.lasting),
+        "sent": base64.b64encode(one.sent).decode(),
+    }
 
 
 def _seeds(before: Outcome | None) -> int:

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 if TYPE_CHECKING:
+    from selfheal_engine.sandbox_validator.inside import connection as connecting
     from selfheal_engine.sandbox_validator.inside import replay as replaying
     from selfheal_engine.sandbox_validator.inside import request as requesting
     from selfheal_engine.sandbox_validator.inside import variation
 else:
+    import connection as connecting
     import replay as replaying
     import request as requesting
     import variation
@@ -186,7 +188,9 @@ def left_by(one: Input, way: int, held: Held, first: int) -> dict[str, float]:
 
 # ---------------------------------------------------------------- where they come from
 def inputs_of(step: replaying.Step, job: replaying.Job) -> list[Input]:
-    """The recorded requests, else good calls of the function, else good exchanges."""
+    """The recorded connections or requests, else good calls of the function or good exchanges."""
+    if step.get("connections"):
+        return connections_of(step["connections"])
     if step.get("method"):
         return requests_of([step, *step.get("good_requests", [])])
     try:
@@ -195,6 +199,27 @@ def inputs_of(step: replaying.Step, job: replaying.Job) -> list[Input]:
         if step.get("good_requests"):
             return requests_of(step["good_requests"])
         raise
+
+
+def connections_of(steps: list[dict[str, Any]]) -> list[Input]:
+    """The connections that can be served again. Raises when none can be.
+
+    One that is refused by an exception is kept: whatever leaks, leaks there.
+    """
+    found: list[Input] = []
+    senders: dict[str, Run] = {}
+    for step in steps[:INPUTS_AT_MOST]:
+        whose = json.dumps([step[part] for part in ("way", "module", "function")])
+        try:
+            # what all connections share is the same for them all: what it holds must add up
+            if whose not in senders:
+                senders[whose] = connecting.sender(step)
+            found.append(Input(base64.b64decode(step["sent"]), senders[whose]))
+        except replaying.UnusableError as why:
+            missing = why
+    if not found:
+        raise missing
+    return found
 
 
 def calls_of(step: replaying.Step) -> list[Input]:
