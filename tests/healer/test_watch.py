@@ -21,7 +21,7 @@ from selfheal_engine.healer.sequential import (
     growth,
     seconds_needed,
 )
-from selfheal_engine.healer.watch import LEAK_PATIENCE
+from selfheal_engine.healer.watch import LEAK_PATIENCE, Outcome
 from selfheal_engine.model import (
     Candidate,
     Frame,
@@ -406,20 +406,42 @@ def leak(incident: Incident) -> Incident:
     return replace(incident, occurrence=replace(incident.occurrence, kind="leak"))
 
 
-@pytest.mark.parametrize(("after_per_s", "kind"), [(0.0, "healed"), (1e6, "roll_back")])
-def test_a_leak_is_judged_by_its_slope(watch, leak, after_per_s, kind) -> None:
+def growing(
+    watching: Watch, per_s: float, start_s: float = START_S, first=140e6
+) -> tuple[Outcome, int]:
     noise = random.Random(5)
-    watching = watch(leak, before=leaking(40, 1e6, noise))
     for second in range(1, 60 * LEAK_PATIENCE + 1):
-        memory = 140e6 + after_per_s * second + noise.gauss(0, 2e5)
-        now_s = START_S + second
+        memory = first + per_s * second + noise.gauss(0, 2e5)
+        now_s = start_s + second
         watching.sample(sample(now_s, memory_usage=memory), 90.0, {}, now_s)
         outcome = watching.decide(now_s)
         if outcome is not None:
             break
+    return outcome, second
+
+
+RESTARTED = replace(APPLIED, way="restart")
+
+
+@pytest.mark.parametrize(("after_per_s", "kind"), [(0.0, "healed"), (1e6, "roll_back")])
+def test_a_leak_is_judged_by_its_slope(watch, leak, after_per_s, kind) -> None:
+    watching = watch(leak, before=leaking(40, 1e6, random.Random(5)), applied=RESTARTED)
+    outcome, second = growing(watching, after_per_s)
     assert outcome.kind == kind
     assert "memory" in outcome.text
     assert (second < 30) == (kind == "healed")
+
+
+@pytest.mark.parametrize(("per_s", "within_s"), [(1e6, 241), (8e6, 60)])
+@pytest.mark.parametrize(("renewed_per_s", "kind"), [(0.0, "healed"), (1e6, "roll_back")])
+def test_what_has_piled_up_is_no_harm_of_the_patch_until_new_processes_grow_too(
+    watch, leak, per_s, within_s, renewed_per_s, kind
+) -> None:
+    watching = watch(leak, before=leaking(40, 1e6, random.Random(5)))
+    outcome, second = growing(watching, per_s)
+    assert (outcome.kind, second < within_s) == ("renew", True)
+    watching.rolled_out(RESTARTED, START_S + second)
+    assert growing(watching, renewed_per_s, START_S + second, 60e6)[0].kind == kind
 
 
 def test_a_stall_is_watched_longer_than_an_error(watch, by_route) -> None:

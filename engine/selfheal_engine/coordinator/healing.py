@@ -23,6 +23,7 @@ from selfheal_engine.healer import (
     changed_since,
     continue_rollout,
     recover,
+    renew_processes,
     revert_patch,
 )
 from selfheal_engine.model import (
@@ -320,6 +321,8 @@ class Healings:
             watched.watch.rolled_out(case.applied, now_s)
             self._ledger.journal(incident.id)
             self._ledger.change(incident.id, activity=outcome.text)
+        elif outcome.kind == "renew":
+            self._renew(incident, case.applied, watched, outcome.text)
         elif outcome.kind == "healed":
             self._watched = None
             case.applied = replace(case.applied, proven=outcome.proven)
@@ -338,6 +341,20 @@ class Healings:
             self._ledger.end(incident.id, IncidentState.DISMISSED, outcome.text)
         else:
             self._roll_back_watched(incident, case.applied, outcome.text)
+
+    def _renew(self, incident: Incident, applied: Applied, watched: Watched, why: str) -> None:
+        """New processes for the patch that is in force; it goes back where they cannot be had."""
+        parts = self._parts
+        try:
+            renewed = renew_processes(applied, parts.source, parts.settings, parts.project)
+        except SelfhealError as refused:
+            self._roll_back_watched(incident, applied, f"rolled back: {why} ({refused})")
+            return
+        self._ledger.case(incident).applied = renewed
+        watched.watch.rolled_out(renewed, time.time())
+        self._ledger.journal(incident.id)
+        text = f"{why}; in force after a {renewed.way}: watching that it holds"
+        self._ledger.change(incident.id, activity=text)
 
     def _end_if_replaced(self, watched: Watched) -> None:
         """A deploy, or an edit, went over the patch: there is nothing left to judge."""

@@ -1,7 +1,7 @@
 """Puts an approved patch in force, watches it, and takes it back when it does harm."""
 
 from selfheal_engine.healer.applied import Applied, Recovery, Reverted
-from selfheal_engine.healer.apply import apply_patch, continue_rollout
+from selfheal_engine.healer.apply import apply_patch, continue_rollout, renew_processes
 from selfheal_engine.healer.export import export_patch
 from selfheal_engine.healer.files import write_new_file
 from selfheal_engine.healer.rebase import changed_files, rebase_patch
@@ -25,6 +25,7 @@ __all__ = [
     "export_patch",
     "rebase_patch",
     "recover",
+    "renew_processes",
     "resident_bytes",
     "revert_patch",
     "route_of",

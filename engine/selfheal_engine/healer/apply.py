@@ -126,6 +126,17 @@ def continue_rollout(
     return replace(done, note=f"in force in {_count(done.processes)}{note}")
 
 
+def renew_processes(
+    applied: Applied, source: Swapping, settings: Settings, project: Project
+) -> Applied:
+    """The patch in new processes, where the owner lets us have them. Raises SelfhealError."""
+    brought = renew(swaps_of(applied, project), source, settings)
+    why = brought.refused or brought.stuck
+    if why:
+        raise SelfhealError(f"no new processes: {why}")
+    return replace(applied, way=brought.way, processes=brought.processes)
+
+
 def plan(candidate: Candidate, project: Project, vault: Path) -> list[PlannedFile]:
     """What applying would write, after checking that every file is as the patch expects it."""
     made_for = dict(candidate.original_hashes)

@@ -59,10 +59,11 @@ class Outcome:
     """What the watch concludes, with the sentence for the person.
 
     handed_over: nothing is in force (a file or a patch was written), so nothing can be watched;
-    or what runs is stuck from before and nobody has restarted it.
+    or what runs is stuck from before and nobody has restarted it. renew: what a leak has piled up
+    in the processes makes them grow on, whatever code they run: new ones will tell.
     """
 
-    kind: Literal["healed", "roll_back", "next_canary", "handed_over"]
+    kind: Literal["healed", "roll_back", "next_canary", "handed_over", "renew"]
     text: str
     proven: bool = True
     """Healed on enough evidence; without, the patch goes back should the error return."""
@@ -114,6 +115,9 @@ class Watch:
         self._held_up = 0
         """Failures of what was stuck or lost before the patch, in processes that keep it."""
         self._harm = ""
+        self._piled_up = ""
+        """How memory still grows in processes that a leak has filled before the patch."""
+        self._renewed = False
         self.caused = ""
         """Fingerprint of a new failure that came with the patch and ended the watch."""
         self._limits = _limits(before, _waited_s(incident))
@@ -197,8 +201,12 @@ class Watch:
             return
         for name, cusum in self._limits.items():
             value = sample.value(name)
-            if value is not None and cusum.add(value) and not self._harm:
-                self._harm = _harm_in_words(name, value, cusum)
+            if value is None or not cusum.add(value):
+                continue
+            if name == "memory_usage" and self._keeps_what_leaked():
+                self._piled_up = _harm_in_words(name, value, cusum)
+            else:
+                self._harm = self._harm or _harm_in_words(name, value, cusum)
         self._look_at_health(health_score)
 
     def _look_at_health(self, score: float) -> None:
@@ -221,6 +229,7 @@ class Watch:
         self._routes_settled = None
         self._effects.start_again()
         self._memory.clear()
+        self._piled_up = ""
 
     # ------------------------------------------------------------ what it means
     def decide(self, now_s: float) -> Outcome | None:
@@ -234,6 +243,8 @@ class Watch:
         elapsed_s = now_s - self._started_s
         if self._applied.canary:
             return self._decide_canary(elapsed_s)
+        if self._piled_up:
+            return self._renew(self._piled_up)
         if self._kind == "leak":
             return self._decide_leak(elapsed_s)
         least_s = STALL_MINIMUM_S if self._kind in SLOW_KINDS else MINIMUM_S
@@ -304,11 +315,22 @@ class Watch:
         if growing and elapsed_s < LEAK_PATIENCE * self._settings.watch_s:
             return None
         if after is not None and before is not None and after[0] - 2 * after[1] > 0.5 * before > 0:
-            return Outcome(
-                "roll_back",
-                f"rolled back: memory still grows {in_mb(after[0])}, it was {in_mb(before)}",
-            )
+            text = f"memory still grows {in_mb(after[0])}, it was {in_mb(before)}"
+            if self._keeps_what_leaked():
+                return self._renew(text)
+            return Outcome("roll_back", f"rolled back: {text}")
         return Outcome("healed", f"no further growth was found in {elapsed_s:.0f} s")
+
+    def _keeps_what_leaked(self) -> bool:
+        """Whether the processes are still those in which the leak has piled things up.
+
+        Listeners that nobody takes out any more are told everything for ever, say.
+        """
+        return self._kind == "leak" and self._applied.way == "swap" and not self._renewed
+
+    def _renew(self, why: str) -> Outcome:
+        self._renewed = True
+        return Outcome("renew", f"{why}: by what had piled up before the patch, or in spite of it")
 
     def _still_stuck(self) -> str:
         """Nothing is healed yet, and nothing speaks against the patch, which was proven."""
