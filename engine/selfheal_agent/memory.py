@@ -16,6 +16,7 @@ from itertools import islice
 from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 
 from selfheal_agent.frames import absolute, is_own, is_own_module
+from selfheal_agent.roots import further_roots
 from selfheal_agent.values import (
     ids,
     instance_dict,
@@ -72,6 +73,8 @@ class MemoryWatch:
         """Lines whose results only a bounded cache holds."""
         self.path: list[tuple[str, int]] = []
         """(file, line) of the project's frames that led to the newest element, outermost first."""
+        self.grown: set[int] = set()
+        """By id the containers that grew."""
 
     def middle(self) -> None:
         """The look in between."""
@@ -151,6 +154,7 @@ class MemoryWatch:
                 continue
             if place is None and id(value) not in self._sizes:
                 continue
+            self.grown.add(id(value))
             found.setdefault(place or (file, 0), (name, qualified_type(type(value)), more, size))
             if place is not None and not self.path:
                 self.path = next(
@@ -252,7 +256,7 @@ def _own_path(tracemalloc: Any, value: Any) -> list[tuple[str, int]]:
 
 
 def held_containers(bounded_caches: list[Any] | None = None) -> Iterator[tuple[Any, str, str]]:
-    """(container, "catalog._CACHE", file) of everything that the project's modules hold.
+    """(container, "catalog._CACHE", file) of what the project's modules and its code hold.
 
     Caches of functools with a limit are added to `bounded_caches`: what they hold is theirs.
     """
@@ -267,6 +271,7 @@ def held_containers(bounded_caches: list[Any] | None = None) -> Iterator[tuple[A
             for key, value in list(module.__dict__.items()):
                 if not key.startswith("__"):
                     pending.append((value, f"{name}.{key}", file, 0))
+    pending.extend((value, name, file, 1) for value, name, file in further_roots())
     while pending and len(seen) < MAX_VISITED:
         value, name, file, depth = pending.popleft()
         if id(value) in seen or id(type(value)) in _FLAT:

@@ -303,10 +303,11 @@ class _Probe:
                 self._memory.middle()
             return {"ok": self._memory is not None}
         if kind == "memory_report":
-            from selfheal_agent import recent
+            from selfheal_agent import recent, recording
 
             watch, self._memory = self._memory, None
             found = watch.report() if watch is not None else []
+            recording.grown = watch.grown if watch is not None else set()
             for file in list(dict.fromkeys(one["file"] for one in found if one["file"]))[:2]:
                 for exchange in recent.exchanges(file, ""):
                     self._put(exchange)
@@ -334,7 +335,7 @@ class _Probe:
         count = 0
         for name in message.get("functions", ()):
             for function in swap.named_functions(module, str(name)):
-                count += good_calls.watch(function)
+                count += good_calls.watch(function, lenient=True)
         return {"ok": True, "watched": count}
 
     def stats(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ the function reads values that its module keeps. Shared and cyclic references ar
 
 Form: null, booleans, numbers, text and lists stand for themselves; everything else is an
 object {"$": tag, ...}. Containers and objects are numbered in the order they begin, and
-{"$": "ref", "i": n} points back.
+{"$": "ref", "i": n} points back. A container that was cut says in "left_out" how many of its older
+elements were not recorded.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import math
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
+from itertools import islice
 
 from selfheal_agent.values import (
     ids,
@@ -43,6 +45,10 @@ MAX_KEPT = 2_000
 """Objects of a call recorded together with what its module keeps."""
 MAX_TEXT_BYTES = 262_144
 MAX_DEPTH = 80
+LIMITS = (0, 256, 32)
+"""Elements from which on a container is cut, by how often it had to be cut more; 0: never."""
+NEWEST = 8
+"""Elements that are recorded of a container that is cut."""
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _REDUCED = frozenset(
     [
@@ -116,27 +122,36 @@ _FUNCTIONS = ids(types.FunctionType, types.BuiltinFunctionType)
 _READ = ids(int, float, str, bytes)
 _NO_INSTANTIATION = 1 << 7  # Py_TPFLAGS_DISALLOW_INSTANTIATION, from 3.10 on
 
+grown: set[int] = set()
+"""By id the containers that a memory report found growing: they are cut whatever their size."""
+
 
 class UnrecordableError(Exception):
     """The value cannot be written down whole."""
 
 
-def encode(value: object, *, stand_ins: bool = False, most: int = MAX_NODES) -> str:
+class TooLargeError(UnrecordableError):
+    """It could be, were it smaller."""
+
+
+def encode(value: object, *, stand_ins: bool = False, most: int = MAX_NODES, limit: int = 0) -> str:
     """JSON text of `value`, of at most so many objects. Raises UnrecordableError.
 
     With `stand_ins`, what cannot be recorded (sockets, connections, generators, ...) is
-    replaced by a marker, and `is_exact` says so.
+    replaced by a marker, and `is_exact` says so. Containers of more elements than `limit` are cut.
     """
     try:
         text = json.dumps(
-            _Encoder(stand_ins, most).encode(value, 0), separators=(",", ":"), ensure_ascii=True
+            _Encoder(stand_ins, most, limit).encode(value, 0),
+            separators=(",", ":"),
+            ensure_ascii=True,
         )
     except UnrecordableError:
         raise
     except (ValueError, TypeError, RecursionError, RuntimeError, AttributeError) as why:
         raise UnrecordableError(type(why).__name__) from None
     if len(text) > MAX_TEXT_BYTES:
-        raise UnrecordableError("larger than 256 KB")
+        raise TooLargeError("larger than 256 KB")
     return text
 
 
@@ -148,6 +163,21 @@ def try_encode(value: object) -> str:
         return encode(value, stand_ins=True)
     except UnrecordableError:
         return ""
+
+
+def encode_call(call: dict[str, Any], cut: int) -> tuple[str, int]:
+    """(recording of a call at its entry, how much it was cut), cut at least as much as before.
+
+    An object that holds all that the service has seen is recorded with the newest of it.
+    """
+    for more in range(cut, len(LIMITS)):
+        try:
+            return encode(call, stand_ins=True, limit=LIMITS[more]), more
+        except TooLargeError:
+            continue
+        except UnrecordableError:
+            break
+    return "", len(LIMITS) - 1
 
 
 def call_with_globals(call: dict[str, Any], kept: dict[str, Any]) -> str:
@@ -191,10 +221,16 @@ def is_exact(text: str) -> bool:
     return '{"$":"standin"' not in text
 
 
+def is_cut(text: str) -> bool:
+    """Whether containers of the recording were cut."""
+    return '"left_out":' in text
+
+
 class _Encoder:
-    def __init__(self, stand_ins: bool, most: int) -> None:
+    def __init__(self, stand_ins: bool, most: int, limit: int = 0) -> None:
         self._stand_ins = stand_ins
         self._most = most
+        self._limit = limit
         self._seen: dict[int, int] = {}
         self._kept: list[object] = []
         self._nodes = 0
@@ -213,7 +249,7 @@ class _Encoder:
             return value if math.isfinite(value) else {"$": "float", "v": repr(value)}
         self._nodes += 1
         if self._nodes > self._most or depth > MAX_DEPTH:
-            raise UnrecordableError("too large or too deep")
+            raise TooLargeError("too large or too deep")
         leaf = self._leaf(value, cls)
         if leaf is not None:
             return leaf
@@ -227,7 +263,10 @@ class _Encoder:
     def _count_text(self, length: int) -> None:
         self._text += length
         if self._text > MAX_TEXT_BYTES:
-            raise UnrecordableError("larger than 256 KB")
+            raise TooLargeError("larger than 256 KB")
+
+    def _is_cut(self, value: Any, size: int) -> bool:
+        return size > NEWEST and (id(value) in grown or 0 < self._limit < size)
 
     def _leaf(self, value: Any, cls: type) -> Any:
         if cls is bytes or cls is bytearray:
@@ -252,20 +291,22 @@ class _Encoder:
         return self._stand_in(type(value))
 
     def _container(self, value: Any, cls: type, depth: int) -> Any:
-        if cls is list:
-            return [self.encode(item, depth) for item in value]
-        if id(cls) in _LISTED:
-            made = {"$": cls.__name__, "v": [self.encode(item, depth) for item in value]}
+        if cls is list or id(cls) in _LISTED:
+            made: dict[str, Any] = {"$": cls.__name__}
+            made["v"] = self._elements(value, cls, depth, made)
+            if cls is list and len(made) == 2:
+                return made["v"]
             if cls is deque and value.maxlen is not None:
                 made["n"] = value.maxlen
             return made
         if cls is dict:
             return self._dict(value, depth)
-        if id(cls) in _PAIRED:
-            return {"$": cls.__name__, "v": self._pairs(value, depth)}
-        if cls is defaultdict:
-            factory = self.encode(value.default_factory, depth)
-            return {"$": "defaultdict", "f": factory, "v": self._pairs(value, depth)}
+        if id(cls) in _PAIRED or cls is defaultdict:
+            made = {"$": cls.__name__}
+            if cls is defaultdict:
+                made["f"] = self.encode(value.default_factory, depth)
+            made["v"] = self._pairs(value, depth, made)
+            return made
         if cls is types.MethodType:
             return {
                 "$": "method",
@@ -292,21 +333,42 @@ class _Encoder:
         limit = state.get("maxsize", state.get("_maxsize"))
         if id(type(items)) not in _ITEMS or type(limit) is not int:
             return self._stand_in(cls)
-        found = [self.encode(item, depth) for item in list(items)]
-        return {"$": "queue", "c": _class_path(cls), "n": limit, "v": found}
+        made = {"$": "queue", "c": _class_path(cls), "n": limit}
+        made["v"] = self._elements(items, type(items), depth, made)
+        return made
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
-        items = list(dict.items(value))
+        made: dict[str, Any] = {"$": "d"}
+        items = self._items(value, made)
         if all(type(key) is str and key != "$" for key, _ in items):
             self._count_text(sum(len(key) for key, _ in items))
-            return {"$": "d", "v": {key: self.encode(item, depth) for key, item in items}}
-        return {"$": "dict", "v": self._pairs(value, depth)}
+            made["v"] = {key: self.encode(item, depth) for key, item in items}
+        else:
+            made["$"] = "dict"
+            made["v"] = [[self.encode(key, depth), self.encode(v, depth)] for key, v in items]
+        return made
 
-    def _pairs(self, value: dict[Any, Any], depth: int) -> list[list[Any]]:
-        return [
-            [self.encode(key, depth), self.encode(item, depth)]
-            for key, item in list(dict.items(value))
-        ]
+    def _pairs(self, value: Any, depth: int, made: dict[str, Any]) -> list[list[Any]]:
+        found = self._items(value, made)
+        return [[self.encode(key, depth), self.encode(item, depth)] for key, item in found]
+
+    def _items(self, value: Any, made: dict[str, Any]) -> list[tuple[Any, Any]]:
+        """Keys and values, the newest where the mapping is cut; `made` then tells."""
+        size = dict.__len__(value)
+        if not self._is_cut(value, size):
+            return list(dict.items(value))
+        made["left_out"] = size - NEWEST
+        return list(islice(reversed(dict.items(value)), NEWEST))[::-1]
+
+    def _elements(self, value: Any, base: Any, depth: int, made: dict[str, Any]) -> list[Any]:
+        """The same for what is no mapping; `base` is the built-in type that holds them."""
+        size = base.__len__(value)
+        found: Any = base.__iter__(value)
+        if base is not tuple and base is not frozenset and self._is_cut(value, size):
+            made["left_out"] = size - NEWEST
+            newest: Any = base.__reversed__(value) if hasattr(base, "__reversed__") else found
+            found = list(islice(newest, NEWEST))[::-1]
+        return [self.encode(item, depth) for item in found]
 
     def _pickled(self, value: Any) -> Any:
         import pickle
@@ -332,9 +394,9 @@ class _Encoder:
             return self._stand_in(cls)
         made: dict[str, Any] = {"$": "object", "c": _class_path(cls)}
         if id(base) in _MAPPINGS:
-            made["items"] = self._pairs(value, depth)
+            made["items"] = self._pairs(value, depth, made)
         elif base is list or id(base) in _LISTED:
-            made["base"] = [self.encode(item, depth) for item in base.__iter__(value)]
+            made["base"] = self._elements(value, base, depth, made)
         elif id(base) in _READ:
             made["base"] = self.encode(base.__new__(base, _raw(value, base)), depth)
         elif issubclass(base, BaseException):
@@ -422,12 +484,13 @@ def _resolve(module: str, name: str) -> Any:
     return found
 
 
-def decode(text: str, modules: Any = None) -> Any:
+def decode(text: str, modules: Any = None, cut: list[Any] | None = None) -> Any:
     """The value again. Imports the classes it names: for the sandbox only.
 
-    `modules` may map recorded module names to others ("__main__" to the service's script).
+    `modules` may map recorded module names to others ("__main__" to the service's script); the
+    containers that were cut are added to `cut`.
     Raises ValueError when a class is gone or the text is no recording.
     """
     from selfheal_agent.replaying import Decoder
 
-    return Decoder(modules or {}).decode(json.loads(text))
+    return Decoder(modules or {}, cut).decode(json.loads(text))

@@ -85,9 +85,10 @@ for _name in _TELLING.split():
 class Decoder:
     """One decoding; keeps the numbered objects that references point to."""
 
-    def __init__(self, modules: Mapping[str, str]) -> None:
+    def __init__(self, modules: Mapping[str, str], cut: list[Any] | None = None) -> None:
         self._modules = modules
         self._made: list[Any] = []
+        self._cut = cut
 
     def decode(self, node: Any) -> Any:
         """The value of one node. Raises ValueError."""
@@ -99,7 +100,10 @@ class Decoder:
         reader = getattr(self, f"_read_{tag}", None)
         if reader is None:
             raise ValueError(f"not a recording: tag {tag!r}")
-        return reader(node)
+        value = reader(node)
+        if "left_out" in node and self._cut is not None:
+            self._cut.append(value)
+        return value
 
     # leaves -------------------------------------------------------------------------------
     def _read_int(self, node: Any) -> Any:
@@ -147,6 +151,9 @@ class Decoder:
         self._reserve(made)
         made.extend(self.decode(item) for item in node)
         return made
+
+    def _read_list(self, node: Any) -> Any:
+        return self._fill_list(node["v"])
 
     def _immutable(self, node: Any, build: Any) -> Any:
         place = self._reserve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from selfheal_agent import good_calls
-from selfheal_agent.recording import decode
+from selfheal_agent.recording import decode, is_cut
 from tests.agent.conftest import MakeModule
 
 
@@ -79,10 +80,78 @@ def test_closures_and_super_keep_working_under_watch(
     assert inner(1) == 6
 
 
-def test_generators_and_coroutines_are_left_alone(make_module: MakeModule) -> None:
-    shop = make_module("good_e", "def g():\n    yield 1\n\nasync def c():\n    return 1\n")
+def test_generators_are_left_alone(make_module: MakeModule) -> None:
+    shop = make_module("good_e", "def g():\n    yield 1\n\nasync def c():\n    yield 1\n")
     assert not good_calls.watch(shop.g)
     assert not good_calls.watch(shop.c)
+
+
+def test_a_coroutine_is_recorded_when_it_has_ended_well(
+    make_module: MakeModule, kept: list[dict[str, Any]]
+) -> None:
+    shop = make_module(
+        "good_i",
+        """
+        import asyncio
+        def make(fee):
+            async def price(item):
+                await asyncio.sleep(0)
+                return 10 // item + fee
+            return price
+        price = make(5)
+        """,
+    )
+    before = shop.price.__code__
+    assert good_calls.watch(shop.price)
+    assert inspect.iscoroutinefunction(shop.price)
+    pending = shop.price(2)
+    assert not kept, "it has not even begun"
+    assert asyncio.run(pending) == 10
+    assert [decode(kept[0][part]) for part in ("arguments", "result")] == [
+        {"args": [2], "kwargs": {}},
+        10,
+    ]
+    with pytest.raises(ZeroDivisionError) as caught:
+        asyncio.run(shop.price(0))
+    found = good_calls.entry_arguments(caught.value.__traceback__)
+    assert [decode(text)["args"] for text in (found or {}).values()] == [[0]]
+    good_calls.restore(shop.price)
+    assert shop.price.__code__ is before
+
+
+def test_an_object_that_holds_all_there_ever_was_is_recorded_with_its_newest(
+    make_module: MakeModule, kept: list[dict[str, Any]]
+) -> None:
+    shop = make_module(
+        "good_j",
+        """
+        class Places:
+            def __init__(self):
+                self.known = {}
+            def at(self, name):
+                return self.known.setdefault(name, {"names": [name] * 90})
+        """,
+    )
+    places = shop.Places()
+    for number in range(3000):
+        places.at(f"place {number}")
+    good_calls.watch(shop.Places.at)
+    assert len(places.at("here")["names"]) == 90
+    assert is_cut(kept[0]["arguments"])
+    cut: list[Any] = []
+    again = decode(kept[0]["arguments"], cut=cut)["args"][0]
+    assert list(again.known) == [f"place {number}" for number in range(2992, 3000)]
+    assert cut == [again.known]
+    assert again.known["place 2999"] == {"names": ["place 2999"] * 90}
+
+
+def test_of_what_grows_a_call_counts_whose_result_cannot_be_recorded(
+    make_module: MakeModule, kept: list[dict[str, Any]]
+) -> None:
+    shop = make_module("good_k", "def feed(items):\n    return iter(items)\n")
+    good_calls.watch(shop.feed, lenient=True)
+    shop.feed([1])
+    assert [kept[0]["function"], kept[0]["result"]] == ["feed", ""]
 
 
 def test_no_more_than_a_bounded_number_of_calls_is_kept(
