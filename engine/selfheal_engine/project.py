@@ -33,6 +33,21 @@ class Project:
             return None
         return None if SKIPPED_FOLDERS.intersection(inside.parts) else inside.as_posix()
 
+    def module_of(self, file: str) -> str:
+        """Dotted name under which the project imports a file, "" when it cannot be told."""
+        relative = self.relative(file)
+        if relative is None or not relative.endswith(".py"):
+            return ""
+        path = (self.root / relative).resolve()
+        folders = [self.root.resolve().joinpath(p).resolve() for p in self.import_paths]
+        for folder in sorted(folders or [self.root.resolve()], key=lambda f: -len(f.parts)):
+            if path.is_relative_to(folder):
+                parts = list(path.relative_to(folder).with_suffix("").parts)
+                if parts[-1] == "__init__":
+                    parts.pop()
+                return ".".join(parts)
+        return ""
+
     def read(self, relative: str) -> bytes:
         """The file's bytes. Raises OSError."""
         return (self.root / relative).read_bytes()

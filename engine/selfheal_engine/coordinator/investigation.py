@@ -37,6 +37,7 @@ SETTLE_S = 3.0
 """How long to wait for a fuller record (entry arguments, good calls) of a new bug."""
 LEAK_SETTLE_S = 8.0
 """A leak is in no hurry, and only calls that went well can show it again."""
+ENOUGH_CALLS = 40
 LEAST_S = 0.7
 """A record that is already full is not waited for longer than this."""
 PREPARE_AFTER_S = 5.0
@@ -283,7 +284,10 @@ class Investigations:
 def _full(occurrence: Occurrence) -> bool:
     """Nothing better will come: arguments to replay and good calls to compare with are there."""
     if occurrence.kind == "leak":
-        return bool(occurrence.good_calls)
+        # requests were kept while nobody looked; calls are sampled from now on, and whichever of
+        # them leaks must be among them
+        whole = any(call.request is not None for call in occurrence.good_calls)
+        return whole or len(occurrence.good_calls) >= ENOUGH_CALLS
     if occurrence.kind == "stall":
         return False  # a deadlock may be found behind it
     if occurrence.kind != "exception":

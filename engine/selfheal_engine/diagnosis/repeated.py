@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from selfheal_agent.recording import is_exact
 from selfheal_engine.diagnosis import conversations
-from selfheal_engine.diagnosis.growing import growing
+from selfheal_engine.diagnosis.keeping import repeatable
 from selfheal_engine.diagnosis.source_file import SourceFile, Sources
 from selfheal_engine.model import Frame, Growth, Occurrence, Reproducer, RequestRecord
 
@@ -34,11 +35,11 @@ def growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
             place = replace(place, exception=occurrence.exception)
             users = _openers(occurrence, sources)
         else:
-            users = [(file, name) for name in _keepers(occurrence, file, one)]
+            users = _keepers(occurrence, sources, file, one)
         request = _request(occurrence)
         if request is not None:
             found.append(replace(place, request=request))
-        calls = [_repeated_call(occurrence, user, name, place) for user, name in users]
+        calls = [_repeated_call(occurrence, sources, user, place) for user in users]
         # without its own input a function is repeated by the request, which has been said
         found += [call for call in calls if call.arguments or request is None]
     handles = any(one.type_name.startswith(DESCRIPTOR) for one in occurrence.growth)
@@ -74,14 +75,15 @@ def _request(occurrence: Occurrence) -> RequestRecord | None:
     return next((r for r in requests if r is not None and r.app), None)
 
 
-def _keepers(occurrence: Occurrence, file: SourceFile, one: Growth) -> list[str]:
-    """The functions that keep, then the one that allocates."""
+def _keepers(
+    occurrence: Occurrence, sources: Sources, file: SourceFile, one: Growth
+) -> list[tuple[SourceFile, str]]:
+    """The functions on the way and those that keep, then the one that allocates."""
     function = file.function_at(one.line)
-    users = [user for user in map(file.function_of, growing(file)) if user is not None]
-    names = [file.qualified_name(user) for user in users]
     called = {call.function for call in occurrence.good_calls if call.arguments}
-    own = file.qualified_name(function) if function is not None else ""
-    return list(dict.fromkeys([*(n for n in names if n in called), *([own] if own else [])]))
+    found = [user for user in repeatable(occurrence, sources) if user[1] in called]
+    own = [(file, file.qualified_name(function))] if function is not None else []
+    return list(dict.fromkeys([*found, *own]))
 
 
 def _openers(occurrence: Occurrence, sources: Sources) -> list[tuple[SourceFile, str]]:
@@ -101,20 +103,20 @@ def _openers(occurrence: Occurrence, sources: Sources) -> list[tuple[SourceFile,
 
 
 def _repeated_call(
-    occurrence: Occurrence, file: SourceFile, name: str, place: Reproducer
+    occurrence: Occurrence, sources: Sources, user: tuple[SourceFile, str], place: Reproducer
 ) -> Reproducer:
+    file, name = user
     good = [c.arguments for c in occurrence.good_calls if c.function == name and c.arguments]
     own = [f.arguments for f in occurrence.frames if f.own and f.function == name and f.arguments]
     inputs = tuple(dict.fromkeys([*own, *good]))[:MAX_INPUTS]
-    module = file.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     return replace(
         place,
-        module=module,
+        module=sources.project.module_of(file.path),
         file=file.path,
         functions=(name,),
         arguments=inputs,
         crash_function=name,
-        exact=any('{"$":"standin"' not in text for text in inputs),
+        exact=any(map(is_exact, inputs)),
     )
 
 

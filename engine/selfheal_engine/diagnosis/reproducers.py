@@ -10,6 +10,7 @@ import ast
 import json
 from dataclasses import replace
 
+from selfheal_agent.recording import is_cut, is_exact
 from selfheal_engine.codec import to_plain
 from selfheal_engine.diagnosis.failure import Failure, changed_while_iterated
 from selfheal_engine.diagnosis.growing import changing
@@ -161,7 +162,7 @@ def _calls(occurrence: Occurrence, sources: Sources, place: dict[str, object]) -
                 file=relative,
                 functions=(frame.function,),
                 arguments=(frame.arguments,),
-                exact='{"$":"standin"' not in frame.arguments,
+                exact=is_exact(frame.arguments) and not is_cut(frame.arguments),
                 **place,  # type: ignore[arg-type]
             )
         )

@@ -34,6 +34,8 @@ GROWTH_NOISE = {
     "children": 0.2,
 }
 """Growth a call that the allocator's own habits explain."""
+BESIDE = 0.1
+"""What grows by less than this share of what another recorded call leaves is another matter."""
 _JUDGES_SUFFIXES = (".py", ".ini", ".cfg", ".toml", ".pth")
 
 
@@ -66,7 +68,7 @@ def reproduced(
 
     None when the bug is known by failing tests alone: these speak later.
     """
-    replayed = [one for one in base.reproducers if one[1].kind != "test"]
+    replayed = standing_out([one for one in base.reproducers if one[1].kind != "test"])
     if base.reproducers and not replayed:
         return None
     if not replayed:
@@ -112,6 +114,19 @@ def reproduced(
         return Check("reproducer", "failed", first.text, len(decisive), details=tuple(details))
     text = "the recorded input showed the bug before and shows none now"
     return Check("reproducer", "passed", text, len(decisive), details=tuple(details))
+
+
+def standing_out(
+    replayed: list[tuple[int, Reproducer, Outcome]],
+) -> list[tuple[int, Reproducer, Outcome]]:
+    """Without those that grow by far less than another: what was reported is not theirs."""
+    slopes = [float(before.get("slopes", {}).get("bytes", 0.0)) for _, _, before in replayed]
+    most = max(slopes, default=0.0)
+    return [
+        one
+        for one, slope in zip(replayed, slopes, strict=True)
+        if one[1].kind != "growth" or one[1].exception or slope >= BESIDE * most
+    ]
 
 
 def changes_makers_alone(

@@ -78,6 +78,8 @@ def step_for(
         step["raises"] = reproducer.exception == "RuntimeError"
         step["seeds"] = _seeds(before)
     if reproducer.kind == "growth":
+        if occurrence.kind == "leak" and reproducer.module and "." not in reproducer.module:
+            step["scripts"].append(reproducer.module)  # a report's frames do not say what ran
         step["slopes"] = (before or {}).get("slopes", {})
         step["inputs"] = (before or {}).get("inputs", [])
         step["patched"] = before is not None
@@ -90,7 +92,7 @@ def step_for(
         ][:GOOD_REQUESTS_AT_MOST]
         step["connections"] = [_connection(one, project) for one in reproducer.connections]
         step["scripts"] += [
-            module_of(project, one.file)
+            project.module_of(one.file)
             for one in reproducer.connections
             if not one.module or one.module in entry_scripts.MAIN
         ]
@@ -107,7 +109,7 @@ def step_for(
 def _connection(one: ConnectionRecord, project: Project) -> dict[str, Any]:
     return {
         "way": one.way,
-        "module": module_of(project, one.file),
+        "module": project.module_of(one.file),
         "function": one.function,
         "arguments": list(one.arguments),
         "lasting": list(one.lasting),
@@ -127,9 +129,9 @@ def _seeds(before: Outcome | None) -> int:
 def _kept(occurrence: Occurrence, project: Project) -> list[dict[str, str]]:
     """What the modules on the way to the failure kept: a request meets the state it met then."""
     return [
-        {"module": module_of(project, frame.file), "arguments": frame.arguments}
+        {"module": project.module_of(frame.file), "arguments": frame.arguments}
         for frame in occurrence.frames
-        if frame.own and '"globals"' in frame.arguments and module_of(project, frame.file)
+        if frame.own and '"globals"' in frame.arguments and project.module_of(frame.file)
     ]
 
 
@@ -242,6 +244,7 @@ def request_step(
 def good_steps(occurrence: Occurrence, project: Project) -> list[dict[str, Any]]:
     """Steps that replay the calls and the whole exchanges that went well."""
     steps: list[dict[str, Any]] = []
+    grows = occurrence.kind == "leak"
     exchanges = 0
     for number, good in enumerate(occurrence.good_calls[:GOOD_CALLS_AT_MOST]):
         step = {"id": f"good{number}", "function": good.function}
@@ -253,27 +256,11 @@ def good_steps(occurrence: Occurrence, project: Project) -> list[dict[str, Any]]
             request = request_step(good.request, project, occurrence)
             steps.append({**step, "kind": "request", **request})
             continue
-        module = module_of(project, good.file)
+        module = project.module_of(good.file)
         if module and good.arguments:
-            arguments = {"module": module, "arguments": good.arguments}
+            arguments = {"module": module, "arguments": good.arguments, "grows": grows}
             steps.append({**step, "kind": "call", **arguments})
     return steps
-
-
-def module_of(project: Project, file: str) -> str:
-    """Dotted name under which the project imports a file, "" when it cannot be told."""
-    relative = project.relative(file)
-    if relative is None or not relative.endswith(".py"):
-        return ""
-    path = (project.root / relative).resolve()
-    folders = [project.root.resolve().joinpath(p).resolve() for p in project.import_paths]
-    for folder in sorted(folders or [project.root.resolve()], key=lambda f: -len(f.parts)):
-        if path.is_relative_to(folder):
-            parts = list(path.relative_to(folder).with_suffix("").parts)
-            if parts[-1] == "__init__":
-                parts.pop()
-            return ".".join(parts)
-    return ""
 
 
 def fault(reproducer: Reproducer, outcome: Outcome) -> Fault:

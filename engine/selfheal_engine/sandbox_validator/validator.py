@@ -326,7 +326,7 @@ class SandboxValidator:
         changed: Sequence[str],
         cover: Lines | None = None,
     ) -> Steps:
-        modules = [replays.module_of(self.project, path) for path in changed]
+        modules = [self.project.module_of(path) for path in changed]
         modules += [str(step["module"]) for step in steps if step["kind"] == "import"]
         preload = [str(step["module"]) for step in (*goods, *steps) if step.get("module")]
         apps = [str(step["app"]) for step in (*goods, *steps) if step.get("app")]

@@ -89,7 +89,8 @@ class OccurrenceStore:
         calls.append(call)
         for print_, latest in self._latest.items():
             if any(
-                f.file == call.file and call.function in ("", f.function) for f in latest.frames
+                file == call.file and (not call.function or function in ("", call.function))
+                for file, function in _places(latest)
             ):
                 self._updated[print_] = None
                 if latest.request is None and latest.kind == "leak":
@@ -108,13 +109,20 @@ class OccurrenceStore:
 
     def _good_for(self, occurrence: Occurrence) -> tuple[GoodCall, ...]:
         found: list[GoodCall] = []
-        places = [(f.file, f.function) for f in reversed(occurrence.frames) if f.own]
-        places += [(g.file, "") for g in occurrence.growth]
-        for place in dict.fromkeys(places):
+        for place in _places(occurrence):
             for known, calls in self._good.items():
                 if known == place or (not place[1] and known[0] == place[0]):
                     found.extend(calls)
         return tuple(found[:MAX_GOOD_CALLS])
+
+
+def _places(occurrence: Occurrence) -> list[tuple[str, str]]:
+    """(file, function) whose good calls belong to it; without a function: all of the file."""
+    places = [(f.file, f.function) for f in reversed(occurrence.frames) if f.own]
+    places += [(g.file, "") for g in occurrence.growth]
+    if occurrence.kind == "leak":  # whoever keeps what grows may lie beside the way to it
+        places += [(f.file, "") for f in occurrence.frames if f.own]
+    return list(dict.fromkeys(places))
 
 
 def _same_input(one: GoodCall, other: GoodCall) -> bool:

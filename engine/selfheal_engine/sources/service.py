@@ -16,6 +16,8 @@ from typing import Any
 from selfheal_agent import histogram
 from selfheal_engine.codec import from_plain
 from selfheal_engine.config import Settings
+from selfheal_engine.diagnosis.keeping import repeatable
+from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.errors import TargetError
 from selfheal_engine.model import (
     EndpointStat,
@@ -166,8 +168,10 @@ class ServiceSource:
                 self._leak = None
             if leak is not None:
                 found.append(self._store.put(leak))
-                for frame in leak.frames:  # what the growth can be shown again with
-                    self.record_good_calls(frame.file, (frame.function,))
+                # what the growth can be shown again with
+                for file, function in repeatable(leak, Sources(self.project)):
+                    path = str(self.project.root / file.path)
+                    self.record_good_calls(path, (function,))
         has_probe = bool(self._probes.connections)
         expected = has_probe or (self._process is not None and self._alive)
         found.extend(self._outside.poll(found, self._store.put, has_probe=has_probe, wait=expected))

@@ -187,7 +187,7 @@ def works(one: replaying.Step) -> bool:
 def run(one: replaying.Step) -> None:
     function = replaying.resolve(one["module"], one["function"])
     args, kwargs = replaying.arguments(one["arguments"], function, one["module"])
-    replaying.settle(function(*args, **kwargs))
+    replaying.settle(function(*args, **kwargs), replaying.runner(one))
 
 
 def timed(calls: list[replaying.Step]) -> float:
@@ -204,7 +204,7 @@ def counted(one: replaying.Step) -> int:
     args, kwargs = replaying.arguments(one["arguments"], function, one["module"])
     counter = [0]
     with (monitored if hasattr(sys, "monitoring") else traced)(counter):
-        replaying.settle(function(*args, **kwargs))
+        replaying.settle(function(*args, **kwargs), replaying.runner(one))
     return counter[0]
 
 

@@ -185,13 +185,14 @@ def block(calls: list[replaying.Step], rounds: int) -> tuple[float, float, float
     prepared = []
     for one in calls:
         function = replaying.resolve(one["module"], one["function"])
+        run = replaying.runner(one)
         prepared += [
-            (function, *replaying.arguments(one["arguments"], function, one["module"]))
+            (function, run, *replaying.arguments(one["arguments"], function, one["module"]))
             for _ in range(rounds)
         ]
     wall, cpu = time.perf_counter(), time.thread_time()
-    for function, args, kwargs in prepared:
-        replaying.settle(function(*args, **kwargs))
+    for function, run, args, kwargs in prepared:
+        replaying.settle(function(*args, **kwargs), run)
     done = time.thread_time()
     return done - cpu, time.perf_counter() - wall, done - begun
 

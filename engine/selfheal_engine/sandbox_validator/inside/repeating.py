@@ -19,11 +19,12 @@ from urllib.parse import parse_qsl, urlencode
 
 if TYPE_CHECKING:
     from selfheal_engine.sandbox_validator.inside import connection as connecting
+    from selfheal_engine.sandbox_validator.inside import loops, variation
     from selfheal_engine.sandbox_validator.inside import replay as replaying
     from selfheal_engine.sandbox_validator.inside import request as requesting
-    from selfheal_engine.sandbox_validator.inside import variation
 else:
     import connection as connecting
+    import loops
     import replay as replaying
     import request as requesting
     import variation
@@ -38,6 +39,9 @@ ALL_TRYING_S = 2.0
 SURE = 0.5
 """So many descriptors, threads or children a call are no accident."""
 BYTES = 48.0
+BESIDE = 0.1
+"""What leaves less than this share of what another input leaves is not what was reported: new
+keys that only repetition makes up pile up somewhere, too."""
 CHOSEN = 4
 COPIED_DEPTH = 6
 ENDINGS = ("close", "stop", "shutdown", "dispose", "disconnect", "finish")
@@ -170,7 +174,9 @@ def chosen(inputs: list[Input], held: Held) -> list[Choice]:
     if sure:
         return sure
     # many small remains are the allocator's own; what leaks stands out
-    found = [choice for _, choice in sorted(some, reverse=True)[:CHOSEN]] + untried
+    most = max(some, default=(0.0, (0, 0)))[0]
+    standing_out = [(left, choice) for left, choice in some if left >= BESIDE * most]
+    found = [choice for _, choice in sorted(standing_out, reverse=True)[:CHOSEN]] + untried
     return found or [(position, len(one.ways) - 1) for position, one in enumerate(inputs)]
 
 
@@ -229,7 +235,9 @@ def calls_of(step: replaying.Step) -> list[Input]:
     texts += [good["arguments"] for good in step["goods"] if good["function"] == step["function"]]
     values: list[list[Any]] = []
     for text in list(dict.fromkeys(texts))[:INPUTS_AT_MOST]:
-        args, kwargs = replaying.arguments(text, function, step["module"])
+        cut: list[Any] = []
+        args, kwargs = replaying.arguments(text, function, step["module"], cut)
+        replaying.empty(cut)  # what has piled up already is no patch's to clear away
         values.append([args, kwargs])
     if not values:
         if needs_arguments(function):
@@ -244,9 +252,9 @@ def calls_of(step: replaying.Step) -> list[Input]:
 
     def run(value: Any) -> str:
         try:
-            replaying.settle(function(*value[0], **value[1]))
+            replaying.settle(function(*value[0], **value[1]), loops.run)
             if ends and value[0]:
-                replaying.settle(getattr(value[0][0], ends)())
+                replaying.settle(getattr(value[0][0], ends)(), loops.run)
         except Exception as why:
             if replaying.unusable(why):
                 raise
@@ -325,7 +333,7 @@ def sender(app: Any, step: replaying.Step) -> Run:
         if parts["body"] is not None:
             changed["body"] = base64.b64encode(json.dumps(parts["body"]).encode()).decode()
         try:
-            return f"status {requesting.serve(app, changed)[0]}"
+            return f"status {requesting.serve(app, changed, loops.run)[0]}"
         except Exception as why:
             return replaying.exception_name(type(why))
 

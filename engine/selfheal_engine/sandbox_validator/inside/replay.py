@@ -143,7 +143,7 @@ _ours: dict[str, Any] = {}
 
 def preload() -> None:
     """Load all that a replay may need of ours."""
-    for name in (*KINDS, "scripts", "peers", "stall"):
+    for name in (*KINDS, "scripts", "peers", "stall", "loops"):
         import_here(name)
 
 
@@ -179,19 +179,23 @@ def apart(step: Step, job: Job) -> Outcome:
 def call(step: Step, job: Job) -> Outcome:
     """Call a function of the project with its recorded arguments."""
     function = resolve(step["module"], step["function"])
-    args, kwargs = arguments(step["arguments"], function, step["module"])
+    cut: list[Any] = []
+    args, kwargs = arguments(step["arguments"], function, step["module"], cut)
     started = time.perf_counter()
     try:
         with in_application(step["module"]):
-            value = settle(function(*args, **kwargs))
+            value = settle(function(*args, **kwargs), runner(step))
     except BaseException as why:
         outcome = raised(why, job)
         outcome["seconds"] = time.perf_counter() - started
         return outcome
     seconds = time.perf_counter() - started
+    text = recorded(value)
+    if step.get("grows"):  # what piles up in them is what a patch is to change
+        empty(cut)
     return {
         "ended": "returned",
-        "value": recorded(value),
+        "value": text,
         "effects": recorded([args, kwargs]),
         "seconds": seconds,
     }
@@ -231,10 +235,13 @@ def resolve(module: str, qualified: str) -> Callable[..., Any]:
 
 
 def arguments(
-    text: str, function: Callable[..., Any], module: str
+    text: str, function: Callable[..., Any], module: str, cut: list[Any] | None = None
 ) -> tuple[list[Any], dict[str, Any]]:
-    """(args, kwargs) of a recording; a bound class method gets no second `cls`."""
-    value = decoded(text, module)
+    """(args, kwargs) of a recording; a bound class method gets no second `cls`.
+
+    Containers that were recorded in part are added to `cut`.
+    """
+    value = decoded(text, module, cut)
     if isinstance(value, dict) and set(value) - {"globals"} == {"args", "kwargs"}:
         args, kwargs = list(value["args"]), dict(value["kwargs"])
         put_back(module, kept_by(value, module))
@@ -291,13 +298,22 @@ def restore(module: str, text: str) -> None:
             put_back(module, kept_by(value, module))
 
 
-def decoded(text: str, module: str = "") -> Any:
+def empty(cut: list[Any]) -> None:
+    """Take everything out of containers, and out of queues."""
+    for one in cut:
+        names = [name for name in ("queue", "_queue") if hasattr(one, name)]
+        held: Any = getattr(one, names[0]) if names else one
+        if hasattr(held, "clear"):
+            held.clear()
+
+
+def decoded(text: str, module: str = "", cut: list[Any] | None = None) -> Any:
     from selfheal_agent import recording
 
     if not text:
         raise UnusableError("the arguments were not recorded")
     try:
-        return recording.decode(text, {"__main__": module} if module else None)
+        return recording.decode(text, {"__main__": module} if module else None, cut)
     except ValueError as why:
         raise UnusableError(str(why)) from None
 
@@ -309,15 +325,21 @@ def recorded(value: Any) -> str:
     return "null" if value is None else recording.try_encode(value)
 
 
-def settle(value: Any) -> Any:
+def settle(value: Any, run: Callable[[Any], Any] = asyncio.run) -> Any:
     """Wait for coroutines and run generators out, so that their faults show."""
     if inspect.iscoroutine(value):
-        return asyncio.run(value)
+        return run(value)
     if inspect.isasyncgen(value):
-        return asyncio.run(_collect(value))
+        return run(_collect(value))
     if inspect.isgenerator(value):
         return [item for item, _ in zip(value, range(ITEMS_AT_MOST))]
     return value
+
+
+def runner(step: Step) -> Callable[[Any], Any]:
+    """What runs a step's coroutines: calls of what grows often wait for what does not come."""
+    quick: Callable[[Any], Any] = import_here("loops").run
+    return quick if step.get("grows") else asyncio.run
 
 
 async def _collect(generator: Any) -> list[Any]:

@@ -14,6 +14,7 @@ import io
 import logging
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def replay(step: replaying.Step, job: replaying.Job) -> replaying.Outcome:
     }
 
 
-def serve(app: Any, step: replaying.Step) -> Answer:
+def serve(app: Any, step: replaying.Step, run: Callable[[Any], Any] = asyncio.run) -> Answer:
     """(status, headers, body) of one request."""
-    return asyncio.run(asgi(app, step)) if is_asgi(app) else wsgi(app, step)
+    answer: Answer = run(asgi(app, step)) if is_asgi(app) else wsgi(app, step)
+    return answer
 
 
 def load(path: str) -> Any:

@@ -3,7 +3,7 @@
 What grows with new keys is made to grow by the first, a second crash is found by the others. A
 leaf is a text or number somewhere in a value of built-in containers, named by its path. A
 variant changes some leaves in a way that keeps their kind: "visitor" becomes "visitor~17", 40
-becomes 57, 48.2 becomes 48.2017, as a number or as its text.
+becomes 57, 48.2 becomes 48.2017, as a number or as its text, "10.0.0.25" becomes "10.0.0.42".
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ Path = tuple[Any, ...]
 DEPTH_AT_MOST = 4
 LEAVES_AT_MOST = 24
 NEIGHBOURS_AT_MOST = 16
+_NUMBERS = re.compile(r"\d{1,6}([.:/ T-]\d{1,6})+Z?")
+"""A date, a time of day, a version."""
+_IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_HEX = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4,})+")
+"""A UUID or a digest."""
 _GONE = object()
 """Stands for a key that is taken away."""
 
@@ -59,7 +64,30 @@ def _leaf(value: str | int | float, number: int) -> str | int | float:
         return f"{value}{number}"
     if re.fullmatch(r"-?\d{1,15}", value):
         return str(int(value) + number)
+    if _IPV4.fullmatch(value):
+        first, second, third, last = (int(part) for part in value.split("."))
+        near = ((third << 8) + last + number) % (1 << 16)
+        return f"{first}.{second}.{near >> 8}.{near & 255}"
+    if _NUMBERS.fullmatch(value):
+        return _counted_down(value, number)
+    if _HEX.fullmatch(value):
+        return f"{value[:-8]}{(int(value[-8:], 16) + number) % (1 << 32):08x}"
     return f"{value}~{number}"
+
+
+def _counted_down(value: str, number: int) -> str:
+    """A date or a time of its kind: each of its numbers is as long as it was, and no larger.
+
+    What bounds them, the days of a month say, bounds them above.
+    """
+    parts = re.split(r"(\d+)", value)
+    for place in range(len(parts) - 2, 0, -2):
+        text = parts[place]
+        lowest = 10 ** (len(text) - 1) if len(text) > 1 and text[0] != "0" else 1
+        room = max(1, int(text) - lowest + 1)
+        parts[place] = f"{int(text) - number % room:0{len(text)}}"
+        number //= room
+    return "".join(parts)
 
 
 def at(value: Any, path: Path) -> Any:
