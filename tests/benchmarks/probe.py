@@ -243,22 +243,23 @@ def cost(path, count, rounds):
     return best
 
 
-print(cost("/", 1500, 8))
+print(cost("/", 1000, 4))
 for _ in range(200):
     answer("/fail")
 if call is not app:
     from selfheal_agent import good_calls
     while good_calls._by_function:  # calls of what crashed are recorded until none has gone well
         time.sleep(0.05)
-print(cost("/fail", 500, 8))
+print(cost("/fail", 300, 6))
 """
 
 
-def in_one_thread(python: Path, processes: int = 7) -> dict[str, tuple[float, float]]:
+def in_one_thread(python: Path, processes: int = 15) -> dict[str, tuple[float, float]]:
     """CPU microseconds of a request in Flask's own thread, without and with the probe.
 
     No server, no sockets, nobody else who wants the interpreter: what the probe's code costs.
-    Medians of several processes in turn: one process differs from the next by 10 %.
+    Medians of many processes in turn: one process differs from the next by 10 %, for no more than
+    where its memory lies.
     """
     seen: dict[str, tuple[list[float], list[float]]] = {"good": ([], []), "failing": ([], [])}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
