@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.binding import Binding, BindingType
 from textual.keys import format_key
 
 from selfheal_engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from selfheal_engine.model import Snapshot
 
 EVERYWHERE = "everywhere"
 
@@ -21,12 +25,16 @@ WAY_OUT = 97
 """Hints from here on (back, help, quit) are shown on every terminal, however narrow."""
 
 
+WHEN_WANTED = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One thing a person can do.
 
     `keys` are comma-separated Textual key names, `scope` the screen that answers to them, and
-    `hint` the place in the last line of the screen: 1 first, 0 not shown there.
+    `hint` the place in the last line of the screen: 1 first, 0 not shown there, and `WHEN_WANTED`
+    before all others, but only while the service's state asks for it.
     """
 
     name: str
@@ -49,6 +57,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("service", "3", "service", "Go to the service's processes and threads", EVERYWHERE, 91),
     Action("settings", "4", "settings", "See every setting and where it came from", EVERYWHERE),
     Action("maintenance", "M", "maintenance", "Maintenance on or off: apply nothing", EVERYWHERE),
+    Action(
+        "restart",
+        "ctrl+r",
+        "restart",
+        "Restart the service, after one confirmation",
+        EVERYWHERE,
+        WHEN_WANTED,
+    ),
     Action("jump", "f", "jump", "Jump to a part of the screen by one letter", EVERYWHERE, 92),
     Action("palette", "ctrl+p,colon", "commands", "Find any action by its name", EVERYWHERE),
     Action("next_theme", "ctrl+t", "theme", "Change the colours", EVERYWHERE),
@@ -123,6 +139,20 @@ SCOPES = ("dashboard", "review", "history", "service", "settings", "zoom", "help
 def actions_of(scope: str) -> list[Action]:
     """The actions of one screen, in the registry's order."""
     return [action for action in ACTIONS if action.scope == scope]
+
+
+def applies(action: Action, view: Snapshot | None) -> bool:
+    """Whether the action can do anything in this state; its key says why where it cannot."""
+    if action.name != "restart":
+        return True
+    offer = view.restart if view is not None else None
+    return offer is not None and not offer.refused
+
+
+def wanted(action: Action, view: Snapshot | None) -> bool:
+    """Whether the state asks for an action that is hinted at only then."""
+    offer = view.restart if view is not None else None
+    return applies(action, view) and offer is not None and bool(offer.wanted)
 
 
 def bindings(scope: str) -> list[BindingType]:

@@ -272,6 +272,11 @@ class SelfhealApp(ThemedApp[int]):
         on = not (self.latest is not None and self.latest.maintenance)
         self.bridge.ask("maintenance", self.engine.maintenance(on))
 
+    def action_restart(self) -> None:
+        from selfheal_tui.screens.restart import restart
+
+        restart(self)
+
     def action_redraw(self) -> None:
         """Send every cell again, whatever the terminal shows."""
         self._forget_cells()

@@ -117,6 +117,9 @@ class OpeningEngine:
     def maintenance(self, on: bool) -> Future[str]:
         return self._opened().maintenance(on)
 
+    def restart(self) -> Future[str]:
+        return self._opened().restart()
+
     def refresh_threads(self) -> Future[str]:
         if self._engine is not None:
             return self._engine.refresh_threads()

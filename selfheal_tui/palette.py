@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from selfheal_tui.actions import ACTIONS, EVERYWHERE, Action, keys_of
+from selfheal_tui.actions import ACTIONS, EVERYWHERE, Action, applies, keys_of
 from selfheal_tui.screens.base import CockpitScreen
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ class ActionCommands(Provider):
 
     def _actions(self) -> list[Action]:
         scope = self.screen.scope if isinstance(self.screen, CockpitScreen) else ""
-        return [a for a in ACTIONS if a.scope in (scope, EVERYWHERE) and a.name != "palette"]
+        return [
+            action
+            for action in ACTIONS
+            if action.scope in (scope, EVERYWHERE)
+            and action.name != "palette"
+            and applies(action, self._cockpit.latest)
+        ]
 
     def _title(self, action: Action) -> str:
         key = keys_of(action, self._cockpit.key_overrides)[0]

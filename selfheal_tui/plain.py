@@ -12,10 +12,13 @@ from selfheal_engine.config import Settings
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.model import Event, Incident, IncidentState, Snapshot
 from selfheal_tui.engine_thread import EngineLike
+from selfheal_tui.screens.restart import why_no_restart
 from selfheal_widgets.lines import safe
 from selfheal_widgets.words import clock, duration
 
-COMMANDS = "commands: status · approve N · reject N REASON · dismiss N REASON · back N · quit"
+COMMANDS = (
+    "commands: status · approve N · reject N REASON · dismiss N REASON · back N · restart · quit"
+)
 
 
 class WaitingEngine(EngineLike, Protocol):
@@ -138,6 +141,8 @@ def obey(engine: EngineLike, typed: str) -> str | None:
         return "the service is still being opened"
     if verb == "status":
         return status(view)
+    if verb == "restart":
+        return _restart(engine, view, rest.strip())
     number, _, reason = rest.strip().partition(" ")
     incident = next((i for i in view.incidents if str(i.number) == number.lstrip("#")), None)
     if verb not in ("approve", "reject", "dismiss", "back"):
@@ -157,6 +162,16 @@ def _decide(engine: EngineLike, verb: str, incident: Incident, reason: str) -> F
     if verb == "back":
         return engine.roll_back(incident.id)
     return engine.dismiss(incident.id, reason)
+
+
+def _restart(engine: EngineLike, view: Snapshot, rest: str) -> str:
+    """First what it would do; only `restart yes` does it."""
+    refused = why_no_restart(view)
+    if refused or view.restart is None:
+        return refused
+    if rest != "yes":
+        return f"{view.restart.does}. {view.restart.loses} To do it: `restart yes`"
+    return engine.restart().result()
 
 
 def status(view: Snapshot) -> str:

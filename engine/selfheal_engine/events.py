@@ -60,6 +60,7 @@ SCHEMA: dict[str, dict[str, tuple[type, ...]]] = {
     "applied": {"incident": (str,), "candidate": (str,), "files": (list,), "processes": (list,)},
     "healed": {"incident": (str,), "mttr_s": (int, float)},
     "rolled_back": {"incident": (str,), "reason": (str,)},
+    "restart": {"phase": (str,), "text": (str,), "by": (str,)},
     "stopped": {"reason": (str,)},
     "error": {"text": (str,)},
 }
@@ -262,3 +263,8 @@ def proposal_event(proposal: Proposal, now_s: float) -> Event:
         "proposal",
         {"incident": proposal.incident, "candidates": ids, "tier": proposal.tier},
     )
+
+
+def restart_event(phase: str, text: str, now_s: float) -> Event:
+    """`phase`: begun, done or failed."""
+    return Event(now_s, "restart", {"phase": phase, "text": text, "by": "person"})

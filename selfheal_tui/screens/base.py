@@ -8,7 +8,15 @@ from textual.events import Resize
 from textual.geometry import Size
 from textual.screen import Screen
 
-from selfheal_tui.actions import ACTIONS, EVERYWHERE, WAY_OUT, Action, keys_of
+from selfheal_tui.actions import (
+    ACTIONS,
+    EVERYWHERE,
+    WAY_OUT,
+    WHEN_WANTED,
+    Action,
+    keys_of,
+    wanted,
+)
 from selfheal_widgets.key_hints import Hint, KeyHints
 
 if TYPE_CHECKING:
@@ -62,19 +70,26 @@ class CockpitScreen(Screen[None]):
     def show_latest(self) -> None:
         if self.cockpit.view is not None:
             self.show(self.cockpit.view)
+        self.show_hints()
 
     def show_hints(self) -> None:
         """Fill the last line from the registry, with the user's own keys."""
+        shown = hints_for(self.scope, self.cockpit.key_overrides, self.cockpit.latest)
         for hints in self.query(KeyHints):
-            hints.show(hints_for(self.scope, self.cockpit.key_overrides), ways_out(self.scope))
+            if hints.hints != tuple(shown):
+                hints.show(shown, ways_out(self.scope))
 
     def on_key_hints_pressed(self, event: KeyHints.Pressed) -> None:
         self.cockpit.run_registered(event.action)
 
 
-def hints_for(scope: str, overrides: dict[str, str]) -> list[Hint]:
+def hints_for(scope: str, overrides: dict[str, str], view: Snapshot | None = None) -> list[Hint]:
     """The hints of a screen in their order; its ways out come last."""
-    return [Hint(keys_of(a, overrides)[0], a.label, a.id) for a in _hinted(scope)]
+    return [
+        Hint(keys_of(action, overrides)[0], action.label, action.id)
+        for action in _hinted(scope)
+        if action.hint != WHEN_WANTED or wanted(action, view)
+    ]
 
 
 def ways_out(scope: str) -> int:

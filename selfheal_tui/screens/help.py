@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from selfheal_tui.actions import EVERYWHERE, Action, actions_of, bindings, keys_of, shown_key
+from selfheal_tui.actions import (
+    EVERYWHERE,
+    Action,
+    actions_of,
+    applies,
+    bindings,
+    keys_of,
+    shown_key,
+)
 from selfheal_tui.screens.base import CockpitScreen
 from selfheal_widgets.diff_viewer import DiffViewer
 from selfheal_widgets.heading import Heading
@@ -71,22 +79,30 @@ class Help(CockpitScreen):
         yield KeyHints(id="hints")
 
     def _lines(self, width: int) -> list[Line]:
-        return help_lines(self.about, self.focused_kind, self.cockpit.key_overrides, width)
+        cockpit = self.cockpit
+        everywhere = [a for a in actions_of(EVERYWHERE) if applies(a, cockpit.latest)]
+        return help_lines(self.about, self.focused_kind, cockpit.key_overrides, width, everywhere)
 
     def action_back(self) -> None:
         self.cockpit.pop_screen()
 
 
-def help_lines(about: str, focused: str, overrides: Mapping[str, str], width: int) -> list[Line]:
+def help_lines(
+    about: str,
+    focused: str,
+    overrides: Mapping[str, str],
+    width: int,
+    everywhere: Sequence[Action],
+) -> list[Line]:
     """The whole page for a width in cells; two columns of keys where there is room."""
     out: list[Line] = [*wrap(ABOUT.get(about, ""), min(width, 100)), ()]
     own = [(_keys(a, overrides), a.help) for a in actions_of(about)]
-    everywhere = [(_keys(a, overrides), a.help) for a in actions_of(EVERYWHERE)]
+    others = [(_keys(a, overrides), a.help) for a in everywhere]
     moving = _widget_keys(focused, overrides)
     out += [line(("HERE", "title")), *_table(own, width)]
     if moving:
         out += [(), line((f"IN THE {focused.upper()}", "title")), *_table(moving, width)]
-    out += [(), line(("EVERYWHERE", "title")), *_table(everywhere, width)]
+    out += [(), line(("EVERYWHERE", "title")), *_table(others, width)]
     out += [(), line(("SIGNS", "title"))]
     signs = [line((f"  {mark}  ", role), (text, "muted")) for mark, role, text in SIGNS]
     out += _beside(signs, width)

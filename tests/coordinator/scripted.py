@@ -70,6 +70,7 @@ class ScriptedService:
         self.refuse = ""
         self.exit_status: int | None = None
         self.alive = True
+        self.pids = (11, 12)
 
     def poll(self, timeout_s: float) -> list[Occurrence]:
         arrived, self.arriving = self.arriving, []
@@ -85,7 +86,7 @@ class ScriptedService:
         return Sample(now_s, 0.05, {**readings, "anomaly_score": Reading(None)})
 
     def service(self) -> ServiceInfo:
-        workers = tuple(ProcessInfo(pid, 1, "shop", 0.0, has_probe=True) for pid in (11, 12))
+        workers = tuple(ProcessInfo(pid, 1, "shop", 0.0, has_probe=True) for pid in self.pids)
         return ServiceInfo("shop", str(self.project.root), "shop", workers, alive=self.alive)
 
     def endpoints(self) -> tuple[EndpointStat, ...]:
@@ -122,6 +123,9 @@ class ScriptedService:
 
     def restart(self) -> str | None:
         return "this app did not start it"
+
+    def expect_restart(self) -> None:
+        return None
 
     def hold_text(self, path: str) -> None:
         return None

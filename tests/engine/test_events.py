@@ -47,6 +47,7 @@ EVENTS = {
     "candidate": events.candidate_event("i1", CANDIDATE, 3.0),
     "verdict": events.verdict_event(VERDICT, 3.0),
     "proposal": events.proposal_event(Proposal("i1", (CANDIDATE,), (VERDICT,), "high"), 3.0),
+    "restart": events.restart_event("begun", "Runs your restart_command: true", 3.0),
 }
 
 

@@ -55,6 +55,9 @@ class Service:
     def restart(self) -> str | None:
         return "this app did not start it"
 
+    def expect_restart(self) -> None:
+        return None
+
     def hold_text(self, path: str) -> None:
         self.held.append(path)
 

@@ -75,6 +75,9 @@ class Gunicorn:
     def restart(self) -> str | None:
         return "this app did not start it"
 
+    def expect_restart(self) -> None:
+        return None
+
     def hold_text(self, path: str) -> None:
         return None
 

@@ -220,6 +220,9 @@ class FakeEngine:
     def maintenance(self, on: bool) -> Future[str]:
         return self._answer("maintenance", on)
 
+    def restart(self) -> Future[str]:
+        return self._answer("restart")
+
     def wait(self, timeout_s: float) -> bool:
         """Has ended at once."""
         return True

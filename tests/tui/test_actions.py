@@ -9,6 +9,7 @@ import pytest
 
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import ConfigError
+from selfheal_engine.model import RestartOffer
 from selfheal_tui.actions import ACTIONS, keymap
 from selfheal_tui.screens.review import Review
 from selfheal_tui.screens.zoom import Zoom
@@ -93,6 +94,67 @@ async def test_the_maintenance_key_switches_it_on_and_off_again_and_says_so() ->
         await session.press("escape")
         await session.do("maintenance")
         await session.asked("maintenance", False)
+
+
+OFFER = RestartOffer(
+    "Sends SIGHUP to the master 4211",
+    "The old processes finish their requests in flight; what only its memory holds is gone.",
+)
+
+
+@covers("restart")
+async def test_the_restart_key_says_what_is_run_and_lost_and_then_does_it() -> None:
+    async with running(replace(fake_engine.failing(), restart=OFFER)) as session:
+        assert "^r" not in session.rows()[-1], "nothing asks for it"
+        wanted = replace(OFFER, wanted="the patch for #12 is in force, what was stuck stays so")
+        session.engine.publish(replace(session.engine.state, restart=wanted))
+        await session.until(lambda: "^r restart" in session.rows()[-1])
+        await session.do("restart")
+        for text in ("restart shop?", OFFER.does, "finish their requests", "what was stuck"):
+            await session.sees(text)
+        await session.press("escape")
+        assert ("restart",) not in session.engine.asked
+        await session.do("restart")
+        await session.press("y")
+        await session.asked("restart")
+        await session.until(lambda: "restart done" in session.told())
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "this app does not know how to restart it: set restart_command",
+        "the service has ended: there is nothing to restart",
+        "maintenance is on: nothing is restarted until it is switched off",
+        "nothing is restarted from here: the engine with pid 7 watches this service",
+        "",
+    ],
+)
+async def test_where_nothing_can_be_restarted_the_key_says_why_and_nothing_else_offers_it(
+    refused: str,
+) -> None:
+    offer = RestartOffer(refused=refused, wanted="stuck") if refused else None
+    async with running(replace(fake_engine.failing(), restart=offer)) as session:
+        await session.do("restart")
+        why = refused or "an older version"
+        await session.until(lambda: any(why in text for text in session.told()))
+        assert ("restart",) not in session.engine.asked
+        assert "^r" not in session.rows()[-1]
+        await session.do("help")
+        await session.sees("HELP dashboard")
+        assert "Restart the service" not in session.text()
+
+
+async def test_a_restart_that_can_be_done_is_in_help_and_palette() -> None:
+    async with running(replace(fake_engine.failing(), restart=OFFER)) as session:
+        await session.do("help")
+        await session.sees("Restart the service")
+        await session.do("help.back")
+        await session.do("palette")
+        await session.press(*"restart")
+        await session.sees("Restart the service")
+        await session.press("enter")
+        await session.sees("restart shop?")
 
 
 @covers("redraw")

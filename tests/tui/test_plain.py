@@ -9,7 +9,7 @@ import pytest
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.events import incident_event, proposal_event
-from selfheal_engine.model import Event
+from selfheal_engine.model import Event, RestartOffer
 from selfheal_tui.plain import PlainPrinter, obey, run_plain
 from tests.tui import fake_engine
 from tests.tui.fake_engine import NOW, FakeEngine
@@ -71,6 +71,16 @@ def test_words_typed_are_commands() -> None:
         ("dismiss", "i12", "load test"),
     ]
     assert obey(engine, "quit") is None
+
+
+def test_a_restart_is_said_first_and_done_when_it_is_confirmed() -> None:
+    assert "older version" in str(obey(FakeEngine(), "restart"))
+    offer = RestartOffer("Runs your restart_command: x", "Requests in flight are lost.")
+    engine = FakeEngine(fake_engine.replace(fake_engine.failing(), restart=offer))
+    said = "Runs your restart_command: x. Requests in flight are lost. To do it: `restart yes`"
+    assert obey(engine, "restart") == said
+    assert engine.asked == []
+    assert obey(engine, "restart yes") == "restart done"
 
 
 def test_a_word_that_is_no_command_says_which_there_are() -> None:

@@ -167,13 +167,7 @@ class SelfHealingCoordinator:
     # ------------------------------------------------------------ commands
     def approve(self, incident: str, candidate: str) -> Future[str]:
         """Apply a candidate; the answer comes when it is in force in the service."""
-        answer: Future[str] = Future()
-
-        def approve(parts: Parts, loop: EngineLoop) -> None:
-            loop.healings.approve(incident, candidate, answer)
-
-        self._post(approve).add_done_callback(lambda done: _pass_failure(done, answer))
-        return answer
+        return self._begin(lambda loop, answer: loop.healings.approve(incident, candidate, answer))
 
     def reject(self, incident: str, candidate: str = "", reason: str = "") -> Future[str]:
         return self._post(lambda _, loop: loop.decisions.reject(incident, candidate, reason))
@@ -196,6 +190,14 @@ class SelfHealingCoordinator:
     def export(self, incident: str, candidate: str, folder: Path | None = None) -> Future[str]:
         where = folder or Path.cwd()
         return self._post(lambda _, loop: loop.decisions.export(incident, candidate, where))
+
+    def restart(self) -> Future[str]:
+        """Give the service new processes, as `snapshot().restart` says; answered when they serve.
+
+        By the owner's restart_command, a reload that replaces the processes, or ending and
+        starting what this engine started; refused in a sentence where none of them can be.
+        """
+        return self._begin(lambda loop, answer: loop.restarts.begin(answer))
 
     def maintenance(self, on: bool) -> Future[str]:
         """Apply nothing, even when asked, until switched off; also after a restart."""
@@ -259,6 +261,13 @@ class SelfHealingCoordinator:
             loop.ledger.dirty = True
 
         loop.post(run)
+        return answer
+
+    def _begin(self, call: Callable[[EngineLoop, Future[str]], None]) -> Future[str]:
+        """Begin what takes several turns of the loop; the future is answered at its end."""
+        answer: Future[str] = Future()
+        begun = self._post(lambda _, loop: call(loop, answer))
+        begun.add_done_callback(lambda done: _pass_failure(done, answer))
         return answer
 
     def _ask_memory(self, call: Callable[[EpisodicMemory], T]) -> T:

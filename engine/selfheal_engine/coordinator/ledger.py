@@ -17,8 +17,11 @@ from selfheal_engine.coordinator.cases import Case, episode_of
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.errors import HistoryError, SelfhealError
 from selfheal_engine.events import incident_event
+from selfheal_engine.healer import Applied
 from selfheal_engine.model import Incident, IncidentState
 
+_IN_FORCE = (IncidentState.WATCHING, IncidentState.HEALED, IncidentState.DISMISSED)
+"""States in which a patch that was applied has not been taken back."""
 _BEFORE_EFFECT = IncidentState.APPROVED
 """The state whose effect must not begin before it is on the disk."""
 
@@ -67,6 +70,17 @@ class Ledger:
         open_ = [i for i in self._parts.tracker.incidents() if not i.state.ended]
         open_.sort(key=lambda i: (rank[i.severity], not _is_deadlock(i), -i.count, i.first_seen_s))
         return [(incident, self.case(incident)) for incident in open_]
+
+    def stuck(self) -> list[tuple[Incident, Applied]]:
+        """Patches in force of this run whose processes kept what the bug had taken from them."""
+        found = []
+        for case in self._cases.values():
+            incident = self._parts.tracker.get(case.incident)
+            if incident is None or case.applied is None or not case.applied.stuck:
+                continue
+            if incident.state in _IN_FORCE:
+                found.append((incident, case.applied))
+        return found
 
     # ------------------------------------------------------------ changing
     def opened(self, incident: Incident) -> None:

@@ -19,6 +19,7 @@ from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.overview import Overview
 from selfheal_engine.coordinator.parts import Parts
 from selfheal_engine.coordinator.policy import ApprovalPolicy
+from selfheal_engine.coordinator.restarting import Restarts
 from selfheal_engine.coordinator.workers import Message
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.events import VERSION, alert_event, sample_event
@@ -59,7 +60,10 @@ class EngineLoop:
             self.investigations.cancel,
         )
         self.decisions = Decisions(parts, self.ledger, self.investigations)
-        self.overview = Overview(parts, self.ledger, self.investigations, self.healings)
+        self.restarts = Restarts(parts, self.ledger, self._tell_alerts)
+        self.overview = Overview(
+            parts, self.ledger, self.investigations, self.healings, self.restarts
+        )
         self._told_s: dict[str, float] = {}
         self._processes: frozenset[int] = frozenset()
         self._next_sample_s = 0.0
@@ -118,6 +122,7 @@ class EngineLoop:
     def close(self) -> None:
         """End the work under way; the parts are closed by their owner."""
         self.investigations.close()
+        self.restarts.close()
         while not self._inbox.empty():
             self._inbox.get()()
 
@@ -135,7 +140,8 @@ class EngineLoop:
             lambda: self._take_occurrences(occurrences, now_s),
             self._run_inbox,
             lambda: self._take_sample(now_s),
-            lambda: self.healings.advance(now_s),
+            lambda: self.restarts.advance(now_s),
+            lambda: None if self.restarts.running else self.healings.advance(now_s),
             lambda: self.investigations.advance(now_s),
             lambda: self._sweep(now_s),
             lambda: self._publish(now_s),
@@ -174,7 +180,7 @@ class EngineLoop:
     def _take_occurrences(self, occurrences: list[Occurrence], now_s: float) -> None:
         if not occurrences:
             return
-        for occurrence in occurrences:
+        for occurrence in () if self.restarts.running else occurrences:
             self.healings.occurrence(occurrence)
         self._note_incidents(now_s, (), occurrences)
         for occurrence in occurrences:
@@ -199,7 +205,8 @@ class EngineLoop:
         self._note_incidents(now_s, tuple(alerts), [])
         if assessment.leak_suspected:
             parts.source.request_memory_report(LEAK_REPORT_S)
-        self.healings.sample(sample, health, now_s)
+        if not self.restarts.running:  # what ends and starts says nothing of a patch
+            self.healings.sample(sample, health, now_s)
         self._note_processes(now_s)
         self.ledger.dirty = True
 

@@ -10,22 +10,38 @@ from selfheal_engine.coordinator.healing import Healings
 from selfheal_engine.coordinator.investigation import Investigations
 from selfheal_engine.coordinator.ledger import Ledger
 from selfheal_engine.coordinator.parts import Parts
-from selfheal_engine.model import Alert, Event, IncidentState, MetricState, Snapshot
+from selfheal_engine.coordinator.restarting import Restarts
+from selfheal_engine.healer import GONE
+from selfheal_engine.model import (
+    Alert,
+    Event,
+    IncidentState,
+    MetricState,
+    RestartOffer,
+    Snapshot,
+)
 from selfheal_engine.sandbox_validator import level
 
 FEED_LENGTH = 500
+ENDED = "the engine has ended: nothing is restarted from here any more"
 
 
 class Overview:
     """Builds and publishes snapshots; the last one can be read from any thread."""
 
     def __init__(
-        self, parts: Parts, ledger: Ledger, investigations: Investigations, healings: Healings
+        self,
+        parts: Parts,
+        ledger: Ledger,
+        investigations: Investigations,
+        healings: Healings,
+        restarts: Restarts,
     ) -> None:
         self._parts = parts
         self._ledger = ledger
         self._investigations = investigations
         self._healings = healings
+        self._restarts = restarts
         self._isolation = level()
         self._note = ""
         self.feed: deque[Alert] = deque(maxlen=FEED_LENGTH)
@@ -46,7 +62,12 @@ class Overview:
         if self.last is not None:
             service = replace(self.last.service, alive=not reason.startswith("the service ended"))
             self.last = replace(
-                self.last, time_s=now_s, service=service, activity=reason, progress=None
+                self.last,
+                time_s=now_s,
+                service=service,
+                activity=reason,
+                progress=None,
+                restart=RestartOffer(refused=GONE if not service.alive else ENDED),
             )
             self._parts.publisher.snapshot(self.last)
         self._parts.publisher.event(Event(now_s, "stopped", {"reason": reason}))
@@ -74,11 +95,14 @@ class Overview:
             threads=parts.source.threads(),
             read_only=parts.read_only(),
             maintenance=parts.in_maintenance(),
+            restart=self._restarts.offer(),
         )
 
     def _activity(self, metrics: tuple[MetricState, ...], now_s: float) -> tuple[str, float]:
         """(what the engine does now, since when); since 0 when there is no beginning to tell."""
         parts = self._parts
+        if self._restarts.running:
+            return self._restarts.doing()
         running = self._investigations.running()
         if running is not None:
             incident = self._parts.tracker.get(running[0])

@@ -147,6 +147,9 @@ class RemoteEngine:
     def refresh_threads(self) -> Future[str]:
         return self._call("refresh_threads")
 
+    def restart(self) -> Future[str]:
+        return self._call("restart")
+
     def maintenance(self, on: bool) -> Future[str]:
         return self._call("maintenance", on)
 

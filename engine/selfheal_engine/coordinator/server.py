@@ -40,6 +40,7 @@ COMMANDS = (
     "export",
     "refresh_threads",
     "maintenance",
+    "restart",
 )
 
 

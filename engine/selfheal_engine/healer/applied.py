@@ -76,6 +76,9 @@ class Swapping(Protocol):
     def restart(self) -> str | None:
         """End and start again what this app started itself; None when it runs, else why not."""
 
+    def expect_restart(self) -> None:
+        """Before the owner's command: processes that end now are followed by new ones."""
+
     def hold_text(self, path: str) -> None:
         """Before `path` is written: let the processes keep the text that they still run."""
 

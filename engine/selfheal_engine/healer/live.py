@@ -42,6 +42,16 @@ class Brought:
     """Why processes that hold on to something could not be renewed; they run the new code."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReloadWay:
+    """How a service is reloaded: a sentence for the person, and `run` (None when it was done)."""
+
+    does: str
+    graceful: bool
+    """The old processes are known to finish what they are at."""
+    run: Callable[[], str | None]
+
+
 def bring(
     swaps: Iterable[FunctionSwap],
     source: Swapping,
@@ -132,21 +142,43 @@ def merge(results: list[SwapResult]) -> tuple[SwapResult, ...]:
 
 def reload(service: ServiceInfo, settings: Settings) -> str | None:
     """Reload the service the way it expects; None when it did, else why not."""
-    if settings.reload_command:
-        return _run(settings.reload_command, "reload_command")
-    master = _prefork_master(service)
-    if master is not None:
-        return _hup(master, sum(p.ppid == master.pid for p in service.processes))
+    way = way_to_reload(service, settings)
+    if way is not None:
+        return way.run()
     unit = _unit(service)
     if unit is not None:
-        return _reload_unit(*unit)
+        return f"{unit[0]} has no ExecReload="
     return "it cannot be reloaded by itself (set reload_command)"
+
+
+def way_to_reload(service: ServiceInfo, settings: Settings) -> ReloadWay | None:
+    """How the service expects to be reloaded; None where it cannot be."""
+    command = settings.reload_command
+    if command:
+        return ReloadWay(
+            f"Runs your reload_command: {command}",
+            False,
+            lambda: run_command(command, "reload_command"),
+        )
+    master = _prefork_master(service)
+    if master is not None:
+        workers = sum(p.ppid == master.pid for p in service.processes)
+        return ReloadWay(
+            f"Sends SIGHUP to the master {master.pid}, which starts new workers and ends the old",
+            True,
+            lambda: _hup(master, workers),
+        )
+    unit = _unit(service)
+    if unit is None or not _can_reload(*unit):
+        return None
+    return ReloadWay(f"Runs systemctl reload {unit[0]}", False, lambda: _reload_unit(*unit))
 
 
 def restart(source: Swapping, settings: Settings) -> str | None:
     """Restart the service as far as the owner allows; None when it was, else why not."""
     if settings.restart_command:
-        return _run(settings.restart_command, "restart_command")
+        source.expect_restart()
+        return run_command(settings.restart_command, "restart_command")
     if not source.service().started_by_us:
         return "restart_command is not set"
     if settings.approve != "high":
@@ -245,19 +277,25 @@ def unit_of(cgroup: str) -> tuple[str, bool] | None:
     return None
 
 
+def _can_reload(unit: str, of_user: bool) -> bool:
+    shown = _call(["systemctl", *_scope(of_user), "show", "-p", "CanReload", "--value", unit])
+    return shown is not None and shown.stdout.strip() == "yes"
+
+
 def _reload_unit(unit: str, of_user: bool) -> str | None:
-    scope = ["--user"] if of_user else []
-    shown = _call(["systemctl", *scope, "show", "-p", "CanReload", "--value", unit])
-    if shown is None or shown.stdout.strip() != "yes":
-        return f"{unit} has no ExecReload="
-    done = _call(["systemctl", *scope, "reload", unit])
+    done = _call(["systemctl", *_scope(of_user), "reload", unit])
     if done is not None and done.returncode == 0:
         return None
     return f"systemctl reload {unit} failed: {done.stderr.strip() if done else 'no systemctl'}"
 
 
+def _scope(of_user: bool) -> list[str]:
+    return ["--user"] if of_user else []
+
+
 # ---------------------------------------------------------------- the owner's commands
-def _run(command: str, setting: str) -> str | None:
+def run_command(command: str, setting: str) -> str | None:
+    """Run a command of the owner's settings; None when it ended well, else why not."""
     if not command:
         return f"{setting} is not set"
     try:

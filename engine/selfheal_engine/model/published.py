@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from selfheal_engine.model.caught import WaitingThread
 from selfheal_engine.model.incident import Incident
 from selfheal_engine.model.measured import Alert, HealthScore, MetricState
-from selfheal_engine.model.service import EndpointStat, ServiceInfo
+from selfheal_engine.model.service import EndpointStat, RestartOffer, ServiceInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Snapshot:
     """Why this app may only look: another one holds the service."""
     maintenance: bool = False
     """Nothing is applied, not even what somebody approves."""
+    restart: RestartOffer | None = None
+    """What `restart` would run; None from an engine that cannot be asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,18 @@ class ServiceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartOffer:
+    """What a restart would run if a person asked for it now."""
+
+    does: str = ""
+    loses: str = ""
+    refused: str = ""
+    """Why it cannot be done; "" when it can."""
+    wanted: str = ""
+    """Why one is needed: processes keep what a bug took from them; "" when none is."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointStat:
     """Requests of one route over the recent past."""
 

@@ -19,6 +19,9 @@ from selfheal_engine.sources.discovery import list_services
 from selfheal_engine.sources.launching import interpreter_of, service_name
 from selfheal_engine.sources.probes import ProbeSet
 
+STARTED_S = 1.0
+"""The kernel counts the start of a process in hundredths since the boot, not by the clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Located:
@@ -30,6 +33,8 @@ class Located:
     command: str
     unit: str = ""
     """The systemd unit that it was found by."""
+    port: int = 0
+    """The port that it was found by."""
 
 
 def locate(target: Target, settings: Settings) -> Located:
@@ -37,10 +42,26 @@ def locate(target: Target, settings: Settings) -> Located:
     if target.name:
         return _by_name(target.name, settings)
     if target.port:
-        return _by_pid(_listener(target.port), settings)
+        return replace(_by_pid(_listener(target.port), settings), port=target.port)
     if target.unit:
         return replace(_by_pid(_main_pid(target.unit), settings), unit=target.unit)
     return _by_pid(target.pid, settings)
+
+
+def find_again(before: Located, settings: Settings, since_s: float) -> Located | None:
+    """What was started in its place after `since_s`; None while nothing is.
+
+    Found as it was found before: by its unit or port, else by the name that its probe carries.
+    """
+    target = Target(unit=before.unit, port=before.port, name=before.name)
+    if before.unit or before.port:
+        target = replace(target, name="")
+    try:
+        found = locate(target, settings)
+        began_s = psutil.Process(found.pid).create_time()
+    except (TargetError, psutil.Error):
+        return None
+    return found if found.pid != before.pid and began_s >= since_s - STARTED_S else None
 
 
 def _by_name(name: str, settings: Settings) -> Located:

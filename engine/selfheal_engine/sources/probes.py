@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from selfheal_engine.model import SwapResult
 from selfheal_engine.sources.connection import ProbeConnection, ask_all
 from selfheal_engine.sources.discovery import Card, family, read_cards
 
@@ -289,3 +290,16 @@ class ProbeSet:
 
 def _more(now: dict[str, Any], before: dict[str, Any], name: str) -> int:
     return max(0, int(now.get(name, 0)) - int(before.get(name, 0)))
+
+
+def swap_result(pid: int, answer: dict[str, Any] | None, waited_s: float) -> SwapResult:
+    """What one process answered to a swap or a revert; None: nothing in time."""
+    if answer is None:
+        return SwapResult(pid, False, (), "the process did not answer", waited_s)
+    return SwapResult(
+        pid,
+        bool(answer.get("ok")),
+        tuple(answer.get("swapped", ())),
+        str(answer.get("reason", "")),
+        float(answer.get("seconds", 0.0)),
+    )

@@ -36,7 +36,7 @@ from selfheal_engine.sources.deploys import Deploys
 from selfheal_engine.sources.leaks import LeakReport
 from selfheal_engine.sources.occurrences import OccurrenceStore
 from selfheal_engine.sources.outside import Outside
-from selfheal_engine.sources.probes import ProbeSet, RouteCounts
+from selfheal_engine.sources.probes import ProbeSet, RouteCounts, swap_result
 from selfheal_engine.sources.process_tree import ProcessTree
 from selfheal_engine.sources.readings import (
     Totals,
@@ -51,6 +51,8 @@ from selfheal_engine.sources.readings import (
 SWAP_S = 5.0
 STATS_S = 0.4
 RECENT_S = 60.0
+RESTART_S = 90.0
+"""A restart by the owner's command may leave the service without processes for so long."""
 
 
 def open_source(target: Target, settings: Settings, *, log: Path | None = None) -> ServiceSource:
@@ -106,6 +108,7 @@ class ServiceSource:
         self._threads_asked: dict[Any, int] = {}
         self._leak: LeakReport | None = None
         self._alive = True
+        self._restart_s = 0.0
         self._note = ""
         self._before = Totals()
         self._last = time.monotonic()
@@ -184,6 +187,12 @@ class ServiceSource:
         self._alive = self._tree.alive() and (
             self._process is None or self._process.returncode is None or bool(self._workers())
         )
+        if not self._alive and 0 < time.time() - self._restart_s < RESTART_S:
+            found = locating.find_again(self._found, self._settings, self._restart_s)
+            if found is not None:
+                self._process = None  # whoever restarted it has started this one
+                self._follow(found)
+            self._alive = True
         return self._alive
 
     def _workers(self) -> list[int]:
@@ -422,22 +431,7 @@ class ServiceSource:
         self._probes.scan()
         asked = [c.pid for c in self._probes.connections if not pids or c.pid in pids]
         answers = self._probes.ask(message, SWAP_S, tuple(asked)) if asked else {}
-        found = []
-        for pid in asked:
-            answer = answers.get(pid)
-            if answer is None:
-                found.append(SwapResult(pid, False, (), "the process did not answer", SWAP_S))
-            else:
-                found.append(
-                    SwapResult(
-                        pid,
-                        bool(answer.get("ok")),
-                        tuple(answer.get("swapped", ())),
-                        str(answer.get("reason", "")),
-                        float(answer.get("seconds", 0.0)),
-                    )
-                )
-        return found
+        return [swap_result(pid, answers.get(pid), SWAP_S) for pid in asked]
 
     def restart(self) -> str | None:
         """End the service and start it as we did before; None when it runs, else why not."""
@@ -449,11 +443,17 @@ class ServiceSource:
         except TargetError as why:
             self._alive = False
             return str(why)
-        pid = self._process.pid
-        self._probes.follow(pid)
-        self._found, self._tree = replace(self._found, pid=pid), ProcessTree(pid)
-        self._stats, self._threads_asked, self._leak, self._alive = {}, {}, None, True
+        self._follow(replace(self._found, pid=self._process.pid))
         return None
+
+    def expect_restart(self) -> None:
+        """Somebody restarts it now: processes that end are followed by new ones."""
+        self._restart_s = time.time()
+
+    def _follow(self, found: locating.Located) -> None:
+        self._probes.follow(found.pid)
+        self._found, self._tree = found, ProcessTree(found.pid)
+        self._stats, self._threads_asked, self._leak, self._alive = {}, {}, None, True
 
     def hold_text(self, path: str) -> None:
         """Before `path` is written: the probes keep its present text for the code that runs."""
