@@ -219,7 +219,11 @@ def test_a_unit_is_reloaded_by_systemctl_where_it_can(
     )
     systemctl.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert live._reload_unit("shop.service", scope) == result
+    monkeypatch.setattr(live, "_unit", lambda service: ("shop.service", scope))
+    service = ServiceInfo("shop", "", "", ())
+    way = live.way_to_reload(service, Settings())
+    assert (way.does if way else None) == (None if result else "Runs systemctl reload shop.service")
+    assert live.reload(service, Settings()) == result
     reloads = [line for line in said.read_text().splitlines() if "reload shop.service" in line]
     assert reloads == ([] if result else [("--user " if scope else "") + "reload shop.service"])
 
