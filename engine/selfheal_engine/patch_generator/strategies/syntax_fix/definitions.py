@@ -7,10 +7,10 @@ import builtins
 from collections import Counter
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.source_file import SourceFile
+from selfheal_engine.diagnosis.source_file import SourceFile, Span
 from selfheal_engine.patch_generator.answers import import_of
 from selfheal_engine.patch_generator.conventions import is_test
-from selfheal_engine.patch_generator.edits import add_import, insert_after, insert_before
+from selfheal_engine.patch_generator.edits import add_import, insert_after, splice_text
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.syntax_fix.names import undefined_name
 from selfheal_engine.patch_generator.strategies.syntax_fix.texts import STRATEGY
@@ -48,6 +48,28 @@ class DefineAsElsewhere(Rule):
                 ("prices.py", "import logging\n\nlogger = logging.getLogger(__name__)\n"),
             ),
         ),
+        Example(
+            before="""
+                '''Orders.'''
+
+
+                def f():
+                    return lock.locked()
+                """,
+            after="""
+                '''Orders.'''
+
+                import threading
+
+
+                lock = threading.Lock()
+
+
+                def f():
+                    return lock.locked()
+                """,
+            others=(("prices.py", "import threading\n\nlock = threading.Lock()\n"),),
+        ),
         Example(  # one module's own value is no custom
             before="""
                 def f():
@@ -83,7 +105,7 @@ class DefineAsElsewhere(Rule):
             place = (
                 insert_after(last, f"\n{code}")
                 if last is not None
-                else insert_before(_first_statement(scene.file.tree), f"{code}\n\n")
+                else splice_text(_before_the_first(scene.file.tree), f"{code}\n\n\n")
             )
             yield scene.draft(
                 *map(add_import, imports),
@@ -127,8 +149,11 @@ def _last_import(tree: ast.Module) -> ast.stmt | None:
     return found
 
 
-def _first_statement(tree: ast.Module) -> ast.stmt:
-    """The first one below the docstring."""
+def _before_the_first(tree: ast.Module) -> Span:
+    """Where the first statement below the docstring begins."""
     first = tree.body[0]
     is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return tree.body[1] if is_docstring and len(tree.body) > 1 else first
+    if is_docstring and len(tree.body) > 1:
+        first = tree.body[1]
+    line = min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", ()))])
+    return Span(line, 0, line, 0)
