@@ -55,6 +55,12 @@ def test_a_logged_error_opens_one_only_when_it_repeats() -> None:
     assert len(tracker.observe(120, [], [occurrence(120, kind="log")])) == 1
 
 
+def test_what_a_handler_prints_opens_one_only_when_it_repeats() -> None:
+    tracker = IncidentTracker()
+    assert tracker.observe(100, [], [occurrence(caught_by="print")]) == []
+    assert len(tracker.observe(110, [], [occurrence(110, caught_by="print", count=2)])) == 1
+
+
 def test_occurrences_of_one_fingerprint_are_one_incident_with_their_count() -> None:
     tracker = IncidentTracker()
     tracker.observe(100, [], [occurrence(), occurrence(101, count=4)])

@@ -19,8 +19,10 @@ from selfheal_engine.model import Alert, Frame, Incident, IncidentState, Occurre
 
 AT_ONCE = frozenset({"exception", "thread_death", "deadlock", "stall", "leak", "syntax"})
 """Kinds of occurrence that open an incident the first time."""
+ON_REPEAT = frozenset({"print"})
+"""What a handler printed once may be a thing that the service can do without."""
 REPEATS, REPEAT_S = 3, 300.0
-"""The other kinds: so many within so long."""
+"""The others: so many within so long."""
 NEAR_S = 120.0
 """A metric alert belongs to an incident that was seen no longer ago than this."""
 REMARKS_S = 180.0
@@ -93,7 +95,8 @@ class IncidentTracker:
         standstill = self._standstill_behind(occurrence)
         if standstill is not None:
             return [self._merge(standstill, occurrence, keep=True)]
-        if occurrence.kind not in AT_ONCE and not self._repeated(occurrence):
+        at_once = occurrence.kind in AT_ONCE and occurrence.caught_by not in ON_REPEAT
+        if not at_once and not self._repeated(occurrence):
             return []
         same_line = self._failing_at(occurrence)
         if same_line is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from selfheal_engine.codec import from_plain
 from selfheal_engine.diagnosis.fingerprint import fingerprint
 from selfheal_engine.model import Frame, GoodCall, Occurrence, RequestRecord
+from selfheal_engine.sources.handlers import judged
 
 MAX_GOOD_CALLS = 60
 """Good calls attached to one occurrence."""
@@ -35,7 +36,7 @@ class OccurrenceStore:
         key = int(plain.pop("key", -1))
         plain["id"] = f"{pid}-{int(float(plain['time_s']) * 1000):x}-{message.get('seq', 0)}"
         try:
-            occurrence = _named(from_plain(Occurrence, plain))
+            occurrence = judged(_named(from_plain(Occurrence, plain)))
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
         occurrence = self.put(occurrence)
