@@ -61,6 +61,8 @@ class Baseline:
     """Why a reproducer shows nothing."""
     goods: dict[str, dict[str, str]] = field(default_factory=dict)
     """Good calls that end well twice: step -> the leaves that must stay the same."""
+    goods_asked_s: float = 0.0
+    """When they were last compared, on the monotonic clock."""
     good_steps: tuple[dict[str, Any], ...] = ()
     """All of them, since what one writes the next may read."""
     batch: Outcome = field(default_factory=dict)

@@ -364,8 +364,13 @@ def _flatten(path: str, value: Any, found: dict[str, str]) -> None:
 
 def stable(first: Outcome, again: Outcome) -> dict[str, str]:
     """The leaves that two runs of the same code agree on: times and random ids drop out."""
-    one, two = leaves(first), leaves(again)
-    return {path: leaf for path, leaf in one.items() if two.get(path) == leaf}
+    return still(leaves(first), again)
+
+
+def still(wanted: dict[str, str], again: Outcome) -> dict[str, str]:
+    """Those of the wanted leaves that one more run of the same code has."""
+    now = leaves(again)
+    return {path: leaf for path, leaf in wanted.items() if now.get(path) == leaf}
 
 
 def difference(wanted: dict[str, str], outcome: Outcome) -> str:
