@@ -1,4 +1,4 @@
-"""Whether a missing key was there a moment before."""
+"""Whether a missing key or item was there a moment before."""
 
 from __future__ import annotations
 
@@ -52,3 +52,24 @@ def known(body: str) -> tuple[bool, bool]:
 )
 def test_what_came_before_the_use_is_read(body: str, found: tuple[bool, bool]) -> None:
     assert known(body) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("    if not jobs:\n        return None\n    print(1)\n    return jobs.pop()\n", True),
+        ("    if len(jobs) == 0:\n        return None\n    return jobs.pop(0)\n", True),
+        ("    if len(jobs) < 1:\n        return None\n    return jobs.pop(-1)\n", True),
+        ("    if jobs:\n        print(1)\n        return jobs.pop()\n", True),
+        ("    if len(jobs) > 0:\n        return jobs.pop()\n", True),
+        # nobody asked for it, asked for less, or took something in between
+        ("    return jobs.pop()\n", False),
+        ("    if jobs:\n        return None\n    return jobs.pop()\n", False),
+        ("    if len(jobs) < 2:\n        print(1)\n    return jobs.pop()\n", False),
+        ("    if not jobs:\n        return None\n    jobs.pop()\n    return jobs.pop()\n", False),
+        ("    if not jobs:\n        return None\n    return jobs.pop('a')\n", False),
+        ("    while jobs:\n        jobs.pop()\n        jobs.pop()\n", False),
+    ],
+)
+def test_a_collection_that_was_not_empty_is_read_too(body: str, found: bool) -> None:
+    assert known(body)[0] is found

@@ -125,6 +125,64 @@ def test_who_takes_and_does_not_give_back_is_suspected_first(tmp_path: Path) -> 
     assert found.suspects[0].function == "report"
 
 
+def test_an_empty_pool_is_replayed_by_repetition_alone(tmp_path: Path) -> None:
+    before = """
+        import queue
+
+        POOL = queue.Queue()
+
+
+        def acquire():
+            return POOL.get(timeout=0.01)
+
+
+        def release(item):
+            POOL.put(item)
+
+
+        def report(kind='x'):
+            item = acquire()
+            if kind == 'x':
+                return 1
+            release(item)
+            return 2
+
+
+        def f():
+            return report()
+        """
+    example = Example(before)
+    project = project_of(example, tmp_path)
+    occurrence = occurrence_of(example, tmp_path)
+    frames = tuple(
+        replace(frame, arguments='{"$":"d","v":{"args":[],"kwargs":{"$":"d","v":{}}}}')
+        for frame in occurrence.frames
+    )
+    found = diagnose(replace(occurrence, frames=frames), project)
+    assert found.suspects[0].function == "report"
+    assert {one.kind for one in found.reproducers} == {"growth"}
+
+
+def test_a_loop_that_goes_on_is_replayed_by_what_it_calls(tmp_path: Path) -> None:
+    example = Example(
+        """
+        def run(job):
+            return int(job)
+
+
+        def f(jobs=('x',)):
+            while True:
+                for job in jobs:
+                    run(job)
+        """
+    )
+    project = project_of(example, tmp_path)
+    occurrence = occurrence_of(example, tmp_path)
+    frames = tuple(replace(frame, arguments="{}") for frame in occurrence.frames)
+    found = diagnose(replace(occurrence, frames=frames), project)
+    assert [one.functions for one in found.reproducers if one.kind == "call"] == [("run",)]
+
+
 def test_a_broken_module_is_replayed_by_importing_it(tmp_path: Path) -> None:
     found = diagnosed(tmp_path, "def f()\n    return 1\n", kind="syntax")
     assert [r.kind for r in found.reproducers] == ["import"]

@@ -1,4 +1,4 @@
-"""Whether a key that is missing was there a moment before, so that somebody took it since.
+"""Whether what is missing was there a moment before, so that somebody took it since.
 
 A check that has just let the call through cannot be wrong by itself: between it and the use of
 the key another thread, or another task at an `await`, was faster. To ask once more only makes
@@ -11,7 +11,8 @@ import ast
 
 from selfheal_engine.diagnosis.source_file import Function, SourceFile
 
-_TAKES = frozenset({"pop", "popitem", "remove", "discard", "clear"})
+_NEXT = frozenset({"pop", "popleft", "popitem"})
+_TAKES = frozenset({"pop", "popleft", "popitem", "remove", "discard", "clear"})
 
 
 def looked_up(node: ast.AST, statement: ast.stmt) -> tuple[ast.expr, ast.expr] | None:
@@ -26,11 +27,25 @@ def looked_up(node: ast.AST, statement: ast.stmt) -> tuple[ast.expr, ast.expr] |
     return (node.func.value, node.args[0]) if removes else None
 
 
+def takes_any(node: ast.AST) -> ast.expr | None:
+    """The collection out of which a failing call takes whichever item is next."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    first = node.args[0] if node.args else ast.Constant(0)
+    first = first.operand if isinstance(first, ast.UnaryOp) else first
+    by_place = isinstance(first, ast.Constant) and isinstance(first.value, int | bool)
+    return node.func.value if node.func.attr in _NEXT and by_place else None
+
+
 def asked_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.If | None:
     """The `if key [not] in collection` that holds where `statement` uses the key.
 
-    Either an earlier statement that leaves when the key is missing, or an `if` around it.
+    Either an earlier statement that leaves when the key is missing, or an `if` around it. Of what
+    is taken whichever it is, the `if [not] collection`.
     """
+    filled = filled_before(file, node, statement)
+    if filled is not None:
+        return filled
     known = known_before(file, node, statement)
     if not isinstance(known, ast.If) or not isinstance(known.test, ast.Compare):
         return None
@@ -64,6 +79,55 @@ def known_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.st
         if _asks(file, outer, ast.In, container, key) and inner in getattr(outer, "body", ()):
             return outer if isinstance(outer, ast.If) else None
         inner = outer
+
+
+def filled_before(file: SourceFile, node: ast.AST, statement: ast.stmt) -> ast.If | None:
+    """The check after which there must be something to take; None as for `known_before`."""
+    taken = takes_any(node)
+    if taken is None:
+        return None
+    container = file.segment(taken)
+    inner: ast.stmt = statement
+    while True:
+        for earlier in reversed(_before(file, inner)):
+            test = earlier.test if isinstance(earlier, ast.If) and leaves(earlier) else None
+            if isinstance(earlier, ast.If) and _says_filled(file, test, container) is False:
+                return earlier
+            if _changes(file, earlier, container, container):
+                return None
+        outer = file.parent(inner)
+        if not isinstance(outer, ast.stmt) or isinstance(outer, Function | ast.ClassDef):
+            return None
+        met = isinstance(outer, ast.If) and inner in outer.body
+        if isinstance(outer, ast.If) and met and _says_filled(file, outer.test, container):
+            return outer
+        if isinstance(outer, ast.While) and _says_filled(file, outer.test, container):
+            return None  # it takes in each round, and may take twice in one
+        inner = outer
+
+
+def _says_filled(file: SourceFile, test: ast.expr | None, container: str) -> bool | None:
+    """What a condition says when it is met: that there is something, nothing, or neither."""
+    if test is None:
+        return None
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _says_filled(file, test.operand, container)
+        return None if inner is None else not inner
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        counts = file.segment(test.left) == f"len({container})"
+        bound = test.comparators[0]
+        if not counts or not isinstance(bound, ast.Constant):
+            return None
+        empty = (ast.Eq, 0), (ast.LtE, 0), (ast.Lt, 1)
+        filled = (ast.NotEq, 0), (ast.Gt, 0), (ast.GtE, 1)
+        says = (type(test.ops[0]), bound.value)
+        return says in filled if says in (*empty, *filled) else None
+    said = test.args[0] if isinstance(test, ast.Call) and _is_len(test) else test
+    return True if file.segment(said) == container else None
+
+
+def _is_len(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "len" and len(call.args) == 1
 
 
 def waits_between(known: ast.stmt, statement: ast.stmt, function: Function) -> bool:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from selfheal_agent.recent import ran_out
-from selfheal_engine.diagnosis.asked_before import known_before, waits_between
+from selfheal_engine.diagnosis.asked_before import filled_before, known_before, waits_between
 from selfheal_engine.diagnosis.failure import Failure, changed_while_iterated
 from selfheal_engine.diagnosis.held_locks import awaited_lock
 from selfheal_engine.diagnosis.origin import Step, called_name
@@ -122,7 +122,7 @@ def _by_exception(
         cast("resource_cleanup", 5, "a limited resource ran out")
     elif name in ("ResourceWarning",) or "unclosed" in message:
         cast("resource_cleanup", 5, "something was never closed")
-    elif name in ("Empty", "Full", "PoolError") and _in_pool(occurrence):
+    elif nothing_left(occurrence):
         cast("resource_cleanup", 4, "nothing is left in a pool: something was not given back")
     elif name == "MemoryError":
         cast("memory_leak_fix", 4, "memory ran out")
@@ -131,9 +131,14 @@ def _by_exception(
     elif name in UPSTREAM_ERRORS or _is_upstream(occurrence):
         cast("error_handling", 4, "an upstream call failed")
         cast("timeout_guard", 1.5 if "time" in name.lower() else 0.3, "")
+    elif name == "ProgrammingError":  # PEP 249: wrong SQL, wrong number of parameters
+        cast("logic_correction", 3, "a statement and its parameters do not go together")
+        cast("error_handling", 0.5, "")
     elif name == "KeyError":
         _key_error(occurrence, failure, cast)
     elif name in ("ZeroDivisionError", "IndexError"):
+        if failure is not None and _taken_since(occurrence, failure):
+            cast("race_condition_fix", 7, "something was there just before, and was taken since")
         cast("logic_correction", 4, "an edge case is not covered")
         cast("error_handling", 1, "")
     elif name == "AttributeError" and "NoneType" not in message:
@@ -214,12 +219,19 @@ def _key_error(occurrence: Occurrence, failure: Failure | None, cast: Vote) -> N
 
 def _taken_since(occurrence: Occurrence, failure: Failure) -> bool:
     """The code has made sure of the key, and others ran before it was used."""
-    known = known_before(failure.file, failure.node, failure.statement)
+    place = (failure.file, failure.node, failure.statement)
+    known = known_before(*place) or filled_before(*place)
     if known is None or failure.function is None:
         return False
     if isinstance(failure.function, ast.AsyncFunctionDef):
         return waits_between(known, failure.statement, failure.function)
     return occurrence.thread not in ("", "MainThread") or "threading" in failure.file.text
+
+
+def nothing_left(occurrence: Occurrence) -> bool:
+    """A pool is asked for something and has nothing to hand out."""
+    name = occurrence.exception.rpartition(".")[2]
+    return name in ("Empty", "Full", "PoolError") and _in_pool(occurrence)
 
 
 def _in_pool(occurrence: Occurrence) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from selfheal_engine.diagnosis import conversations
-from selfheal_engine.diagnosis.bug_types import rank_types
+from selfheal_engine.diagnosis.bug_types import nothing_left, rank_types
 from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.growing import growing
 from selfheal_engine.diagnosis.held_locks import awaited_lock, holders
@@ -70,7 +70,9 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
         suspects = _with_takers(occurrence, sources, suspects)
         reproducers = tuple(r for r in reproducers if not _starts_empty(r))
         if occurrence.kind == "exception":
-            reproducers = (*exhaustion(occurrence, sources, reproducers), *reproducers)
+            repeated = exhaustion(occurrence, sources, reproducers)
+            kept = () if _lent_out(occurrence, sources) else reproducers
+            reproducers = (*repeated, *kept)
     if types[0][0] == "race_condition_fix" and occurrence.kind == "exception":
         reproducers = (*at_once(occurrence, sources, reproducers), *reproducers)
     evidence += stale
@@ -253,6 +255,15 @@ def _starts_empty(reproducer: Reproducer) -> bool:
     if reproducer.kind == "statement":
         return any('"self"' in text for text in reproducer.arguments)
     return reproducer.kind == "call" and any('{"$":"object"' in x for x in reproducer.arguments)
+
+
+def _lent_out(occurrence: Occurrence, sources: Sources) -> bool:
+    """Whether nothing is left because somebody does not give back what the project lends.
+
+    Who asks once and finds nothing in a fresh process has a pool that was never filled there:
+    only taking again and again shows that things are not given back.
+    """
+    return nothing_left(occurrence) and any(one.partly for one in unreleased(sources))
 
 
 def _with_takers(

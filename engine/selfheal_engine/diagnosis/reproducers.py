@@ -144,8 +144,20 @@ def _is_endless(node: ast.AST) -> bool:
     return not tested & stored
 
 
+def _loops(file: SourceFile, line: int) -> bool:
+    """Whether the line stands in an endless loop: a call comes to its failure late, or never."""
+    statement = file.statement_at(line)
+    for outer in file.ancestors(statement) if statement is not None else ():
+        if isinstance(outer, Function | ast.Lambda):
+            return False
+        if _is_endless(outer):
+            return True
+    return False
+
+
 def _calls(occurrence: Occurrence, sources: Sources, place: dict[str, object]) -> list[Reproducer]:
     found: list[Reproducer] = []
+    looping: list[Reproducer] = []
     for frame in occurrence.frames:
         relative = sources.project.relative(frame.file)
         if not frame.own or not frame.arguments or relative is None:
@@ -155,7 +167,8 @@ def _calls(occurrence: Occurrence, sources: Sources, place: dict[str, object]) -
         file = sources.get(relative)
         if file is None or frame.function not in file.functions:
             continue
-        found.append(
+        calls = looping if _loops(file, frame.line) else found
+        calls.append(
             Reproducer(
                 "call",
                 module=module_name(frame, relative),
@@ -166,7 +179,7 @@ def _calls(occurrence: Occurrence, sources: Sources, place: dict[str, object]) -
                 **place,  # type: ignore[arg-type]
             )
         )
-    return found[:MAX_CALLS]
+    return (found or looping)[:MAX_CALLS]
 
 
 def _imports(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:

@@ -1,4 +1,4 @@
-"""A key that was there when it was asked for and is gone when it is used."""
+"""An item that was there when it was asked for and is gone when it is used."""
 
 from __future__ import annotations
 
@@ -72,6 +72,52 @@ class AnswerAsChecked(Rule):
         ),
         Example(
             before="""
+                class Emptied(list):
+                    def __bool__(self):
+                        return True
+
+
+                SEATS = Emptied()
+
+
+                def f():
+                    if not SEATS:
+                        raise LookupError('sold out')
+                    print('one moment')
+                    return SEATS.pop()
+                """,
+            after="""
+                class Emptied(list):
+                    def __bool__(self):
+                        return True
+
+
+                SEATS = Emptied()
+
+
+                def f():
+                    if not SEATS:
+                        raise LookupError('sold out')
+                    print('one moment')
+                    try:
+                        return SEATS.pop()
+                    except IndexError:
+                        raise LookupError('sold out') from None
+                """,
+        ),
+        Example(
+            before="""
+                SEATS = []
+
+
+                def f():
+                    if SEATS:
+                        return None
+                    return SEATS.pop()
+                """,
+        ),
+        Example(
+            before="""
                 JOBS = {}
 
 
@@ -97,18 +143,19 @@ class AnswerAsChecked(Rule):
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         statement = scene.statement
-        if scene.exception != "KeyError" or not isinstance(statement, _SIMPLE):
+        gone = scene.exception in ("KeyError", "IndexError")
+        if not gone or not isinstance(statement, _SIMPLE):
             return
         check = asked_before(scene.file, scene.node, statement)
         if check is None or not leaves(check) or len(check.body) != 1:
             return
         calls = {n for n in ast.walk(statement) if isinstance(n, ast.Call)}
         if calls - {scene.node}:
-            return  # one of them may raise a KeyError of its own
+            return  # one of them may raise such an error of its own
         answer = scene.text(check.body[0])
         if isinstance(check.body[0], ast.Raise) and check.body[0].cause is None:
             answer = f"{answer} from None"
-        code = f"try:\n    {BODY}\nexcept KeyError:\n{indented(answer)}\n"
+        code = f"try:\n    {BODY}\nexcept {scene.exception}:\n{indented(answer)}\n"
         yield scene.draft(
             replace_statements([statement], code),
             title=f"answer as line {check.lineno} does when somebody else was faster",
