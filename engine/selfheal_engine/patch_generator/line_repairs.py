@@ -5,6 +5,7 @@ Each is only an idea; the caller keeps those after which the whole file parses.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import keyword
 import re
@@ -39,6 +40,35 @@ def line_repairs(
     code, comment = _without_comment(body)
     for new, title in _ideas(code, lines, number, error):
         yield new + (f"  {comment}" if comment and not new.endswith(comment) else "") + end, title
+
+
+def repaired_lines(old: Sequence[str], number: int, new: str, title: str) -> dict[int, str]:
+    """The repaired lines: the first, and those below with the same slip; {} if it does not help."""
+    lines, repaired = list(old), {number: new}
+    while True:
+        lines[number - 1] = new
+        error = syntax_error("".join(lines))
+        if error is None:
+            return repaired
+        before, number = number, min(error.lineno or 0, len(lines))
+        # each must be further down, so that it ends; indentation belongs to blocks, not to lines
+        if number <= before or isinstance(error, IndentationError):
+            return {}
+        ideas = line_repairs(lines[number - 1], lines, number, error)
+        new = next((line for line, done in ideas if done == title), "")
+        if not new:
+            return {}
+        repaired[number] = new
+
+
+def syntax_error(text: str) -> SyntaxError | None:
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        return error
+    except (ValueError, RecursionError) as why:
+        return SyntaxError(str(why))
+    return None
 
 
 def _without_comment(body: str) -> tuple[str, str]:
@@ -183,6 +213,10 @@ def _quotes(code: str) -> Iterator[tuple[str, str]]:
     if plain != code:
         yield plain, "use plain quotes and spaces"
     # the same quote inside an f-string's braces, which Python before 3.12 does not take
+    for quote, other in (('"', "'"), ("'", '"')):
+        everywhere = _requoted(code, quote, other)
+        if everywhere != code:
+            yield everywhere, "quote with the other"
     for found in re.finditer(r"\{([^{}]*)\}", code):
         for quote, other in (('"', "'"), ("'", '"')):
             if quote in found[1] and other not in found[1]:
@@ -196,6 +230,15 @@ def _quotes(code: str) -> Iterator[tuple[str, str]]:
     if code.count("}") < code.count("{"):
         for at in (m.end() for m in re.finditer(r"\{[\w.]+", code)):
             yield code[:at] + "}" + code[at:], "close the }"
+
+
+def _requoted(code: str, quote: str, other: str) -> str:
+    """With the other quote inside all braces that have none of it yet."""
+
+    def inside(braces: re.Match[str]) -> str:
+        return braces[0] if other in braces[0] else braces[0].replace(quote, other)
+
+    return re.sub(r"\{[^{}]*\}", inside, code)
 
 
 def _indents(code: str, lines: Sequence[str], number: int) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,11 @@ from collections.abc import Iterator
 from selfheal_engine.diagnosis.recent_changes import last_good_text
 from selfheal_engine.diagnosis.source_file import SourceFile, Span
 from selfheal_engine.patch_generator.edits import splice_text
-from selfheal_engine.patch_generator.line_repairs import line_repairs
+from selfheal_engine.patch_generator.line_repairs import (
+    line_repairs,
+    repaired_lines,
+    syntax_error,
+)
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 
 STRATEGY = "syntax_fix"
@@ -28,11 +32,7 @@ def _whole(file: SourceFile, first: int, last: int) -> Span:
 
 
 def parses(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return False
-    return True
+    return syntax_error(text) is None
 
 
 class RepairLine(Rule):
@@ -66,6 +66,11 @@ class RepairLine(Rule):
             after="def f(a):\n    x = 1\n    y = 2\n    return x\n",
             kind="syntax",
         ),
+        Example(
+            before="def f(a):\n    print a\n    b = a\n    print 'b', b\n",
+            after="def f(a):\n    print(a)\n    b = a\n    print('b', b)\n",
+            kind="syntax",
+        ),
         Example(before="def f():\n    return undefined\n"),
     )
 
@@ -82,10 +87,10 @@ class RepairLine(Rule):
                 continue
             old = file.lines[number - 1]
             for rank, (new, title) in enumerate(line_repairs(old, file.lines, number, error)):
-                text = "".join([*file.lines[: number - 1], new, *file.lines[number:]])
-                if new != old and parses(text):
+                repaired = repaired_lines(file.lines, number, new, title) if new != old else {}
+                if repaired:
                     yield scene.draft(
-                        splice_text(_whole(file, number, number), new),
+                        *(splice_text(_whole(file, n, n), line) for n, line in repaired.items()),
                         title=title,
                         weight=1.5 - 0.1 * abs(distance) - 0.03 * rank,
                     )
