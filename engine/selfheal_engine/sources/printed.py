@@ -63,7 +63,7 @@ def frame_of(printed: ParsedFrame, project: Project, module: str = "") -> Frame:
         file=file,
         line=printed.line,
         function=printed.function,
-        module=module or (module_of(file, project) if own else ""),
+        module=module or ((project.module_of(file) or Path(file).stem) if own else ""),
         source_line=printed.source_line[:400],
         own=own,
     )
@@ -98,19 +98,6 @@ def is_own(file: str, project: Project) -> bool:
         return False
     folders = relative.split("/")[:-1]
     return not any(folder.endswith(_FOREIGN[0]) or folder[:8] == _FOREIGN[1] for folder in folders)
-
-
-def module_of(file: str, project: Project) -> str:
-    """The dotted name under which the project imports the file."""
-    path = Path(file)
-    roots = sorted((*project.import_paths, str(project.root)), key=len, reverse=True)
-    for root in roots:
-        if path.is_relative_to(root):
-            parts = list(path.relative_to(root).with_suffix("").parts)
-            if parts and parts[-1] == "__init__":
-                parts.pop()
-            return ".".join(parts)
-    return path.stem
 
 
 def _bare(parsed: ParsedTraceback, project: Project, pid: int, time_s: float) -> Occurrence:
