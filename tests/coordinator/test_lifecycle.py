@@ -71,6 +71,32 @@ def test_what_a_swap_cannot_free_is_left_to_the_owner_in_force_and_told(bench: B
     assert "restart the service" in str(told[-1]["reason"])
 
 
+@pytest.mark.parametrize(
+    ("restart_command", "state"),
+    [("true", IncidentState.HEALED), ("", IncidentState.ROLLED_BACK)],
+)
+def test_what_a_leak_has_piled_up_goes_with_its_processes_where_these_may_be_had(
+    tmp_path: Path, restart_command: str, state: IncidentState
+) -> None:
+    bench = Bench(tmp_path, restart_command=restart_command)
+    try:
+        incident = bench.open()
+        record = replace(occurrence(), kind="leak")
+        bench.loop.ledger.change(incident.id, occurrence=record)
+        bench.approve(incident)
+        bench.turn_until(lambda: bench.state(incident) is IncidentState.WATCHING)
+        watched = bench.loop.healings._watched
+        assert watched is not None
+        watched.watch._piled_up = "memory rose to 600 MB"
+        bench.turn_until(lambda: bench.state(incident) in (state, IncidentState.DISMISSED))
+        applied = bench.loop.ledger.case(bench.loop.ledger.incident(incident.id)).applied
+        assert applied is not None
+        assert (applied.way == "restart") == bool(restart_command)
+        assert bench.file.read_bytes() == (MENDED if restart_command else BROKEN)
+    finally:
+        bench.close()
+
+
 def test_a_file_that_the_owner_changed_is_never_overwritten(bench: Bench) -> None:
     incident = bench.open()
     theirs = BROKEN + b"\n\ndef other():\n    return 1\n"
