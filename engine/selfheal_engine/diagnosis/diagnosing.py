@@ -13,6 +13,7 @@ from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.growing import growing
 from selfheal_engine.diagnosis.held_locks import awaited_lock, holders
 from selfheal_engine.diagnosis.keeping import keepers
+from selfheal_engine.diagnosis.odd_writers import OddWriter, odd_keys
 from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.producers import Producer, producers
 from selfheal_engine.diagnosis.recent_changes import changed_lines
@@ -64,7 +65,13 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
     if failure is not None and failure.culprit is not None:
         origin = tuple(trace_back(sources, failure.file, failure.culprit, own))[:8]
     types, evidence = rank_types(occurrence, failure, origin)
-    suspects = _suspects(occurrence, sources, own, failure, origin)
+    odd: tuple[OddWriter, ...] = ()
+    if failure is not None and occurrence.exception == "KeyError":
+        odd = tuple(islice(odd_keys(sources, failure), MOST_MAKERS))
+    if odd:
+        types = _led_by("logic_correction", types)
+        evidence.append(f"{odd[0].function} writes {odd[0].written!r} for {odd[0].wanted!r}")
+    suspects = _suspects(occurrence, sources, own, failure, origin, odd)
     reproducers = find_reproducers(occurrence, sources, failure)
     if types[0][0] == "resource_cleanup":
         suspects = _with_takers(occurrence, sources, suspects)
@@ -168,6 +175,7 @@ def _suspects(
     own: Sequence[Frame],
     failure: Failure | None,
     origin: Sequence[Step],
+    odd: Sequence[OddWriter],
 ) -> tuple[Suspect, ...]:
     found: dict[tuple[str, int], Suspect] = {}
 
@@ -195,6 +203,9 @@ def _suspects(
         text = " ".join(maker.file.segment(maker.node).split())[:60]
         reason = f"its value may come from `{text}`"
         add(maker.file.path, maker.node.lineno, name, MAKER_WEIGHT, reason)
+    for writer in odd:
+        reason = f"writes {writer.written!r} where others write {writer.wanted!r}"
+        add(writer.file.path, writer.key.lineno, writer.function, 0.95, reason)
     for growth in occurrence.growth:
         file = sources.get(growth.file)
         if file is not None and growth.line:  # a holder alone has no line
@@ -230,6 +241,13 @@ def _suspects(
                 break
     ranked = sorted(found.values(), key=lambda s: -s.score)
     return tuple(ranked[:MAX_SUSPECTS])
+
+
+def _led_by(kind: str, types: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """The types with one in front, of which the source itself tells."""
+    rest = [(name, share) for name, share in types if name != kind]
+    total = sum(share for _, share in rest) or 1.0
+    return ((kind, 0.6), *((name, 0.4 * share / total) for name, share in rest))
 
 
 def _makers(sources: Sources, failure: Failure) -> list[Producer]:

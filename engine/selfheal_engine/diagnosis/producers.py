@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from selfheal_engine.diagnosis.origin import (
     argument_for,
@@ -47,6 +48,12 @@ def producers(sources: Sources, file: SourceFile, node: ast.expr) -> Iterator[Pr
         yield producer
         if depth < MAX_DEPTH:
             pending += [(found, depth + 1) for found in _behind(sources, producer)]
+
+
+def kept_as(sources: Sources, file: SourceFile, node: ast.expr) -> list[Producer]:
+    """What is kept under the key or attribute that an expression reads."""
+    kept = isinstance(node, ast.Attribute | ast.Subscript)
+    return list(islice(_behind(sources, Producer(file, node, None)), MAX_PRODUCERS)) if kept else []
 
 
 def _behind(sources: Sources, producer: Producer) -> Iterator[Producer]:

@@ -62,6 +62,10 @@ from selfheal_engine.patch_generator.strategies.logic_correction.hashing import 
 from selfheal_engine.patch_generator.strategies.logic_correction.in_place import KeepTheObject
 from selfheal_engine.patch_generator.strategies.logic_correction.items import AddEach, ReadTheItem
 from selfheal_engine.patch_generator.strategies.logic_correction.json_values import JsonValue
+from selfheal_engine.patch_generator.strategies.logic_correction.kept_otherwise import (
+    KeepTheValue,
+    KeyAsElsewhere,
+)
 from selfheal_engine.patch_generator.strategies.logic_correction.lookups import (
     FitKey,
     FitMember,
@@ -114,6 +118,8 @@ RULES: tuple[Rule, ...] = (
     FitBound(),
     ClampRange(),
     DefaultForEmpty(),
+    KeyAsElsewhere(),
+    KeepTheValue(),
     NearestKey(),
     NearestAttribute(),
     OwnMember(),
