@@ -100,7 +100,9 @@ class History(CockpitScreen):
     def _story(self, width: int) -> list[Line]:
         episode = self.query_one(HistoryTable).episode
         if episode is None:
-            return [line(("choose an episode to see its story", "muted"))]
+            some = self.query_one(HistoryTable).row_ids
+            text = "choose an episode to see its story" if some else "nothing yet"
+            return [line((text, "muted"))]
         return timeline(episode, width)
 
     def _figures(self, width: int) -> list[Line]:

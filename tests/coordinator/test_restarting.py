@@ -126,7 +126,7 @@ def test_what_the_app_started_is_ended_and_started_again_and_it_is_told(
     phases = [v.body["phase"] for v in told if isinstance(v, Event) and v.kind == "restart"]
     assert phases == ["begun", "done"]
     assert len(feed) == 2
-    assert feed[0].startswith("Ends the processes")
+    assert feed[0].startswith("restart asked for. Ends the processes")
     assert feed[1] == said
     doing = [v.activity for v in told if isinstance(v, Snapshot)]
     assert any(text.startswith("restarting: Ends the processes") for text in doing)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from selfheal_engine.healer.rebase import unified
 from selfheal_engine.model import IncidentState, Proposal
 from selfheal_widgets.diff_viewer import DiffViewer
 from selfheal_widgets.history_table import HistoryTable
@@ -96,6 +99,38 @@ async def test_side_by_side_takes_the_whole_width_where_half_is_too_narrow() -> 
         assert not session.told()
         await session.do("review.split")
         await session.until(lambda: diff.too_narrow_to_split)
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+async def test_a_changed_line_longer_than_the_view_is_shown_to_its_end(side_by_side: bool) -> None:
+    long = "    total=" + "+".join(f"part_{n:03}" for n in range(40))
+    old = "\n".join(["def f():", *(f"    step_{n}()" for n in range(60)), "    x = 1"]) + "\n"
+    new = old.replace("    x = 1", long).encode()
+    state = fake_engine.failing()
+    first = state.incidents[0]
+    assert first.proposal is not None
+    diff = unified("a.py", old.encode(), new)
+    candidate = replace(first.proposal.candidates[0], diff=diff, files=(("a.py", new),))
+    proposal = replace(first.proposal, candidates=(candidate, *first.proposal.candidates[1:]))
+    incidents = (replace(first, proposal=proposal), *state.incidents[1:])
+    async with running(replace(state, incidents=incidents)) as session:
+        await session.do("dashboard.review")
+        viewer = session.app.screen.query_one(DiffViewer)
+        if side_by_side:
+            await session.do("review.split")
+            await session.until(lambda: not viewer.too_narrow_to_split)
+        for _ in range(6):
+            await session.do("review.more_context")  # so that there is something to scroll
+        viewer.scroll_to(y=viewer.max_scroll_y, animate=False)
+        await session.until(lambda: "part_039" in session.text())
+        region = viewer.scrollable_content_region
+        here = viewer.content_region
+        assert region.width < here.width, "the bar takes a column"
+        half = (region.width - 1) // 2 + 1 if side_by_side else 0
+        rows = session.rows()[here.y : here.y + here.height]
+        codes = [row[here.x + half : here.x + region.width].rstrip() for row in rows]
+        shown = "".join(code[len("  62 + ") :] for code in codes[-9:])
+        assert long.strip() in shown
 
 
 async def test_the_diff_keeps_its_rows_on_the_smallest_terminal() -> None:

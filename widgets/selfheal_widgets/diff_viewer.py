@@ -1,7 +1,8 @@
 """A patch on the screen: unified or side by side, syntax colours, changed words marked.
 
-Built on the Line API: only the rows in view are ever rendered. The text appears at once;
-its colours follow when a worker has lexed the files.
+Built on the Line API: only the rows in view are ever rendered. A line that is longer than the
+view goes on below, without a number: what a patch changes is never cut off. The text appears at
+once; its colours follow when a worker has lexed the files.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import work
@@ -48,8 +50,6 @@ class DiffViewer(ScrollView, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "scroll_down", "down", id="diff.down", tooltip="A line on"),
         Binding("k,up", "scroll_up", "up", id="diff.up", tooltip="A line back"),
-        Binding("l,right", "scroll_right", "right", id="diff.right", tooltip="To the right"),
-        Binding("h,left", "scroll_left", "left", id="diff.left", tooltip="To the left"),
         Binding("g,home", "scroll_home", "top", id="diff.top", tooltip="First line"),
         Binding("G,end", "scroll_end", "bottom", id="diff.bottom", tooltip="Last line"),
         Binding(
@@ -66,9 +66,12 @@ class DiffViewer(ScrollView, can_focus=True):
         self.lexed = False
         self._rows: list[DiffRow] = []
         self._split: list[SplitRow] = []
+        self._places: list[tuple[int, int]] = []
+        """Of each row of the view: which row of the diff it shows, and which part of it."""
         self._syntax: dict[tuple[str, str], Syntax] = {}
         self._empty: Line = ()
         self._shown = ("", 0)
+        self._unplaced = False
 
     def show(
         self, diff: str, new_texts: Mapping[str, bytes] | None = None, empty: str = ""
@@ -82,11 +85,16 @@ class DiffViewer(ScrollView, can_focus=True):
         self.changes = parse(diff, new_texts)
         self.context, self.lexed, self._syntax = CONTEXT, False, {}
         self._arrange()
-        first = hunk_starts(self._rows)
-        top = max(0, first[0] - self.context - 1) if first else 0
-        self.scroll_to(x=0, y=top, animate=False)
+        self._go_to_first()
         if self.changes:
             self._colour()
+
+    def _go_to_first(self) -> None:
+        """To the first change, as soon as it is known how wide the view is."""
+        self._unplaced = not self.size.width
+        first = hunk_starts(self._rows)
+        top = max(0, first[0] - self.context - 1) if first else 0
+        self.scroll_to(x=0, y=self._row_position(top), animate=False)
 
     split_cells = SPLIT_CELLS
 
@@ -140,26 +148,52 @@ class DiffViewer(ScrollView, can_focus=True):
 
     def on_resize(self, _event: Resize) -> None:
         self._arrange()
+        if self._unplaced:
+            self._go_to_first()
 
     def _arrange(self) -> None:
         self._rows = unified(self.changes, self.context)
         self._split = split(self._rows) if self._is_split() else []
-        width = 1
-        if not self._is_split():
-            longest = max((len(row.text.expandtabs(4)) for row in self._rows), default=0)
-            width = longest + self._gutter() + 1
-        count = len(self._split) if self._is_split() else len(self._rows)
-        self.virtual_size = Size(width, count)
+        parts = (
+            map(self._parts_of_pair, self._split) if self._split else map(self._parts, self._rows)
+        )
+        self._places = [(at, part) for at, many in enumerate(parts) for part in range(many)]
+        self.virtual_size = Size(1, len(self._places))
         self.refresh()
+
+    def _parts(self, row: DiffRow | None, cells: int = 0) -> int:
+        """How many rows of the view (of `cells`; 0: all of it) the row's text takes."""
+        if row is None or row.kind in ("hunk", "file", "note"):
+            return 1
+        room = self._room(cells or self._width())
+        return max(1, -(-cell_len(_text(row)) // room))
+
+    def _parts_of_pair(self, pair: SplitRow) -> int:
+        left, right = self._halves()
+        return max(self._parts(pair.left, left), self._parts(pair.right, right))
+
+    def _width(self) -> int:
+        """Cells of a row, beside the bar that shows how far one is."""
+        return max(1, self.scrollable_content_region.width or self.size.width)
+
+    def _halves(self) -> tuple[int, int]:
+        half = (self._width() - 1) // 2
+        return half, self._width() - half - 1
+
+    def _room(self, cells: int) -> int:
+        """Cells of code in a row of `cells`."""
+        return max(1, cells - self._gutter() - 1)
 
     def _is_split(self) -> bool:
         return self.side_by_side and self.size.width >= SPLIT_CELLS
 
     def _row_position(self, index: int) -> int:
-        if not self._is_split():
-            return index
-        row = self._rows[index]
-        return next((y for y, s in enumerate(self._split) if row in (s.left, s.right)), index)
+        """The first row of the view that shows a row of the diff."""
+        if self._split:
+            row = self._rows[index]
+            pairs = enumerate(self._split)
+            index = next((at for at, pair in pairs if row in (pair.left, pair.right)), index)
+        return next((y for y, (at, _) in enumerate(self._places) if at == index), 0)
 
     def _digits(self) -> int:
         highest = max((row.new or row.old or 0 for row in self._rows), default=0)
@@ -169,23 +203,20 @@ class DiffViewer(ScrollView, can_focus=True):
         return self._digits() + 3
 
     def render_line(self, y: int) -> Strip:
-        width, x, at = self.size.width, self.scroll_offset.x, y + self.scroll_offset.y
+        width, y = self._width(), y + self.scroll_offset.y
         if not self.changes:
-            if self._empty:
-                wrapped = wrap(self._empty[0][0], width - 2, "muted")
-                return strip_of(self, wrapped[at] if at < len(wrapped) else (), width)
+            wrapped = wrap(self._empty[0][0], width - 2, "muted") if self._empty else []
+            return strip_of(self, wrapped[y] if y < len(wrapped) else (), width)
+        if y >= len(self._places):
             return strip_of(self, (), width)
-        if self._is_split():
-            if at >= len(self._split):
-                return strip_of(self, (), width)
-            return self._split_strip(self._split[at], width)
-        if at >= len(self._rows):
-            return strip_of(self, (), width)
+        at, part = self._places[y]
+        if self._split:
+            return self._split_strip(self._split[at], part, width)
         row = self._rows[at]
         if row.kind in ("hunk", "file", "note"):
             return self._label_strip(row, width)
         number = row.new if row.new is not None else row.old
-        return self._code_strip(row, number, width, x)
+        return self._code_strip(row, number, width, part)
 
     def _label_strip(self, row: DiffRow, width: int) -> Strip:
         role = "hunk" if row.kind == "hunk" else "title" if row.kind == "file" else "warn"
@@ -199,40 +230,41 @@ class DiffViewer(ScrollView, can_focus=True):
             width,
         )
 
-    def _split_strip(self, row: SplitRow, width: int) -> Strip:
+    def _split_strip(self, row: SplitRow, part: int, width: int) -> Strip:
         if row.left is not None and row.left is row.right and row.left.kind not in ("same",):
             return self._label_strip(row.left, width)
-        half = (width - 1) // 2
-        left = self._side(row.left, "old", half)
-        right = self._side(row.right, "new", width - half - 1)
+        left_cells, right_cells = self._halves()
+        left = self._side(row.left, "old", left_cells, part)
+        right = self._side(row.right, "new", right_cells, part)
         bar = Strip([Segment("│", style_of(self, "faint"))])
         return Strip.join([left, bar, right])
 
-    def _side(self, row: DiffRow | None, side: str, width: int) -> Strip:
-        if row is None:
+    def _side(self, row: DiffRow | None, side: str, width: int, part: int) -> Strip:
+        if row is None or part >= self._parts(row, width):
             return strip_of(self, ((" " * width, "filler"),), width)
         number = row.old if side == "old" else row.new
-        return self._code_strip(row, number, width, self.scroll_offset.x, side)
+        return self._code_strip(row, number, width, part, side)
 
     def _code_strip(
-        self, row: DiffRow, number: int | None, width: int, x: int, side: str = ""
+        self, row: DiffRow, number: int | None, width: int, part: int, side: str = ""
     ) -> Strip:
+        """One part of a line; only the first has its number."""
         role = row.kind if row.kind in ("added", "removed") else "text"
         base = style_of(self, role)
         gutter_role = f"{row.kind}-gutter" if role != "text" else "gutter"
-        digits = self._digits()
+        shown = number if number and not part else ""
         gutter = Segment(
-            f" {number or '':>{digits}} {_mark(row)} "[: self._gutter() + 1],
+            f" {shown:>{self._digits()}} {_mark(row)} "[: self._gutter() + 1],
             style_of(self, gutter_role),
         )
         body = self._code(row, base, side or ("old" if row.kind == "removed" else "new"))
-        room = max(0, width - self._gutter() - 1)
-        code = Strip(body).crop(x, x + room).adjust_cell_length(room, base)
+        room = self._room(width)
+        code = Strip(body).crop(part * room, (part + 1) * room).adjust_cell_length(room, base)
         return Strip([gutter, *code], width)
 
     def _code(self, row: DiffRow, base: Style, side: str) -> list[Segment]:
         """The line's segments: syntax colour in front, changed words behind."""
-        text = safe(row.text.replace("\t", "    "))
+        text = _text(row)
         if text != row.text:
             return [Segment(text, base)]
         cuts = {0, len(text)}
@@ -258,6 +290,11 @@ class DiffViewer(ScrollView, can_focus=True):
         if not lines or number is None:
             return []
         return lines[number - 1] if number <= len(lines) else []
+
+
+def _text(row: DiffRow) -> str:
+    """The row's text as it is drawn."""
+    return safe(row.text.replace("\t", "    "))
 
 
 def _mark(row: DiffRow) -> str:

@@ -173,7 +173,7 @@ def timeline(episode: Episode, width: int) -> list[Line]:
 def stats_lines(stats: HealingStats, width: int, *, ascii_only: bool = False) -> list[Line]:
     """Totals in a sentence, success by strategy as bars."""
     if not stats.incidents:
-        return [line(("no figures yet: they come with the first episode", "muted"))]
+        return wrap("no figures yet: they come with the first episode", width, "muted")
     head = f"{plural(stats.incidents, 'incident')} · {stats.healed} healed"
     for count, word in (
         (stats.rolled_back, "rolled back"),

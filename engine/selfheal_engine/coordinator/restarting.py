@@ -119,7 +119,7 @@ class Restarts:
         if way is None:
             raise SelfhealError(refused or NO_WAY)
         self._running = _Running(way, answer, _pids(self._parts), self._stuck())
-        self._say("begun", way.does, "info")
+        self._say("begun", f"restart asked for. {way.does}", "info")
 
     def advance(self, now_s: float) -> None:
         """Run it, once that it has begun was published; then wait for the new processes."""
