@@ -337,6 +337,19 @@ def _arguments(error: ErrorClass, message: str) -> str:
     return f'"{message}"' if takes else ""
 
 
+_AIOHTTP = {
+    400: "HTTPBadRequest",
+    403: "HTTPForbidden",
+    404: "HTTPNotFound",
+    409: "HTTPConflict",
+    422: "HTTPUnprocessableEntity",
+    502: "HTTPBadGateway",
+    503: "HTTPServiceUnavailable",
+    504: "HTTPGatewayTimeout",
+}
+"""aiohttp has a class for each status (https://docs.aiohttp.org/en/stable/web_exceptions.html)."""
+
+
 def _idioms(
     conventions: Conventions, file: SourceFile, statuses: Sequence[int], message: str
 ) -> Iterator[Refusal]:
@@ -356,9 +369,9 @@ def _idioms(
         elif framework == "django":
             code = f'return JsonResponse({{"error": "{message}"}}, status={status})'
             need = "from django.http import JsonResponse"
-        elif framework == "aiohttp" and status in (400, 404):
-            kind = "HTTPBadRequest" if status == 400 else "HTTPNotFound"
-            code, need = f'raise web.{kind}(text="{message}")', "from aiohttp import web"
+        elif framework == "aiohttp" and status in _AIOHTTP:
+            kind, need = _AIOHTTP[status], "from aiohttp import web"
+            code = f'raise web.{kind}(text="{message}")'
         else:
             return
         yield Refusal(code, (add_import(need),), status, f"answer {status}", weight)

@@ -18,6 +18,8 @@ from selfheal_engine.diagnosis.source_file import Function, SourceFile, Sources
 from selfheal_engine.patch_generator.contracts import promised
 from selfheal_engine.patch_generator.error_answers import Answer, answers_in, is_handler
 
+_WEB = re.compile(r"\baiohttp\.web\b|from aiohttp import [^\n]*\bweb\b")
+"""aiohttp is a client library too; what answers requests is its `web`."""
 _MAKES_LOGGER = ("getLogger", "get_logger", "get_task_logger")
 LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical")
 
@@ -130,6 +132,8 @@ class Conventions:
                 names = [node.module]
             for name in names:
                 root = name.split(".")[0]
+                if root == "aiohttp" and not _WEB.search(file.text):
+                    continue  # a client
                 if root in (
                     "flask",
                     "django",

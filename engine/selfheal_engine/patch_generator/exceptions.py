@@ -69,6 +69,8 @@ _PUBLIC = {
     "requests.exceptions": "requests",
     "httpx._exceptions": "httpx",
     "redis.exceptions": "redis",
+    "aiohttp.client_exceptions": "aiohttp",
+    "aiohttp.http_exceptions": "aiohttp",
     "concurrent.futures._base": "concurrent.futures",
     "xml.etree.ElementTree": "xml.etree.ElementTree",
     "_queue": "queue",

@@ -39,6 +39,21 @@ def _binds_later(scene: Scene, statement: ast.stmt) -> bool:
     )
 
 
+AIOHTTP = """\
+class ClientError(Exception):
+    pass
+
+
+class ContentTypeError(ClientError):
+    pass
+
+
+def fetch(city):
+    raise ContentTypeError(city)
+"""
+"""Stands for the library in an example."""
+
+
 class Retry(Rule):
     """Tries an idempotent upstream call again, a bounded number of times with back-off."""
 
@@ -174,6 +189,30 @@ class RaiseOwnError(Rule):
                     except ConnectionRefusedError as error:
                         raise Unavailable("fetch is not available") from error
                 """,
+        ),
+        Example(
+            before="""
+                import aiohttp
+                from aiohttp import web
+
+
+                def f(request='a'):
+                    data = aiohttp.fetch(request)
+                    return web.Response(data)
+                """,
+            after="""
+                import aiohttp
+                from aiohttp import ContentTypeError, web
+
+
+                def f(request='a'):
+                    try:
+                        data = aiohttp.fetch(request)
+                    except ContentTypeError as error:
+                        raise web.HTTPServiceUnavailable(text="fetch is not available") from error
+                    return web.Response(data)
+                """,
+            others=(("aiohttp/__init__.py", AIOHTTP), ("aiohttp/web.py", "Response = dict\n")),
         ),
         Example(
             before="""

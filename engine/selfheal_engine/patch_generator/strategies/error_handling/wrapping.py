@@ -72,9 +72,16 @@ def is_slip(exception: str) -> bool:
 
 def is_upstream(scene: Scene) -> bool:
     """A peer failed, or sent what cannot be read: the crash lies in code that asks a peer."""
-    if scene.exception in UPSTREAM_ERRORS:
+    if scene.exception in UPSTREAM_ERRORS or _of_a_client(scene.occurrence.exception):
         return True
     return scene.exception in UNREADABLE and asks_peer(scene)
+
+
+def _of_a_client(qualified: str) -> bool:
+    """An error class of a client library, which is not about how it was called."""
+    module, _, name = qualified.rpartition(".")
+    ours = name.startswith(("Invalid", "Missing")) or name.endswith(("URL", "Schema"))
+    return module.partition(".")[0] in _CLIENT_ERRORS and ".web" not in module and not ours
 
 
 def asks_peer(scene: Scene) -> bool:
@@ -98,6 +105,7 @@ def asks_peer(scene: Scene) -> bool:
 
 
 UNREADABLE = frozenset({"JSONDecodeError", "ParseError", "UnicodeDecodeError", "BadZipFile"})
+_CLIENT_ERRORS = ("requests", "httpx", "urllib3", "aiohttp", "redis")
 _CLIENTS = ("requests", "httpx", "urllib.request", "urllib3", "aiohttp", "http.client")
 
 
