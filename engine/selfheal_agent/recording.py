@@ -45,10 +45,10 @@ MAX_KEPT = 2_000
 """Objects of a call recorded together with what its module keeps."""
 MAX_TEXT_BYTES = 262_144
 MAX_DEPTH = 80
-LIMITS = (0, 256, 32)
+LIMITS = (0, 256, 32, 4)
 """Elements from which on a container is cut, by how often it had to be cut more; 0: never."""
 NEWEST = 8
-"""Elements that are recorded of a container that is cut."""
+"""Elements that are recorded of a container that is cut; of one that is cut most, one."""
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _REDUCED = frozenset(
     [
@@ -231,6 +231,7 @@ class _Encoder:
         self._stand_ins = stand_ins
         self._most = most
         self._limit = limit
+        self._newest = min(NEWEST, limit // 4 or NEWEST)
         self._seen: dict[int, int] = {}
         self._kept: list[object] = []
         self._nodes = 0
@@ -266,7 +267,7 @@ class _Encoder:
             raise TooLargeError("larger than 256 KB")
 
     def _is_cut(self, value: Any, size: int) -> bool:
-        return size > NEWEST and (id(value) in grown or 0 < self._limit < size)
+        return size > self._newest and (id(value) in grown or 0 < self._limit < size)
 
     def _leaf(self, value: Any, cls: type) -> Any:
         if cls is bytes or cls is bytearray:
@@ -357,17 +358,17 @@ class _Encoder:
         size = dict.__len__(value)
         if not self._is_cut(value, size):
             return list(dict.items(value))
-        made["left_out"] = size - NEWEST
-        return list(islice(reversed(dict.items(value)), NEWEST))[::-1]
+        made["left_out"] = size - self._newest
+        return list(islice(reversed(dict.items(value)), self._newest))[::-1]
 
     def _elements(self, value: Any, base: Any, depth: int, made: dict[str, Any]) -> list[Any]:
         """The same for what is no mapping; `base` is the built-in type that holds them."""
         size = base.__len__(value)
         found: Any = base.__iter__(value)
         if base is not tuple and base is not frozenset and self._is_cut(value, size):
-            made["left_out"] = size - NEWEST
+            made["left_out"] = size - self._newest
             newest: Any = base.__reversed__(value) if hasattr(base, "__reversed__") else found
-            found = list(islice(newest, NEWEST))[::-1]
+            found = list(islice(newest, self._newest))[::-1]
         return [self.encode(item, depth) for item in found]
 
     def _pickled(self, value: Any) -> Any:

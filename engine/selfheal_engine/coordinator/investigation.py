@@ -286,7 +286,7 @@ def _full(occurrence: Occurrence) -> bool:
     if occurrence.kind == "leak":
         # requests were kept while nobody looked; calls are sampled from now on, and whichever of
         # them leaks must be among them
-        whole = any(call.request is not None for call in occurrence.good_calls)
+        whole = any(call.request and call.request.app for call in occurrence.good_calls)
         return whole or len(occurrence.good_calls) >= ENOUGH_CALLS
     if occurrence.kind == "stall":
         return False  # a deadlock may be found behind it

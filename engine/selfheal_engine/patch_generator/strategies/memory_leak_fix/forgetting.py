@@ -193,11 +193,42 @@ class ForgetAfterUse(Rule):
                 """,
             kind="leak",
         ),
+        Example(
+            before="""
+                class Worker:
+                    def __init__(self):
+                        self.results = []
+                        self.finished = 0
+
+                    def handle(self, name):
+                        result = {"name": name}
+                        self.results.append(result)  # <- here
+                        self.finished += 1
+                """,
+            kind="leak",
+        ),
+        Example(
+            before="""
+                class Worker:
+                    def __init__(self):
+                        self.results = []
+
+                    def handle(self, name, tell):
+                        result = {"name": name}
+                        self.results.append(result)  # <- here
+                        tell(result)
+
+                    def last(self):
+                        return self.results[-1]
+                """,
+            kind="leak",
+        ),
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
         for container in containers_of(scene):
-            yield from self._forgotten(scene, container)
+            if not _read_by_place(scene, container):
+                yield from self._forgotten(scene, container)
 
     def _forgotten(self, scene: Scene, container: ast.expr) -> Iterator[Draft]:
         statement = scene.file.statement_of(container)
@@ -234,7 +265,7 @@ class ForgetAfterUse(Rule):
         forget = {"set": f"{text}.discard({item})"}.get(kind, f"{text}.remove({item})")
         if kind in ("dict", "OrderedDict", "defaultdict"):
             forget = f"{text}.pop({item}, None)"
-        if not rest:
+        if not _is_used_in(rest, item):
             return
         only = rest[0]
         if len(rest) == 1 and isinstance(only, ast.Try) and not only.finalbody:
@@ -248,6 +279,28 @@ class ForgetAfterUse(Rule):
             title=f"`{name}` takes its {item} out of `{text}` when it is done",
             weight=1.7,
         )
+
+
+def _is_used_in(rest: list[ast.stmt], item: str) -> bool:
+    """Whether the item is at work there: whoever is told of it meanwhile may want to find it."""
+    nodes = [node for statement in rest for node in ast.walk(statement)]
+    named = any(isinstance(node, ast.Name) and node.id == item for node in nodes)
+    works = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.With, ast.AsyncWith)
+    return named and any(isinstance(node, works) for node in nodes)
+
+
+def _read_by_place(scene: Scene, container: ast.expr) -> bool:
+    """Whether items of a list are read by their places: it is kept for those who come later."""
+    last = getattr(container, "attr", getattr(container, "id", ""))
+    made = made_at(scene, container)
+    if made is None or kind_of(made.value) not in ("list", "deque"):
+        return False
+    return any(
+        isinstance(node, ast.Subscript)
+        and isinstance(node.ctx, ast.Load)
+        and getattr(node.value, "attr", getattr(node.value, "id", "")) == last
+        for node in ast.walk(scene.file.tree)
+    )
 
 
 class ForgetTask(Rule):
