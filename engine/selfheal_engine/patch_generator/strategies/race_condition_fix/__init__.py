@@ -10,6 +10,7 @@ from selfheal_engine.patch_generator.rules import Rule
 from selfheal_engine.patch_generator.strategies.race_condition_fix.checked_then_gone import (
     AnswerAsChecked,
 )
+from selfheal_engine.patch_generator.strategies.race_condition_fix.claiming import TakeFirst
 from selfheal_engine.patch_generator.strategies.race_condition_fix.foreign_calls import (
     AskOutsideLock,
 )
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     AtomicRemoval(),
     AnswerAsChecked(),
     GuardShared(),
+    TakeFirst(),
     OneLockOrder(),
     SortLocks(),
     AskOutsideLock(),

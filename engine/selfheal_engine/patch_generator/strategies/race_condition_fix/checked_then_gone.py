@@ -9,10 +9,8 @@ from selfheal_engine.diagnosis.asked_before import asked_before, leaves
 from selfheal_engine.patch_generator.edits import BODY, indented, replace_statements
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.strategies.race_condition_fix.locking import STRATEGY
-from selfheal_engine.patch_generator.strategies.race_condition_fix.shared_state import (
-    KINDS,
-    locked_elsewhere,
-)
+from selfheal_engine.patch_generator.strategies.race_condition_fix.shared_state import KINDS
+from selfheal_engine.patch_generator.strategies.race_condition_fix.sharing import locked_elsewhere
 
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Delete)
 

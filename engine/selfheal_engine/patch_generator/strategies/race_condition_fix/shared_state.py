@@ -8,20 +8,26 @@ from collections.abc import Iterator
 from selfheal_engine.diagnosis.asked_before import asked_before, leaves
 from selfheal_engine.diagnosis.failure import changed_while_iterated
 from selfheal_engine.diagnosis.origin import called_name
-from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.diagnosis.slow_calls import is_slow
 from selfheal_engine.patch_generator.edits import (
-    BODY,
-    Edit,
-    add_import,
-    insert_before,
     replace_expression,
     replace_statements,
 )
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
-from selfheal_engine.patch_generator.sites import first_statement
-from selfheal_engine.patch_generator.strategies.race_condition_fix.locking import MUTATES, STRATEGY
+from selfheal_engine.patch_generator.strategies.race_condition_fix.locking import STRATEGY
+from selfheal_engine.patch_generator.strategies.race_condition_fix.sharing import (
+    changes_later,
+    guard,
+    locked_elsewhere,
+    may_race,
+    shared_of,
+)
 
 KINDS = frozenset({"exception", "thread_death", "log", "deadlock", "stall"})
+
+
+HELD_LONG = 0.8
+"""What a patch is worth that holds a lock for as long as a disk or a peer takes."""
 
 
 def _changed_size(scene: Scene) -> bool:
@@ -171,22 +177,6 @@ class AtomicRemoval(Rule):
                 )
 
 
-def locked_elsewhere(scene: Scene) -> bool:
-    """Other methods of the class (or functions of the module) use the same state under a lock."""
-    owner = scene.file.class_of(scene.statement)
-    locks = scene.conventions.locks(scene.file)
-    known = locks.get(owner.name if owner is not None else "", [])
-    return any(
-        _under(scene.file, statement, lock)
-        for shared in _shared_of(scene)
-        for lock in known
-        for _, run in _users(scene.file, shared, owner)
-        for part in run
-        for statement in ast.walk(part)
-        if isinstance(statement, ast.stmt) and _mentions(scene.file, statement, shared)
-    )
-
-
 class GuardShared(Rule):
     """Takes one lock around every use of the shared state: the lock there is, else a new one."""
 
@@ -255,168 +245,25 @@ class GuardShared(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        known = scene.exception in (
-            "RuntimeError",
-            "KeyError",
-            "IndexError",
-            "ValueError",
-            "AssertionError",
-            "AttributeError",
-            "TypeError",
-        )
-        # a state that the code itself calls impossible
-        known = known or (isinstance(scene.statement, ast.Raise) and scene.depth == 0)
-        if scene.occurrence.kind in ("deadlock", "stall") or not known:
-            return
-        # of another thread's making is a value that is gone, not one of another kind
-        if scene.exception in ("AttributeError", "TypeError") and "None" not in scene.message:
-            return
-        if scene.exception != "RuntimeError" and not _threads_used(scene):
-            return
-        for shared in _shared_of(scene):
-            if _changes_later(scene, shared):
-                yield from self._guarded(scene, shared)
-
-    def _guarded(self, scene: Scene, shared: str) -> Iterator[Draft]:
-        file = scene.file
-        owner = file.class_of(scene.statement) if shared.startswith("self.") else None
-        locks = scene.conventions.locks(file)
-        known = locks.get(owner.name if owner is not None else "", [])
-        users = _users(file, shared, owner)
-        edits: list[Edit] = []
-        lock = (
-            known[0]
-            if known
-            else ("self._lock" if owner is not None else f"_{shared.strip('_').lower()}_lock")
-        )
-        for function, run in users:
-            if not _under(file, run[0], lock) and function.name != "__init__":
-                edits.append(replace_statements(run, f"with {lock}:\n    {BODY}\n"))
-        if not edits:
-            return
-        if not known:
-            edits += _make_lock(scene, shared, owner, lock)
-        yield scene.draft(
-            *edits,
-            *([add_import("import threading")] if not known else []),
-            title=f"take `{lock}` around every use of `{shared}`",
-            weight=(1.6 if locked_elsewhere(scene) else 1.3) if known else 1.05,
-            explanation=f"`{shared}` is used by several threads; {len(users)} places touch it.",
-            risk="medium",
-        )
-
-
-def _changes_later(scene: Scene, shared: str) -> bool:
-    """Whether anything but the constructor changes the state: what never changes races nowhere."""
-    file = scene.file
-    owner = file.class_of(scene.statement) if shared.startswith("self.") else None
-    for function in file.functions.values():
-        if function.name == "__init__" or (owner and file.class_of(function) is not owner):
-            continue
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
-                changed = node.value if isinstance(node, ast.Subscript) else node
-                if not isinstance(node.ctx, ast.Load) and file.segment(changed) == shared:
-                    return True
-            called = node.func if isinstance(node, ast.Call) else None
-            changes = isinstance(called, ast.Attribute) and called.attr in MUTATES
-            if changes and isinstance(called, ast.Attribute):
-                found = file.segment(called.value) == shared
-                if found:
-                    return True
-    return False
-
-
-def _threads_used(scene: Scene) -> bool:
-    """The project runs threads itself, or is served by a threaded server."""
-    if scene.occurrence.thread not in ("", "MainThread"):
-        return True
-    return any("threading" in f.text or "concurrent.futures" in f.text for f in scene.sources.all())
-
-
-def _shared_of(scene: Scene) -> list[str]:
-    """Expressions of the failing statement that outlive the call: `self.x`, module variables."""
-    found: list[str] = []
-    globals_ = {
-        t.id
-        for n in scene.file.tree.body
-        if isinstance(n, ast.Assign)
-        for t in n.targets
-        if isinstance(t, ast.Name)
-    }
-    for node in _nodes_of(scene):
-        if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "self"
-        ):
-            parent = scene.file.parent(node)
-            if not (isinstance(parent, ast.Call) and parent.func is node):
-                found.append(scene.text(node))
-        elif isinstance(node, ast.Name) and node.id in globals_:
-            found.append(node.id)
-    return [s for s in dict.fromkeys(found) if "lock" not in s.lower()][:3]
-
-
-def _nodes_of(scene: Scene) -> Iterator[ast.AST]:
-    """Of the failing statement, and of the condition under which it raises on purpose."""
-    yield from ast.walk(scene.statement)
-    around = scene.file.parent(scene.statement)
-    if isinstance(scene.statement, ast.Raise) and isinstance(around, ast.If):
-        yield from ast.walk(around.test)
-
-
-def _users(
-    file: SourceFile, shared: str, owner: ast.ClassDef | None
-) -> list[tuple[Function, list[ast.stmt]]]:
-    """(function, its run of top statements from first to last use) for every user."""
-    found: list[tuple[Function, list[ast.stmt]]] = []
-    for function in file.functions.values():
-        if owner is not None and file.class_of(function) is not owner:
-            continue
-        body = function.body
-        uses = [i for i, s in enumerate(body) if _mentions(file, s, shared)]
-        if uses and file.function_of(function) is None:
-            run = body[uses[0] : uses[-1] + 1]
-            if not any(isinstance(s, Function | ast.ClassDef) for s in run):
-                found.append((function, run))
-    return found
-
-
-def _mentions(file: SourceFile, statement: ast.stmt, shared: str) -> bool:
-    return any(
-        isinstance(n, ast.Name | ast.Attribute) and file.segment(n) == shared
-        for n in ast.walk(statement)
-    )
-
-
-def _under(file: SourceFile, statement: ast.stmt, lock: str) -> bool:
-    """Whether the statement is a `with lock` or stands in one."""
-    for outer in [statement, *file.ancestors(statement)]:
-        items = outer.items if isinstance(outer, ast.With) else []
-        if any(file.segment(item.context_expr) == lock for item in items):
-            return True
-    return False
-
-
-def _make_lock(scene: Scene, shared: str, owner: ast.ClassDef | None, lock: str) -> list[Edit]:
-    file = scene.file
-    if owner is None:
-        first = next(
-            (
-                n
-                for n in file.tree.body
-                if isinstance(n, ast.Assign) and any(file.segment(t) == shared for t in n.targets)
-            ),
-            None,
-        )
-        return [insert_before(first, f"{lock} = threading.Lock()")] if first is not None else []
-    for function in owner.body:
-        if isinstance(function, Function) and function.name == "__init__":
-            start = first_statement(function.body)
-            return [insert_before(start, f"{lock} = threading.Lock()")]
-    start = first_statement(owner.body)
-    return [insert_before(start, f"def __init__(self):\n    {lock} = threading.Lock()\n")]
+        for shared in shared_of(scene) if may_race(scene) else ():
+            found = guard(scene, shared) if changes_later(scene, shared) else None
+            if found is None:
+                continue
+            waits = any(
+                is_slow(scene.sources, scene.file, statement)
+                for run in found.runs
+                for statement in run
+            )
+            weight = (1.6 if locked_elsewhere(scene) else 1.3) if not found.is_new else 1.05
+            yield scene.draft(
+                *found.edits,
+                title=f"take `{found.lock}` around every use of `{shared}`",
+                # whoever waits for the lock then waits for the disk or the peer as well
+                weight=HELD_LONG * weight if waits else weight,
+                explanation=f"`{shared}` is used by several threads; {found.places} places "
+                "touch it.",
+                risk="medium",
+            )
 
 
 class JoinCheckAndAct(Rule):
