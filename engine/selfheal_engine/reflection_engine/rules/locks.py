@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from selfheal_engine.diagnosis.slow_calls import SLOW
 from selfheal_engine.reflection_engine.change import Change, called_name
 from selfheal_engine.reflection_engine.rule import Finding
 
-_SLOW = frozenset(
-    {"urlopen", "sleep", "recv", "send", "sendall", "connect", "request", "execute", "commit",
-     "post", "put", "fetch", "getaddrinfo", "run", "check_output", "communicate", "join"}
-)  # fmt: skip
+_SLOW = SLOW | frozenset({"send", "request", "post", "put", "fetch", "run", "join"})
+_DEPTH = 3
+"""Calls from function to function of the file that are followed."""
 _LOCKS = frozenset({"Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition"})
 
 
@@ -33,17 +33,33 @@ class LockOverWaiting:
     INVALID = (
         ("n += 1\ndb.execute(n)\n", "with lock:\n    n += 1\n    db.execute(n)\n"),
         ("f()\n", "with self._lock:\n    urlopen(url)\n"),
+        (
+            "def keep(x):\n    os.fsync(x)\nkeep(n)\n",
+            "def keep(x):\n    os.fsync(x)\nwith lock:\n    keep(n)\n",
+        ),
     )
 
     def findings(self, change: Change) -> Iterator[Finding]:
         for node in change.new_nodes():
             if not isinstance(node, ast.With) or not any(map(_is_lock, node.items)):
                 continue
-            for part in ast.walk(node):
-                if isinstance(part, ast.Call) and called_name(part) in _SLOW:
-                    name = called_name(part)
-                    yield node.lineno, f"the lock is held over `{name}`, which may take long"
-                    break
+            name = _slow_within(change, node, _SLOW, _DEPTH)
+            if name:
+                yield node.lineno, f"the lock is held over `{name}`, which may take long"
+
+
+def _slow_within(change: Change, node: ast.AST, slow: frozenset[str], depth: int) -> str:
+    """A slow call that code makes, itself or in the file's functions that it calls; "" for none."""
+    called = [called_name(part) for part in ast.walk(node) if isinstance(part, ast.Call)]
+    found = next((name for name in called if name in slow), "")
+    if found or not depth:
+        return found
+    for qualified, function, _ in change.functions():
+        name = qualified.rpartition(".")[2]
+        # names that may mean something else are believed where the lock is in sight
+        if name in called and _slow_within(change, function, SLOW, depth - 1):
+            return name
+    return ""
 
 
 class NewLockEachCall:
