@@ -96,7 +96,7 @@ class _Probe:
         self._stalls: Any = None
         self._descriptors: Any = None
         self._tasks: Any = None
-        self._children: Any = None
+        self._long_waits: Any = None
         self._swapper: Any = None
         self._memory: Any = None
         self._holding = False
@@ -159,7 +159,7 @@ class _Probe:
         self._holding = False
         self.channel.forget_after_fork()
         self.started_s = time.time()
-        self._stalls = self._descriptors = self._tasks = self._memory = self._children = None
+        self._stalls = self._descriptors = self._tasks = self._memory = self._long_waits = None
         if self._capture is not None:
             from selfheal_agent import good_calls, queues, recent, requests
 
@@ -209,8 +209,8 @@ class _Probe:
     def tick(self) -> None:
         """Once a second: totals, standing threads, counts of known crashes."""
         from selfheal_agent import deques, good_calls
-        from selfheal_agent.children import ChildWatch
         from selfheal_agent.descriptors import DescriptorWatch
+        from selfheal_agent.long_waits import LongWaitWatch
         from selfheal_agent.stalls import StallWatch
         from selfheal_agent.tasks import TaskWatch
 
@@ -221,10 +221,10 @@ class _Probe:
             self._listen_more()
             self._descriptors = DescriptorWatch(self.capture, self._put)
             self._tasks = TaskWatch(self.capture)
-            self._children = ChildWatch(self.capture)
+            self._long_waits = LongWaitWatch(self.capture)
         self._stalls.look()
         self._descriptors.look()
-        self._children.look()
+        self._long_waits.look()
         connected = sys.modules.get("selfheal_agent.connections")
         if connected is not None:
             connected.look()

@@ -24,13 +24,13 @@ def preload() -> None:
     import json  # noqa: F401
 
     from selfheal_agent import (  # noqa: F401
-        children,
         deques,
         descriptors,
         frames,
         good_calls,
         lock_orders,
         locks,
+        long_waits,
         queues,
         recording,
         requests,

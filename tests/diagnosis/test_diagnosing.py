@@ -262,6 +262,27 @@ def test_a_lock_left_taken_points_at_who_left_it(tmp_path: Path) -> None:
     assert "careful" not in [s.function for s in found.suspects]
 
 
+def test_a_loop_without_an_end_is_no_replay_of_a_call_that_hangs_in_it(tmp_path: Path) -> None:
+    example = Example(
+        """
+        def ask(q):
+            return q.get()  # <- here
+
+
+        def f(q):
+            while True:
+                ask(q)
+        """,
+        kind="stall",
+    )
+    project = project_of(example, tmp_path)
+    occurrence = occurrence_of(example, tmp_path)
+    asked = replace(occurrence.frames[-1], function="ask", arguments="[[], {}]")
+    loop = replace(asked, function="f", line=asked.line + 5, source_line="ask(q)")
+    found = diagnose(replace(occurrence, frames=(loop, asked)), project)
+    assert [(r.kind, r.functions) for r in found.reproducers] == [("stall", ("ask",))]
+
+
 def test_a_worker_that_never_ends_is_replayed_by_its_round(tmp_path: Path) -> None:
     example = Example(
         """

@@ -182,20 +182,21 @@ def test_the_owners_command_comes_before_ours(shop: Shop, settings: Settings) ->
 
 
 @pytest.mark.parametrize(
-    ("kind", "bug_type", "kept"),
+    ("kind", "bug_type", "caught_by", "kept"),
     [
-        ("deadlock", "race_condition_fix", True),
-        ("stall", "race_condition_fix", True),
-        ("stall", "timeout_guard", False),
-        ("exception", "resource_cleanup", True),
-        ("exception", "null_check", False),
+        ("deadlock", "race_condition_fix", "stalls", True),
+        ("stall", "race_condition_fix", "stalls", True),
+        ("stall", "timeout_guard", "stalls", False),
+        ("stall", "timeout_guard", "long waits", True),
+        ("exception", "resource_cleanup", "asyncio", True),
+        ("exception", "null_check", "wsgi", False),
     ],
 )
 def test_what_stays_with_a_process(
-    service: Service, incident: Incident, kind: str, bug_type: str, kept: bool
+    service: Service, incident: Incident, kind: str, bug_type: str, caught_by: str, kept: bool
 ) -> None:
     assert incident.occurrence is not None
-    record = replace(incident.occurrence, kind=kind)  # type: ignore[arg-type]
+    record = replace(incident.occurrence, kind=kind, caught_by=caught_by)  # type: ignore[arg-type]
     told = replace(incident, occurrence=record, bug_type=bug_type)
     assert remnants.holds_on(told, service.service()) is kept
 

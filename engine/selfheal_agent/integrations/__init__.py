@@ -51,6 +51,7 @@ TABLE = (
     ("django.core.handlers.exception", "asgi", "patch_django_errors"),
     ("django.core.handlers.wsgi", "asgi", "patch_django_wsgi"),
     ("aiohttp.web_app", "asgi", "patch_aiohttp"),
+    ("subprocess", "outgoing", "patch_subprocess"),
     ("http.client", "outgoing", "patch_http_client"),
     ("httpx._transports.default", "outgoing", "patch_httpx"),
     ("http.server", "workers", "patch_http_server"),

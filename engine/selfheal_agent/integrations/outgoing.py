@@ -11,6 +11,7 @@ from functools import wraps
 from time import perf_counter
 
 from selfheal_agent.capture import Capture
+from selfheal_agent.ended_waits import heard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
@@ -32,7 +33,13 @@ def sums() -> tuple[int, float]:
 
 
 def patch_http_client(module: Any, _capture: Capture) -> None:
-    module.HTTPConnection.getresponse = _timed(module.HTTPConnection.getresponse)
+    module.HTTPConnection.getresponse = heard(_timed(module.HTTPConnection.getresponse))
+
+
+def patch_subprocess(module: Any, _capture: Capture) -> None:
+    """Children that are run to their end; whoever keeps one and waits for it may supervise it."""
+    module.Popen.communicate = heard(module.Popen.communicate)
+    module.call = heard(module.call)
 
 
 def patch_httpx(module: Any, _capture: Capture) -> None:

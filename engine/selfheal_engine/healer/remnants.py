@@ -1,7 +1,8 @@
 """What a bug leaves behind in the processes, whatever code they run from now on.
 
 Descriptors that nobody closes any more, locks that nobody releases, threads that wait for each
-other, connections that never come back to their pool: no swap gives them back, new processes do.
+other or for an answer that never comes, connections that never come back to their pool: no swap
+gives them back, new processes do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import resource
 
 import psutil
 
+from selfheal_agent import long_waits
 from selfheal_engine.model import Incident, ServiceInfo
 
 NEARLY_OUT = 0.6
@@ -23,8 +25,9 @@ def holds_on(incident: Incident | None, service: ServiceInfo) -> bool:
         return False
     if occurrence.kind == "deadlock":
         return True
-    if occurrence.kind == "stall":  # for a lock that was never given back
-        return incident.bug_type == "race_condition_fix"
+    if occurrence.kind == "stall":  # for a lock that was never given back, or in the only thread
+        of_a_daemon = occurrence.caught_by == long_waits.CAUGHT_BY
+        return incident.bug_type == "race_condition_fix" or of_a_daemon
     if incident.bug_type != "resource_cleanup":
         return False
     return occurrence.kind == "exception" or any(
