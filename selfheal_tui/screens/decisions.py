@@ -11,7 +11,7 @@ from selfheal_tui.screens.questions import Choice, Reason
 from selfheal_widgets.candidate_list import RISK_ROLES, safety_text, title_of, verdict_of
 from selfheal_widgets.key_hints import Hint
 from selfheal_widgets.lines import Line, line, safe, wrap
-from selfheal_widgets.words import duration, percent, plural
+from selfheal_widgets.words import duration, percent, plural, short_command
 
 if TYPE_CHECKING:
     from selfheal_engine.model import Candidate, Incident, ServiceInfo, Verdict
@@ -112,7 +112,7 @@ def _process_lines(service: ServiceInfo, settings: Settings) -> list[Line]:
     out += [
         line(
             (f"  pid {process.pid}", "text"),
-            (f"  {process.role or safe(process.command)[:40]}", "muted"),
+            (f"  {process.role or safe(short_command(process.command))}", "muted"),
         )
         for process in probed[:8]
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from selfheal_engine.coordinator.loop import how_it_ended
 from selfheal_engine.errors import PatchConflictError, SelfhealError
 from selfheal_engine.model import Candidate, Event, Incident, IncidentState
 from tests.coordinator.conftest import Bench
@@ -283,3 +284,16 @@ def test_a_failure_that_a_patch_brought_goes_with_it(bench: Bench) -> None:
     brought = [i for i in bench.parts.tracker.incidents() if i.fingerprint == "f-new"]
     assert [i.state for i in brought] == [IncidentState.DISMISSED]
     assert "came with the patch" in brought[0].outcome
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (None, ""),
+        (0, " with exit code 0"),
+        (-15, " with exit code -15 (SIGTERM)"),
+        (-99, " with exit code -99 (signal 99)"),
+    ],
+)
+def test_a_signal_that_ended_the_service_has_its_name(code: int | None, words: str) -> None:
+    assert how_it_ended(code) == words

@@ -10,6 +10,7 @@ from selfheal_engine.config import Settings
 from selfheal_engine.model import METRICS, Alert, Event, HealthCause, HealthScore, Reading
 from selfheal_tui.screens.rewind import at_time
 from selfheal_tui.screens.zoom import Zoom
+from selfheal_widgets.activity import ActivityFace
 from selfheal_widgets.anomaly_feed import SAME_STORY_S, told_again
 from selfheal_widgets.incident_list import IncidentList
 from selfheal_widgets.metric_panel import MetricPanel
@@ -75,6 +76,29 @@ def test_an_alert_that_comes_back_after_a_long_silence_is_told_anew() -> None:
     assert told_again([first, later]) == [(later, later, 1), (first, first, 1)]
     soon = replace(first, time_s=first.time_s + 60)
     assert told_again([first, soon]) == [(first, soon, 2)]
+
+
+def test_a_bug_whose_message_counts_on_stays_one_row() -> None:
+    leak = replace(fake_engine.feed()[0], text="16 are open", fingerprint="leak")
+    more = replace(leak, time_s=leak.time_s + 10, text="17 are open")
+    other = replace(more, fingerprint="", text="something else")
+    rows = told_again([leak, more, other])
+    assert [(last.text, count) for _, last, count in rows] == [
+        ("something else", 1),
+        ("17 are open", 2),
+    ]
+
+
+def test_an_ended_service_offers_no_approval() -> None:
+    state = fake_engine.failing()
+    ended = replace(
+        state, activity="the service ended", service=replace(state.service, alive=False)
+    )
+    face = ActivityFace()
+    for snapshot, offered in ((state, True), (ended, False)):
+        face.snapshot = snapshot
+        shown = "".join(text for row in face.build(40, 6) for text, _ in row)
+        assert ("approve" in shown) is offered
 
 
 async def test_a_cause_of_lost_health_is_whole_or_not_there() -> None:

@@ -86,6 +86,21 @@ async def test_the_row_under_the_cursor_stays_in_view() -> None:
         assert items.scroll_offset.y == 0
 
 
+async def test_no_row_stays_hidden_above_when_the_list_gets_shorter() -> None:
+    async with Stage().run_test(size=(40, 9)) as pilot:
+        items = pilot.app.query_one(Items)
+        items.items = tuple("abcdef")
+        items.repaint()
+        await pilot.pause()
+        items.select("f")
+        await pilot.pause()
+        assert items.scroll_offset.y > 0
+        items.items = ("e", "f")
+        items.repaint()
+        await pilot.pause()
+        assert items.scroll_offset.y == 0
+
+
 async def test_a_row_that_vanishes_gives_the_cursor_to_the_first() -> None:
     async with Stage().run_test(size=(40, 12)) as pilot:
         items = pilot.app.query_one(Items)

@@ -92,7 +92,8 @@ class ActivityFace(QuietLines):
             lines.append(line((drawn, "accent"), (f"  {took}", "muted")))
         elif took:
             lines.append(line((took, "muted")))
-        if waiting_for_person(self.snapshot) and progress is None:
+        alive = self.snapshot.service.alive
+        if waiting_for_person(self.snapshot) and progress is None and alive:
             lines.append(
                 line(
                     ("↵" if not self.ascii_only else "Enter", "key"),

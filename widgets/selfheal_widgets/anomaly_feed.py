@@ -39,14 +39,15 @@ def matches(alert: Alert, needle: str, least: str = "info") -> bool:
 
 
 def told_again(alerts: Sequence[Alert]) -> list[tuple[Alert, Alert, int]]:
-    """(first, last, how many) of each run of the same statement, the latest run first.
+    """(first, last, how many) of each run of the same statement or bug, the latest run first.
 
     An alert that repeats with others in between stays where it was told last: five rows that
     say the same would push what is new out of sight.
     """
     runs: dict[tuple[str, str, str], tuple[Alert, Alert, int]] = {}
     for alert in alerts:
-        key = (alert.detector, alert.text, alert.fingerprint or alert.place)
+        said = "" if alert.fingerprint else alert.text  # a bug's message counts on with it
+        key = (alert.detector, said, alert.fingerprint or alert.place)
         first, last, count = runs.pop(key, (alert, alert, 0))
         if alert.time_s - last.time_s > SAME_STORY_S:
             runs[(*key[:2], f"{key[2]}@{first.time_s}")] = (first, last, count)

@@ -116,6 +116,10 @@ def _table_row(width: int, *cells: Span) -> Line:
     return columns([(line(cell), w) for cell, w in zip(cells, widths, strict=True)])
 
 
+STEP_CELLS = 39
+"""Of a step in the timeline, before its text: joint, time, distance, what."""
+
+
 class HistoryHead(QuietLines):
     """Names the columns of the table below it."""
 
@@ -155,6 +159,8 @@ def timeline(episode: Episode, width: int) -> list[Line]:
         joint = "└" if number == len(episode.steps) - 1 else "├"
         role = STATE_ROLES.get(step.what, "text")
         after = f"+{duration(step.time_s - start)}" if step.time_s - start >= 0.5 else ""
+        room = max(8, width - STEP_CELLS)
+        first, *more = wrap(safe(step.text), room, "muted") or [()]
         out.append(
             columns(
                 [
@@ -162,11 +168,14 @@ def timeline(episode: Episode, width: int) -> list[Line]:
                     (line((clock(step.time_s), "faint")), 8),
                     (line((after, "muted")), -8),
                     (line((step.what.replace("_", " "), role)), 17),
-                    (line((safe(step.text), "muted")), max(8, width - 40)),
+                    (first, room),
                 ],
                 gap=1,
             )
         )
+        bar = "│" if joint == "├" else " "
+        lead = line((f"{bar}{' ' * (STEP_CELLS - 1)}", "faint"))
+        out += [(*lead, *part) for part in more]
     return out
 
 

@@ -107,6 +107,11 @@ class RowList(ScrollView, can_focus=True):
         least = 0 if grows else self.size.height
         self.virtual_size = Size(width, max(len(self._drawn), least))
         top = self.scroll_offset.y
+        last_top = max(0, len(self._drawn) - self.size.height)
+        if top > last_top:  # fewer lines than before: none is hidden above while there is room
+            self.scroll_to(y=last_top, animate=False)
+            self.refresh()
+            return
         dirty = [
             Region(0, at - top, self.size.width, 1)
             for at, (was, now) in enumerate(zip_longest(before, self._drawn))

@@ -8,6 +8,7 @@ sweep every 10 s ends incidents that went away by themselves and keeps the files
 from __future__ import annotations
 
 import queue
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -251,9 +252,7 @@ class EngineLoop:
         service = source.service()
         if not service.alive:
             code = source.exit_status
-            self._stop(
-                "the service ended" + (f" with exit code {code}" if code is not None else "")
-            )
+            self._stop("the service ended" + how_it_ended(code))
             return
         workers = frozenset(p.pid for p in service.processes if p.has_probe)
         if workers and self._processes and not workers & self._processes:
@@ -324,3 +323,12 @@ class EngineLoop:
         if not outside and self._failures >= MOST_FAILURES and lasting:
             self.broken = True
             self._stop(f"{text} ({self._failures} times in a row)")
+
+
+def how_it_ended(code: int | None) -> str:
+    """A process's exit code in words; a negative one is a signal (subprocess's convention)."""
+    if code is None:
+        return ""
+    known = {number.value: number.name for number in signal.Signals}
+    by = f" ({known.get(-code, f'signal {-code}')})" if code < 0 else ""
+    return f" with exit code {code}{by}"
