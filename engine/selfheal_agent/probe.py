@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import time
+from _thread import allocate_lock
 
 from selfheal_agent import hooks, integrations, last_words
 from selfheal_agent.channel import Channel
@@ -92,6 +93,8 @@ class _Probe:
         self.started_s = time.time()
         self.channel = self._new_channel()
         self._capture: Any = None
+        self._making = allocate_lock()
+        """The program's threads and ours may ask for the first capture at once."""
         self._totals: Any = None
         self._stalls: Any = None
         self._descriptors: Any = None
@@ -111,12 +114,15 @@ class _Probe:
             from selfheal_agent import frames, good_calls, requests
             from selfheal_agent.capture import Capture
 
-            frames.set_project(self.project)
-            good_calls.install(self._put)
-            self._capture = Capture(self._put, good_calls.entry_arguments)
-            requests.report = self._capture.exception
-        made: Capture = self._capture
-        return made
+            with self._making:
+                if self._capture is None:
+                    frames.set_project(self.project)
+                    good_calls.install(self._put)
+                    made = Capture(self._put, good_calls.entry_arguments)
+                    requests.report = made.exception
+                    self._capture = made
+        capture: Capture = self._capture
+        return capture
 
     @property
     def totals(self) -> requests.Totals:
@@ -157,6 +163,7 @@ class _Probe:
 
     def after_fork(self) -> None:
         self._holding = False
+        self._making = allocate_lock()  # who held it is not in the child
         self.channel.forget_after_fork()
         self.started_s = time.time()
         self._stalls = self._descriptors = self._tasks = self._memory = self._long_waits = None

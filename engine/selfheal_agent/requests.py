@@ -317,7 +317,7 @@ def wrap_wsgi(
 
 
 class _Body:
-    """The response while it is sent: the request ends with it."""
+    """The response while it is sent: the request ends with its last part."""
 
     __slots__ = ("_body", "_iterator", "_on_error", "_request")
 
@@ -335,6 +335,10 @@ class _Body:
                 self._on_error(why)
             self._request.status = 500
             raise
+        # Not at `close`: Werkzeug does not come to it where the connection was reset, and what
+        # failed may keep us alive until a collection.
+        if self._request.key != _OVER:
+            self._over()
 
     def __next__(self) -> bytes:
         if self._iterator is None:
@@ -351,14 +355,15 @@ class _Body:
                 close()
         finally:
             if self._request.key != _OVER:
-                end(self._request, False)
-                self._request.key = _OVER
+                self._over()
 
     def __del__(self) -> None:
-        # of a server that did not close it, as when the connection was reset
         if self._request.key != _OVER:
-            end(self._request, False)
-            self._request.key = _OVER
+            self._over()  # of a server that neither sent it whole nor closed it
+
+    def _over(self) -> None:
+        end(self._request, False)
+        self._request.key = _OVER
 
 
 class _Tee:

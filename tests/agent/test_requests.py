@@ -9,6 +9,7 @@ import pytest
 
 from selfheal_agent import requests
 
+kept: list[object] = []
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/"}
 
 
@@ -27,13 +28,23 @@ def serve_and_close_twice(body: Any) -> None:
     body.close()
 
 
+def serve_and_keep(body: Any) -> None:
+    """As where the connection is reset before the server closes, and what failed holds frames."""
+    kept.append(body)
+    assert b"".join(body) == b"onetwo"
+
+
 def serve_without_closing(body: Any) -> None:
     assert next(iter(body)) == b"one"
 
 
-@pytest.mark.parametrize("serve", [serve_whole, serve_and_close_twice, serve_without_closing])
+SERVERS = [serve_whole, serve_and_close_twice, serve_and_keep, serve_without_closing]
+
+
+@pytest.mark.parametrize("serve", SERVERS)
 def test_a_request_ends_once_with_its_body(serve: Callable[[Any], None]) -> None:
     requests.finished.clear()
+    kept.clear()
     serve(requests.wrap_wsgi(application)(dict(ENVIRON), lambda *_: None))
     assert [(route, failed) for route, _, failed in requests.finished] == [("GET /", False)]
     assert not requests.in_flight
