@@ -34,7 +34,7 @@ def repeated(occurrence: Occurrence, sources: Sources) -> Reproducer | None:
     first = found[0]
     return Reproducer(
         "growth",
-        module=first.file.removesuffix(".py").removesuffix("/__init__").replace("/", "."),
+        module=sources.project.module_of(first.file),
         file=first.file,
         functions=(first.function,),
         exception=occurrence.exception,

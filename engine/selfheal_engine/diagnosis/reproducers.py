@@ -206,22 +206,18 @@ def _stalls(
     if occurrence.request is not None and occurrence.request.app:
         found.append(Reproducer("stall", request=occurrence.request, **place))  # type: ignore[arg-type]
     # a worker's loop comes to no end, whatever the call in it does
-    endless = {f.function for f in occurrence.frames if _in_endless_loop(f, sources)}
     found += [
         replace(call, kind="stall")
         for call in _calls(occurrence, sources, place)
-        if call.functions[0] not in endless
+        if not _stands_in_a_loop(occurrence, sources, call)
     ]
     return tuple(found)
 
 
-def _in_endless_loop(frame: Frame, sources: Sources) -> bool:
-    relative = sources.project.relative(frame.file)
-    file = sources.get(relative) if relative is not None else None
-    statement = file.statement_at(frame.line) if file is not None and frame.own else None
-    if file is None or statement is None:
-        return False
-    return any(map(_is_endless, [statement, *file.ancestors(statement)]))
+def _stands_in_a_loop(occurrence: Occurrence, sources: Sources, call: Reproducer) -> bool:
+    file = sources.get(call.file)
+    lines = [f.line for f in occurrence.frames if f.own and f.function == call.functions[0]]
+    return file is not None and any(_loops(file, line) for line in lines)
 
 
 def _interleavings(
