@@ -67,6 +67,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.kept_otherwise 
     KeyAsElsewhere,
 )
 from selfheal_engine.patch_generator.strategies.logic_correction.lookups import (
+    FitAskedKey,
     FitKey,
     FitMember,
 )
@@ -153,6 +154,7 @@ RULES: tuple[Rule, ...] = (
     HashableKey(),
     AddEach(),
     FitKey(),
+    FitAskedKey(),
     FitMember(),
     ReadTheItem(),
     ModuleMember(),

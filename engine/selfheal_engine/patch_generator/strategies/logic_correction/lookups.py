@@ -6,8 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import called_name, last_assignment
-from selfheal_engine.diagnosis.source_file import Function
+from selfheal_engine.diagnosis.origin import (
+    argument_for,
+    called_name,
+    last_assignment,
+    parameters,
+)
+from selfheal_engine.diagnosis.source_file import Function, SourceFile
+from selfheal_engine.model import Value
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     insert_after,
@@ -172,6 +178,109 @@ def _numbered(scene: Scene, container: ast.expr) -> bool:
     counted = isinstance(each.iter, ast.Call) and called_name(each.iter) == "range"
     same = ast.dump(made.key) == ast.dump(ast.Name(getattr(each.target, "id", ""), ast.Load()))
     return counted and same
+
+
+class FitAskedKey(Rule):
+    """Asks for the key in the form of the table's own keys, where `.get` answers with None."""
+
+    name = "fit_asked_key"
+    strategy = STRATEGY
+    examples = (
+        Example(
+            before="""
+                PRICES = {1: 250, 2: 1999}
+
+
+                def price_of(product):
+                    return PRICES.get(product)
+
+
+                def f(wanted='2'):
+                    return price_of(wanted) * 3
+                """,
+            after="""
+                PRICES = {1: 250, 2: 1999}
+
+
+                def price_of(product):
+                    return PRICES.get(int(product))
+
+
+                def f(wanted='2'):
+                    return price_of(wanted) * 3
+                """,
+        ),
+        Example(
+            before="""
+                RATES = {'at': 20, 'de': 19}
+
+
+                def f(code='AT'):
+                    rate = RATES.get(code)
+                    return rate / 100
+                """,
+            after="""
+                RATES = {'at': 20, 'de': 19}
+
+
+                def f(code='AT'):
+                    rate = RATES.get(code.lower())
+                    return rate / 100
+                """,
+        ),
+        Example(
+            before="""
+                PRICES = {1: 250, 2: 1999}
+
+
+                def f(wanted='7'):
+                    return PRICES.get(wanted) * 3
+                """,
+        ),
+    )
+
+    def drafts(self, scene: Scene) -> Iterator[Draft]:
+        if not scene.failure.is_none or not scene.origin:
+            return
+        step = scene.origin[-1]
+        call = step.node
+        if step.kind != "missing_key" or not isinstance(call, ast.Call):
+            return
+        table = call.func.value if isinstance(call.func, ast.Attribute) else None
+        held = scene.conventions.constants(step.file).get(getattr(table, "id", ""))
+        value = _asked_for(scene, step.file, call.args[0])
+        if not isinstance(held, ast.Dict) or value is None:
+            return
+        keys = [key.value for key in held.keys if isinstance(key, ast.Constant)]
+        form = ""
+        if value.type_name == "str":
+            numbers = [str(key) for key in keys if type(key) is int]
+            texts = [key for key in keys if isinstance(key, str)]
+            form = "int({})" if value.text in numbers else _written_as(value.text, texts)
+        elif value.type_name == "int" and value.text in keys:
+            form = "str({})"
+        if form:
+            yield scene.draft(
+                replace_expression(call.args[0], form.format(step.file.segment(call.args[0]))),
+                title=f"ask for `{form.format(step.file.segment(call.args[0]))}`, as the keys are",
+                weight=1.9,
+                file=step.file,
+            )
+
+
+def _asked_for(scene: Scene, file: SourceFile, key: ast.expr) -> Value | None:
+    """The captured value of a key, read in the function that failed or handed on by it."""
+    asker = file.function_of(key)
+    if asker is scene.function:
+        return scene.value(key)
+    if asker is None or not isinstance(key, ast.Name) or key.id not in parameters(asker):
+        return None
+    for call in ast.walk(scene.statement):
+        if isinstance(call, ast.Call) and called_name(call) == asker.name:
+            argument = argument_for(call, asker, key.id)
+            if argument is not None:
+                return scene.value(argument)
+    return None
 
 
 class FitMember(Rule):

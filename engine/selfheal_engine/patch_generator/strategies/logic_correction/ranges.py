@@ -133,6 +133,20 @@ class FitBound(Rule):
         ),
         Example(
             before="""
+                def f(rows=(1, 2, 3, 4), start=2, size=2):
+                    if start + size > len(rows):
+                        return None
+                    return rows[start + size]
+                """,
+            after="""
+                def f(rows=(1, 2, 3, 4), start=2, size=2):
+                    if start + size >= len(rows):
+                        return None
+                    return rows[start + size]
+                """,
+        ),
+        Example(
+            before="""
                 def f(total=1, count=0):
                     if count < 0:
                         raise ValueError(count)
@@ -165,9 +179,11 @@ class FitBound(Rule):
         node = scene.node
         if scene.exception == "IndexError" and isinstance(node, ast.Subscript):
             limit = f"len({scene.text(node.value)})"
+            whole = scene.text(node.slice)
             guarded, shift = _without_shift(scene, node.slice)
         elif scene.exception == "ZeroDivisionError" and isinstance(node, ast.BinOp):
-            limit, guarded, shift = "0", scene.text(node.right), ""
+            limit, whole, shift = "0", scene.text(node.right), ""
+            guarded = whole
         else:
             return
         for part, leaves in _conditions(scene):
@@ -175,11 +191,15 @@ class FitBound(Rule):
                 continue
             operator = type(part.ops[0])
             sides = [scene.text(part.left), scene.text(part.comparators[0])]
-            if sides == [limit, guarded]:
-                operator = _MIRRORED.get(operator, operator)
-            elif sides != [guarded, limit]:
-                continue
+            if sides[0] == limit:
+                operator, sides = _MIRRORED.get(operator, operator), sides[::-1]
             meant = _MEANT[limit == "0", leaves].get(operator)
+            if sides == [whole, limit]:  # the very index is asked about, moved or not
+                if meant is not None:
+                    yield _asking(scene, part, whole, meant, limit)
+                continue
+            if sides != [guarded, limit]:
+                continue
             if meant is not None:
                 yield _asking(scene, part, guarded, meant, limit + shift)
             elif shift and operator is (ast.GtE if leaves else ast.Lt):
