@@ -104,6 +104,7 @@ from selfheal_engine.patch_generator.strategies.logic_correction.signatures impo
     CallOrNot,
     FitSignature,
 )
+from selfheal_engine.patch_generator.strategies.logic_correction.swapped import SwapArguments
 from selfheal_engine.patch_generator.strategies.logic_correction.text_methods import TextOfValue
 from selfheal_engine.patch_generator.strategies.logic_correction.texts import (
     EitherText,
@@ -138,6 +139,7 @@ RULES: tuple[Rule, ...] = (
     JsonValue(),
     CallOrNot(),
     FitSignature(),
+    SwapArguments(),
     AwaitIfNeeded(),
     CallTheMethod(),
     KnownArguments(),
