@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from selfheal_engine.diagnosis import conversations
+from selfheal_engine.diagnosis.asked_forms import asked_form
 from selfheal_engine.diagnosis.bug_types import nothing_left, rank_types
 from selfheal_engine.diagnosis.failure import Failure, find_failure
 from selfheal_engine.diagnosis.growing import growing
@@ -71,6 +72,10 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
     if odd:
         types = _led_by("logic_correction", types)
         evidence.append(f"{odd[0].function} writes {odd[0].written!r} for {odd[0].wanted!r}")
+    asked = asked_form(failure, origin)
+    if asked is not None:
+        types = _led_by("logic_correction", types)
+        evidence.append(f"the table has the key as `{asked.form.format('key')}`")
     suspects = _suspects(occurrence, sources, own, failure, origin, odd)
     reproducers = find_reproducers(occurrence, sources, failure)
     if types[0][0] == "resource_cleanup":

@@ -6,14 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from selfheal_engine.diagnosis.origin import (
-    argument_for,
-    called_name,
-    last_assignment,
-    parameters,
-)
-from selfheal_engine.diagnosis.source_file import Function, SourceFile
-from selfheal_engine.model import Value
+from selfheal_engine.diagnosis.asked_forms import asked_form, written_as
+from selfheal_engine.diagnosis.origin import called_name, last_assignment
+from selfheal_engine.diagnosis.source_file import Function
 from selfheal_engine.patch_generator.edits import (
     EXPR,
     insert_after,
@@ -22,20 +17,6 @@ from selfheal_engine.patch_generator.edits import (
 from selfheal_engine.patch_generator.rules import Draft, Example, Rule, Scene
 from selfheal_engine.patch_generator.sites import is_stable
 from selfheal_engine.patch_generator.strategies.logic_correction.guards import STRATEGY
-
-_FORMS = ("{}.lower()", "{}.upper()", "{}.strip()", "{}.strip().lower()", "{}.title()")
-
-
-def _written_as(text: str, known: list[str]) -> str:
-    """The form in which the text is one of the known ones; "" where it is not."""
-    made = {
-        "{}.lower()": text.lower(),
-        "{}.upper()": text.upper(),
-        "{}.strip()": text.strip(),
-        "{}.strip().lower()": text.strip().lower(),
-        "{}.title()": text.title(),
-    }
-    return next((form for form in _FORMS if made[form] != text and made[form] in known), "")
 
 
 class FitKey(Rule):
@@ -146,7 +127,7 @@ def _key_form(scene: Scene, node: ast.Subscript, key: ast.expr) -> str:
             else "str({})"
         )
     texts = [name for name, held in keys if held is not False]
-    return _written_as(wanted, texts) if is_text else ""
+    return written_as(wanted, texts) if is_text else ""
 
 
 def _keys_of(scene: Scene, container: ast.expr) -> list[tuple[str, bool | None]]:
@@ -240,47 +221,16 @@ class FitAskedKey(Rule):
     )
 
     def drafts(self, scene: Scene) -> Iterator[Draft]:
-        if not scene.failure.is_none or not scene.origin:
+        asked = asked_form(scene.failure, scene.origin)
+        if asked is None:
             return
-        step = scene.origin[-1]
-        call = step.node
-        if step.kind != "missing_key" or not isinstance(call, ast.Call):
-            return
-        table = call.func.value if isinstance(call.func, ast.Attribute) else None
-        held = scene.conventions.constants(step.file).get(getattr(table, "id", ""))
-        value = _asked_for(scene, step.file, call.args[0])
-        if not isinstance(held, ast.Dict) or value is None:
-            return
-        keys = [key.value for key in held.keys if isinstance(key, ast.Constant)]
-        form = ""
-        if value.type_name == "str":
-            numbers = [str(key) for key in keys if type(key) is int]
-            texts = [key for key in keys if isinstance(key, str)]
-            form = "int({})" if value.text in numbers else _written_as(value.text, texts)
-        elif value.type_name == "int" and value.text in keys:
-            form = "str({})"
-        if form:
-            yield scene.draft(
-                replace_expression(call.args[0], form.format(step.file.segment(call.args[0]))),
-                title=f"ask for `{form.format(step.file.segment(call.args[0]))}`, as the keys are",
-                weight=1.9,
-                file=step.file,
-            )
-
-
-def _asked_for(scene: Scene, file: SourceFile, key: ast.expr) -> Value | None:
-    """The captured value of a key, read in the function that failed or handed on by it."""
-    asker = file.function_of(key)
-    if asker is scene.function:
-        return scene.value(key)
-    if asker is None or not isinstance(key, ast.Name) or key.id not in parameters(asker):
-        return None
-    for call in ast.walk(scene.statement):
-        if isinstance(call, ast.Call) and called_name(call) == asker.name:
-            argument = argument_for(call, asker, key.id)
-            if argument is not None:
-                return scene.value(argument)
-    return None
+        written = asked.form.format(asked.file.segment(asked.key))
+        yield scene.draft(
+            replace_expression(asked.key, written),
+            title=f"ask for `{written}`, as the keys are written",
+            weight=1.9,
+            file=asked.file,
+        )
 
 
 class FitMember(Rule):
@@ -371,7 +321,7 @@ class FitMember(Rule):
         text, kind = by_value[1], by_value[2]
         for file, owner in scene.sources.classes_named(kind):
             members = dict(_members(owner))
-            form = _written_as(text, [v for v in members.values() if isinstance(v, str)])
+            form = written_as(text, [v for v in members.values() if isinstance(v, str)])
             if form and node.args:
                 written = form.format(scene.text(node.args[0]))
                 yield scene.draft(
@@ -391,7 +341,7 @@ class FitMember(Rule):
         if isinstance(node.slice, ast.Constant):
             return
         for _, owner in scene.sources.classes_named(kind):
-            form = _written_as(scene.message.strip("'"), list(dict(_members(owner))))
+            form = written_as(scene.message.strip("'"), list(dict(_members(owner))))
             if form:
                 yield scene.draft(
                     replace_expression(node.slice, form.format(EXPR)),
