@@ -46,7 +46,12 @@ def growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
     if handles and not any(one.request for one in found):
         talk = conversations.repeated(occurrence, sources)
         found = [*([talk] if talk is not None else []), *found]
-    return tuple(dict.fromkeys(found))[: MOST_OF_HANDLES if handles else MOST]
+    # several places that grow are often reached by one and the same input
+    each: dict[tuple[object, ...], Reproducer] = {}
+    for one in found:
+        same = (one.request, one.file, one.functions, one.connections, one.exception)
+        each.setdefault(same, one)
+    return tuple(each.values())[: MOST_OF_HANDLES if handles else MOST]
 
 
 def exhaustion(
