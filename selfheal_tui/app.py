@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from textual import on, work
@@ -49,6 +50,9 @@ SWITCH_INTERVAL_S = 0.001
 
 SETTLED_S = 0.1
 """After a resize: long enough for the screens to have changed places."""
+
+SAID_S = 2.0
+"""What was said so lately still stands in the corner."""
 
 THEME_CYCLE = ("selfheal", "selfheal-light", "nord", "gruvbox", "ansi-dark")
 
@@ -101,6 +105,7 @@ class SelfhealApp(ThemedApp[int]):
         self._bell = ProposalBell()
         self._settling: Timer | None = None
         self._drawn_for: Size | None = None
+        self._said = ("", 0.0)
         is_quiet(settings.quiet_hours, 0.0)
         self.set_keymap(self.key_overrides)
 
@@ -357,7 +362,13 @@ class SelfhealApp(ThemedApp[int]):
 
     # ------------------------------------------------------------ small services
     def say(self, text: str, severity: Severity) -> None:
-        """A sentence for the person, in a corner, for a few seconds."""
+        """A sentence for the person, in a corner, for a few seconds; one that stands there is
+        not said twice.
+        """
+        now_s = monotonic()
+        if self._said[0] == text and now_s - self._said[1] < SAID_S:
+            return
+        self._said = (text, now_s)
         self.notify(text, severity=severity, markup=False)
 
     def copy(self, text: str, name: str) -> None:

@@ -208,6 +208,17 @@ def test_a_patch_that_could_not_free_its_processes_asks_for_a_restart(bench: Ben
     assert bench.loop.restarts.offer().wanted == "", "somebody has restarted it"
 
 
+def test_a_process_too_stuck_to_take_its_patch_asks_for_a_restart(bench: Bench) -> None:
+    incident = bench.open()
+    record = replace(incident.occurrence, kind="deadlock") if incident.occurrence else None
+    bench.loop.ledger.change(incident.id, occurrence=record)
+    assert bench.loop.restarts.offer().wanted == "", "the patch comes first"
+    bench.service.refuse = "the process did not answer"
+    answer = bench.approve(incident)
+    bench.turn_until(answer.done)
+    assert "could not be applied" in bench.loop.restarts.offer().wanted
+
+
 def test_while_a_restart_runs_a_second_one_waits_and_no_patch_is_applied(bench: Bench) -> None:
     word = bench.file.parent / "go"
     bench.parts.settings = replace(

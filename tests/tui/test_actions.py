@@ -157,6 +157,15 @@ async def test_a_restart_that_can_be_done_is_in_help_and_palette() -> None:
         await session.sees("restart shop?")
 
 
+async def test_what_stands_in_the_corner_is_not_said_twice() -> None:
+    async with running() as session:
+        session.app.say("not applied", "error")
+        session.app.say("not applied", "error")
+        session.app.say("another thing", "error")
+        await session.until(lambda: "another thing" in session.told())
+        assert session.told() == ["not applied", "another thing"]
+
+
 @covers("redraw")
 async def test_redrawing_repaints_the_whole_screen() -> None:
     async with running() as session:

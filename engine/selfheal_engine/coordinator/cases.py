@@ -29,6 +29,8 @@ class Case:
     """A changed or re-based version is being validated: what is shown is not the last word."""
     applying: bool = False
     """From just before the first file changes: only then can anything of the patch be there."""
+    refused: bool = False
+    """An approved patch could not be brought into the processes."""
     applied: Applied | None = None
     rolling_back: str = ""
     """Why the patch is being taken back: written before the first file changes."""

@@ -287,7 +287,7 @@ class Healings:
 
     def _could_not_apply(self, incident: Incident, case: Case, why: Exception) -> None:
         """Back to the person; a patch made for an older file is re-based and proven again."""
-        chosen, case.chosen, case.applying = case.chosen, None, False
+        chosen, case.chosen, case.applying, case.refused = case.chosen, None, False, True
         case.held = case.held or not isinstance(why, PatchConflictError)  # no try after try
         known = isinstance(why, SelfhealError)
         text = str(why) if known else f"not applied: {type(why).__name__}: {why}"

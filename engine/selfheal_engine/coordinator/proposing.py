@@ -185,7 +185,8 @@ def _validate(
     while batch := list(islice(candidates, BATCH)):
         tried.extend(batch)
         progress = len(verdicts) / len(tried)
-        say("activity", text=f"trying {len(batch)} patches", progress=progress)
+        text = f"trying {len(batch)} patch{'es' if len(batch) > 1 else ''}"
+        say("activity", text=text, progress=progress)
         with suppress(_EnoughError):
             validator.validate(batch, diagnosis, occurrence, on_verdict=heard)
         plausible = sum(verdict.plausible for verdict in verdicts)

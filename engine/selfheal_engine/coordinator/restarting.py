@@ -93,12 +93,13 @@ class Restarts:
         for incident in self._stuck():
             return f"the patch for #{incident.number} is in force, what was stuck before stays so"
         service = self._parts.source.service()
-        for incident, _ in self._ledger.open_cases():
+        for incident, case in self._ledger.open_cases():
             proposal = incident.proposal
-            helpless = incident.state is IncidentState.PROPOSED and not (
-                proposal and proposal.candidates
-            )
-            if helpless and holds_on(incident, service):
+            if incident.state is not IncidentState.PROPOSED or not holds_on(incident, service):
+                continue
+            if case.refused:
+                return f"the patch for #{incident.number} could not be applied to what is stuck"
+            if proposal is None or not proposal.candidates:
                 return f"there is no patch for #{incident.number}, and what is stuck stays so"
         return ""
 
