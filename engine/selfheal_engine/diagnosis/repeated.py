@@ -48,9 +48,9 @@ def growth(occurrence: Occurrence, sources: Sources) -> tuple[Reproducer, ...]:
         found = [*([talk] if talk is not None else []), *found]
     # several places that grow are often reached by one and the same input
     each: dict[tuple[object, ...], Reproducer] = {}
-    for one in found:
-        same = (one.request, one.file, one.functions, one.connections, one.exception)
-        each.setdefault(same, one)
+    for again in found:
+        same = (again.request, again.file, again.functions, again.connections, again.exception)
+        each.setdefault(same, again)
     return tuple(each.values())[: MOST_OF_HANDLES if handles else MOST]
 
 
