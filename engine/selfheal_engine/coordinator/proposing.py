@@ -169,17 +169,22 @@ def _validate(
     """
     tried: list[Candidate] = []
     verdicts: list[Verdict] = []
-    first_plausible_s = 0.0
+    patient_until = float("inf")
 
     def heard(verdict: Verdict) -> None:
+        nonlocal patient_until
         verdicts.append(verdict)
+        if verdict.plausible:
+            patient_until = min(patient_until, time.monotonic() + patience_s)
         say("verdict", verdict=to_plain(verdict))
         say(
             "activity",
             text=f"tried {len(verdicts)} of {len(tried)} patches",
             progress=len(verdicts) / max(1, len(tried)),
         )
-        if enough(tried, verdicts):
+        # the first batch holds the likeliest: who is patient waits for all of it
+        late = patience_s > 0 and len(tried) > BATCH and time.monotonic() > patient_until
+        if late or enough(tried, verdicts):
             raise _EnoughError
 
     while batch := list(islice(candidates, BATCH)):
@@ -190,11 +195,7 @@ def _validate(
         with suppress(_EnoughError):
             validator.validate(batch, diagnosis, occurrence, on_verdict=heard)
         plausible = sum(verdict.plausible for verdict in verdicts)
-        if plausible and not first_plausible_s:
-            first_plausible_s = time.monotonic()
-        if plausible >= CHOICE:
-            break
-        if plausible and time.monotonic() - first_plausible_s > patience_s:
+        if plausible >= CHOICE or time.monotonic() > patient_until:
             break
     by_id = {verdict.candidate: verdict for verdict in verdicts}
     judged = [candidate for candidate in tried if candidate.id in by_id]
