@@ -25,6 +25,8 @@ MAX_LIVE = 256
 """Connections that are listened to at a time."""
 MAX_SENT = 2048
 """Bytes that are kept of what a connection sent."""
+SPACING_S = 0.01
+"""Connections that come faster are not all listened to: each costs some microseconds."""
 MAX_KINDS = 24
 KEPT = 2
 """Conversations kept of each kind: the handler, how it began, whether it was left open."""
@@ -86,15 +88,21 @@ _kept: dict[tuple[Any, ...], deque[tuple[Heard, bool]]] = {}
 _due: dict[tuple[Any, ...], float] = {}
 
 
+_begun = [0.0]
+"""When a connection was listened to last."""
+
+
 def has_room() -> bool:
-    return len(live) < MAX_LIVE
+    """Whether one more connection is to be listened to."""
+    return len(live) < MAX_LIVE and time.monotonic() - _begun[0] >= SPACING_S
 
 
 def begin(key: int, heard: Heard) -> None:
     """A handler has taken a connection; called where it does."""
+    _begun[0] = time.monotonic()
     before = live.get(key)
     if before is not None:  # it is gone, or its id would not have been given again
-        _put_away(before, time.monotonic())
+        _put_away(before, _begun[0])
     if before is not None or len(live) < MAX_LIVE:
         live[key] = heard
 

@@ -118,7 +118,7 @@ def watch_socketserver(module: Any, capture: Capture) -> None:
         heard = None
         if type(request) is socket.socket and connections.has_room():
             try:
-                heard = _note_handler(self, request, client_address)
+                heard = _note_handler(self, request)
             except Exception:
                 capture.beyond += 1
         if heard is None:
@@ -133,19 +133,19 @@ def watch_socketserver(module: Any, capture: Capture) -> None:
     cls.finish_request = finish_request
 
 
-def _note_handler(server: Any, request: Any, client_address: Any) -> connections.Heard | None:
+def _note_handler(server: Any, request: Any) -> connections.Heard | None:
     from selfheal_agent.frames import is_own_module
 
     cls = server.RequestHandlerClass
-    if not isinstance(cls, type):
-        return None
+    if not isinstance(cls, type) or hasattr(cls, "get_environ"):
+        return None  # a WSGI server's: its requests are known
     module = sys.modules.get(type_module_of(cls))
     if not is_own_module(module):
         return None
     file = getattr(module, "__file__", "") or ""
     place = (file, type_module_of(cls), type_qualname_of(cls))
-    given = connections.split([request, client_address, server], [server])
-    heard = connections.Heard("socketserver", place, *given, _always, bool)
+    # the connection and its address are there anew when it is played again
+    heard = connections.Heard("socketserver", place, ["", "", server], [2], _always, bool)
     request.__class__ = ListenedTo
     connections.begin(id(request), heard)
     return heard
