@@ -77,3 +77,19 @@ def test_each_case_of_the_kept_evidence_has_one_first_patch() -> None:
     known = calibration.load([calibration.KEPT])
     firsts = [one.case for one in known if one.first]
     assert sorted(firsts) == sorted({one.case for one in known})
+
+
+@pytest.mark.parametrize(
+    ("coverage", "reproducer", "covered"),
+    [
+        ("passed", "unknown", True),
+        ("failed", "passed", False),
+        ("unknown", "passed", True),
+        ("unknown", "unknown", False),
+    ],
+)
+def test_a_patch_without_a_line_that_runs_is_covered_where_the_replay_shows_its_work(
+    coverage: str, reproducer: str, covered: bool
+) -> None:
+    checks = (Check("coverage", coverage, ""), Check("reproducer", reproducer, ""))  # type: ignore[arg-type]
+    assert scoring.covered(checks) is covered
