@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from selfheal_agent import queues, requests
+from selfheal_agent import queues, wsgi
 from selfheal_agent.capture import Capture
 from selfheal_agent.values import type_mro_of
 
@@ -81,7 +81,7 @@ def _uvicorn(config: Any, capture: Capture) -> None:
 def _wsgiref(server: Any, capture: Capture) -> None:
     app = server.__dict__.get("application")
     if app is not None:
-        server.application = requests.wrap_wsgi(app, app, None, _reporter(capture))
+        server.application = wsgi.wrap(app, app, None, _reporter(capture))
 
 
 def _aiohttp(server: Any, _capture: Capture) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from selfheal_agent import requests
+from selfheal_agent import requests, wsgi
 
 kept: list[object] = []
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/"}
@@ -45,7 +45,7 @@ SERVERS = [serve_whole, serve_and_close_twice, serve_and_keep, serve_without_clo
 def test_a_request_ends_once_with_its_body(serve: Callable[[Any], None]) -> None:
     requests.finished.clear()
     kept.clear()
-    serve(requests.wrap_wsgi(application)(dict(ENVIRON), lambda *_: None))
+    serve(wsgi.wrap(application)(dict(ENVIRON), lambda *_: None))
     assert [(route, failed) for route, _, failed in requests.finished] == [("GET /", False)]
     assert not requests.in_flight
     requests.finished.clear()

@@ -213,8 +213,8 @@ def fail():
 
 call = app
 if "selfheal_agent" in sys.modules:
-    from selfheal_agent import requests
-    call = requests.wrap_wsgi(app, app)  # what a server's wrapper adds to Flask's own
+    from selfheal_agent import wsgi
+    call = wsgi.wrap(app, app)  # what a server's wrapper adds to Flask's own
     while "selfheal_agent.warned" not in sys.modules:  # the last that its thread loads
         time.sleep(0.05)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from selfheal_agent import requests
+from selfheal_agent import requests, wsgi
 from selfheal_agent.capture import Capture
 
 TYPE_CHECKING = False
@@ -115,7 +115,7 @@ def patch_hypercorn(module: Any, capture: Capture) -> None:
         if type(loaded).__name__ == "ASGIWrapper":
             loaded.app = wrap_asgi(app, _innermost(app), capture, starlette_route)
         else:
-            loaded.app = requests.wrap_wsgi(app, app, None, lambda e: capture.exception(e, "wsgi"))
+            loaded.app = wsgi.wrap(app, app, None, lambda e: capture.exception(e, "wsgi"))
         return loaded
 
     module.load_application = load_application
@@ -178,11 +178,11 @@ def patch_django_wsgi(module: Any, capture: Capture) -> None:
     calls: dict[int, Any] = {}
 
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807
-        if requests.is_counted(environ, self, _django_route):
+        if wsgi.is_counted(environ, self, _django_route):
             return original(self, environ, start_response)
         call = calls.get(id(self))
         if call is None:
-            call = calls[id(self)] = requests.wrap_wsgi(
+            call = calls[id(self)] = wsgi.wrap(
                 lambda e, s: original(self, e, s), self, _django_route
             )
         return call(environ, start_response)

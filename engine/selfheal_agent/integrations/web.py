@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from types import ModuleType
 
-from selfheal_agent import requests
+from selfheal_agent import requests, wsgi
 from selfheal_agent.capture import Capture
 
 TYPE_CHECKING = False
@@ -30,14 +30,14 @@ def patch_flask(module: ModuleType, capture: Capture) -> None:
     # It stands for Flask's own where that only asks wsgi_app: a frame that was added would be
     # kept, with all its values, by the traceback of each failure.
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807
-        known = environ.get(requests.FLAG)
+        known = environ.get(wsgi.FLAG)
         if known is not None:
             known.app = self
             known.route_of = _flask_route
             return self.wsgi_app(environ, start_response)
         call = calls.get(id(self))
         if call is None:
-            call = calls[id(self)] = requests.wrap_wsgi(
+            call = calls[id(self)] = wsgi.wrap(
                 lambda env, start: own_call(self, env, start), self, _flask_route
             )
         return call(environ, start_response)
@@ -84,7 +84,7 @@ def counted(app: Any, capture: Capture) -> Any:
     """The WSGI callable of a gunicorn worker, counting; any other callable as it is."""
     if getattr(app, "__selfheal__", False) or _takes_scope(app):
         return app  # an ASGI worker's own configuration sees to its application
-    wrapped = requests.wrap_wsgi(app, app, None, _reporter(capture))
+    wrapped = wsgi.wrap(app, app, None, _reporter(capture))
     wrapped.__selfheal__ = True  # type: ignore[attr-defined]
     return wrapped
 
@@ -120,7 +120,7 @@ def patch_wsgiref(module: ModuleType, capture: Capture) -> None:
 
     def set_app(self: Any, application: Any) -> Any:
         if application is not None:
-            application = requests.wrap_wsgi(application, application, None, _reporter(capture))
+            application = wsgi.wrap(application, application, None, _reporter(capture))
         return original(self, application)
 
     module.WSGIServer.set_app = set_app
@@ -150,6 +150,6 @@ def _count_what_is_served(server: Any, attribute: str, capture: Capture) -> None
         original(self, *args, **kwargs)
         app = self.__dict__.get(attribute)
         if app is not None:
-            setattr(self, attribute, requests.wrap_wsgi(app, app, None, _reporter(capture)))
+            setattr(self, attribute, wsgi.wrap(app, app, None, _reporter(capture)))
 
     server.__init__ = __init__
