@@ -27,6 +27,8 @@ from tests.zoo.judge import can_judge, judge_diff, patched_files
 
 PATIENCE_S = 75.0
 """How long after the bug's time a proposal is waited for."""
+LEAK_PATIENCE_S = 200.0
+"""The same for a leak, which fails nobody while it is watched to see that it goes on."""
 GRACE_S = 2.0
 
 
@@ -83,6 +85,8 @@ def run_case(
 ) -> Result:
     """Play one case and judge what was shown."""
     prepared = prepare(case, folder, seed=seed, bug_after_s=bug_after_s)
+    if case.strategy == "memory_leak_fix":
+        patience_s = max(patience_s, LEAK_PATIENCE_S)
     most_s = prepared.bug_after_s + patience_s + 10
 
     def enough(events: list[Plain], now: float) -> bool:
