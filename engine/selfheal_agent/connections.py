@@ -190,9 +190,9 @@ def _plain(heard: Heard, left_open: bool) -> dict[str, Any]:
     import base64
 
     from selfheal_agent.requests import scrub_body
-    from selfheal_agent.scrub import scrub_text
+    from selfheal_agent.scrub import scrub_lines
 
-    sent = scrub_text(scrub_body(b"".join(heard.parts)).decode("latin-1")).encode("latin-1")
+    sent = scrub_lines(scrub_body(b"".join(heard.parts)).decode("latin-1")).encode("latin-1")
     return {
         "way": heard.way,
         "file": heard.file,

@@ -27,6 +27,14 @@ _SECRET_TEXT = re.compile(
     r"|(?i:(?<=password=)|(?<=passwd=)|(?<=secret=)|(?<=token=)|(?<=api_key=)|(?<=apikey=))"
     r"[^\s&;,'\"]+"
 )
+_LINE = re.compile(
+    r"^([ \t]*(?:[\w.]{1,12}[ \t]+(?=(?:login|auth\w*)[ \t]))?"
+    r"([\w-]{2,60})(?:[ \t]*[:=][ \t]*|[ \t]+))(\S[^\r\n]*)",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""A header or a command, which IMAP puts a tag before: its name and what follows."""
+_SECRET_COMMANDS = frozenset(("auth", "login", "pass", "authenticate", "identify"))
+"""Of protocols of lines: IMAP, POP3, SMTP, FTP, Redis, IRC."""
 _known: dict[str, bool] = {}
 
 
@@ -45,6 +53,18 @@ def scrub_text(text: str) -> str:
     if len(text) < 8:
         return text
     return _SECRET_TEXT.sub(_replace, text)
+
+
+def scrub_lines(text: str) -> str:
+    """The same for what a connection sent, where headers and commands stand a line each."""
+
+    def hide(found: re.Match[str]) -> str:
+        lead, name, rest = found.groups()
+        if name.lower() in _SECRET_COMMANDS or is_secret_name(name):
+            return f"{lead}{SCRUBBED}"
+        return f"{lead}{rest}"
+
+    return scrub_text(_LINE.sub(hide, text))
 
 
 def _replace(found: re.Match[str]) -> str:

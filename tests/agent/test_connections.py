@@ -17,6 +17,7 @@ import pytest
 from selfheal_agent import connections
 from selfheal_agent.capture import Capture
 from selfheal_agent.integrations import connected
+from selfheal_agent.scrub import scrub_lines
 from tests.agent.conftest import MakeModule
 
 RELAY = """
@@ -158,3 +159,23 @@ def test_a_socket_that_is_listened_to_can_be_handed_to_another_process() -> None
         rebuild, given = one.__reduce_ex__(2)
         assert rebuild is connected._rebuilt
         assert isinstance(given[0], multiprocessing.reduction.DupFd(0).__class__)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Authorization: Digest hunter22",
+        "Cookie: id=hunter22; theme=hunter22",
+        "x-api-key: hunter22",
+        "PASS hunter22",
+        "LOGIN bob hunter22",
+        "a1 login bob hunter22",
+        "AUTH PLAIN hunter22",
+        "password = hunter22",
+    ],
+)
+def test_a_line_that_names_a_secret_is_scrubbed_and_its_neighbours_are_kept(line: str) -> None:
+    text = scrub_lines(f"HELLO 2\r\n{line}\r\ntemp 21.5\r\n")
+    assert "hunter22" not in text
+    assert text.startswith("HELLO 2\r\n")
+    assert text.endswith("[scrubbed]\r\ntemp 21.5\r\n")

@@ -297,7 +297,7 @@ def main(arguments: list[str]) -> int:
     for case in [] if given.no_zoo else all_cases():
         if case.name in given.case or (not given.case and not case.bundled):
             with tempfile.TemporaryDirectory(prefix=f"heal-{case.name}-") as name:
-                place = Path(given.keep or name, case.name)
+                place = Path(given.keep or name, case.name).absolute()
                 result = heal(case, place, under, given.seed, given.bug_after)
                 result.down_alone_s = alone(case, Path(name, "alone"), given.seed, given.bug_after)
             healings.append(result)

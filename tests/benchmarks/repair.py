@@ -258,7 +258,7 @@ def main(arguments: list[str]) -> int:
     results: list[Result] = []
     for case in chosen:
         with tempfile.TemporaryDirectory(prefix=f"repair-{case.name}-") as temporary:
-            folder = Path(given.keep, case.name) if given.keep else Path(temporary)
+            folder = Path(given.keep, case.name).absolute() if given.keep else Path(temporary)
             if given.keep and folder.exists():
                 print(f"{folder} is there already")
                 return 2
