@@ -308,6 +308,24 @@ def test_a_worker_that_never_ends_is_replayed_by_its_round(tmp_path: Path) -> No
     assert found.reproducers[0].crash_function == "f"
 
 
+@pytest.mark.parametrize(
+    ("loop", "ended"),
+    [
+        ("while True:\n        job = JOBS.get()\n        int(job)", True),
+        ("for job in iter(JOBS.get, None):\n        int(job)", True),
+        ("for job in ['x']:\n        int(job)", False),
+        ("int(JOBS.get())", False),
+    ],
+)
+def test_a_thread_that_was_to_work_on_is_missed(tmp_path: Path, loop: str, ended: bool) -> None:
+    head = "from queue import Queue\n\nJOBS = Queue()\nJOBS.put('x')\n\n\n"
+    example = Example(f"{head}def f():\n    {loop}\n", kind="thread_death")
+    project = project_of(example, tmp_path)
+    occurrence = occurrence_of(example, tmp_path)
+    assert diagnose(occurrence, project).ended_worker is ended
+    assert not diagnose(replace(occurrence, kind="exception"), project).ended_worker
+
+
 DESK = """\
 class Desk:
     def take(self):

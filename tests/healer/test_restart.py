@@ -17,7 +17,7 @@ import pytest
 from selfheal_engine.config import Settings
 from selfheal_engine.errors import SelfhealError
 from selfheal_engine.healer import Applied, apply_patch, live, remnants
-from selfheal_engine.model import Incident, Target
+from selfheal_engine.model import Diagnosis, Incident, Target
 from selfheal_engine.sources import ServiceSource, open_source
 
 from .conftest import MakeCandidate, Service
@@ -199,6 +199,14 @@ def test_what_stays_with_a_process(
     record = replace(incident.occurrence, kind=kind, caught_by=caught_by)  # type: ignore[arg-type]
     told = replace(incident, occurrence=record, bug_type=bug_type)
     assert remnants.holds_on(told, service.service()) is kept
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_worker_that_has_ended_is_missing_in_its_process(
+    service: Service, incident: Incident, ended: bool
+) -> None:
+    found = Diagnosis("null_check", (), (), "one item ended the worker", ended_worker=ended)
+    assert remnants.holds_on(replace(incident, diagnosis=found), service.service()) is ended
 
 
 def test_a_leak_told_in_time_needs_new_processes_only_when_most_is_gone(

@@ -19,7 +19,7 @@ from selfheal_engine.diagnosis.origin import Step, trace_back
 from selfheal_engine.diagnosis.producers import Producer, producers
 from selfheal_engine.diagnosis.recent_changes import changed_lines
 from selfheal_engine.diagnosis.repeated import exhaustion
-from selfheal_engine.diagnosis.reproducers import at_once, find_reproducers
+from selfheal_engine.diagnosis.reproducers import at_once, ended_worker, find_reproducers
 from selfheal_engine.diagnosis.source_file import Sources
 from selfheal_engine.diagnosis.unreleased import unreleased
 from selfheal_engine.model import Diagnosis, Frame, Incident, Occurrence, Reproducer, Suspect
@@ -99,6 +99,7 @@ def examine(occurrence: Occurrence, sources: Sources, incident: Incident | None 
         failing_expression=failure.text if failure is not None else "",
         none_origin=f"{last.file.path}:{last.line} {last.text}" if last is not None else "",
         reproducers=reproducers,
+        ended_worker=ended_worker(occurrence, sources),
     )
     return Findings(diagnosis, failure, origin, tuple(own))
 

@@ -130,7 +130,15 @@ def _rounds(occurrence: Occurrence, sources: Sources) -> list[Reproducer]:
 
 
 def _is_endless(node: ast.AST) -> bool:
-    """A loop that only the outside ends: nothing in its test changes by its own doing."""
+    """A loop that only the outside ends: nothing in its test changes by its own doing.
+
+    Or one over `iter(queue.get, LAST)`, which asks for the next until the last comes.
+    """
+    if isinstance(node, ast.For | ast.AsyncFor):
+        match node.iter:
+            case ast.Call(func=ast.Name(id="iter"), args=[_, _]):
+                return True
+        return False
     if not isinstance(node, ast.While):
         return False
     tested = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
@@ -151,6 +159,18 @@ def _loops(file: SourceFile, line: int) -> bool:
         if isinstance(outer, Function | ast.Lambda):
             return False
         if _is_endless(outer):
+            return True
+    return False
+
+
+def ended_worker(occurrence: Occurrence, sources: Sources) -> bool:
+    """Whether a thread has ended that was to work on until the program ends."""
+    if occurrence.kind != "thread_death":
+        return False
+    for frame in occurrence.frames:
+        relative = sources.project.relative(frame.file)
+        file = sources.get(relative) if relative is not None else None
+        if frame.own and file is not None and _loops(file, frame.line):
             return True
     return False
 

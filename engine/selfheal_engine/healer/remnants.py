@@ -1,8 +1,8 @@
 """What a bug leaves behind in the processes, whatever code they run from now on.
 
 Descriptors that nobody closes any more, locks that nobody releases, threads that wait for each
-other or for an answer that never comes, connections that never come back to their pool: no swap
-gives them back, new processes do.
+other or for an answer that never comes, workers that have ended, connections that never come back
+to their pool: no swap gives them back, new processes do.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ def holds_on(incident: Incident | None, service: ServiceInfo) -> bool:
     if incident is None or occurrence is None:
         return False
     if occurrence.kind == "deadlock":
+        return True
+    if incident.diagnosis is not None and incident.diagnosis.ended_worker:
         return True
     if occurrence.kind == "stall":  # for a lock that was never given back, or in the only thread
         of_a_daemon = occurrence.caught_by == long_waits.CAUGHT_BY

@@ -79,6 +79,8 @@ class Diagnosis:
     """file:line and words where the bad value came from."""
     reproducers: tuple[Reproducer, ...] = ()
     """Strongest first; empty: nothing can be replayed."""
+    ended_worker: bool = False
+    """A thread has ended that was to work on: no patch brings it back, a new process does."""
 
 
 @dataclass(frozen=True, slots=True)
