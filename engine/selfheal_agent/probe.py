@@ -249,12 +249,13 @@ class _Probe:
 
     def _listen_more(self) -> None:
         """What would cost the start of the service too much; once, also across forks."""
-        from selfheal_agent import gc_pauses, swallowed, warned
+        from selfheal_agent import gc_pauses, printing, swallowed, warned
 
         if self._listening is not self._capture:
             self._listening = self._capture
             gc_pauses.install()
             warned.install(self.capture)
+            printing.install(self.capture)
             if os.environ.get("SELFHEAL_SWALLOWED") == "1":
                 swallowed.install(self.capture)
 

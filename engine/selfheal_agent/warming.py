@@ -31,6 +31,7 @@ def preload() -> None:
         lock_orders,
         locks,
         long_waits,
+        printing,
         queues,
         recording,
         requests,

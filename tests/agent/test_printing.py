@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import traceback
 from typing import Any
 
 import pytest
 
+from selfheal_agent import printing
 from selfheal_agent.capture import Capture
-from selfheal_agent.integrations import printing
 from tests.agent.conftest import MakeModule
 
 LOOP = """
@@ -45,6 +46,12 @@ def whole(why):
 """
 
 
+def restored_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "print", builtins.print)
+    monkeypatch.setattr(traceback, "print", builtins.print, raising=False)
+    monkeypatch.setattr(traceback, "print_exc", traceback.print_exc)
+
+
 @pytest.mark.parametrize(
     ("tell", "told"),
     [
@@ -59,8 +66,8 @@ def test_a_printed_exception_is_told_of_once(
     tell: str, told: list[Any], make_module: MakeModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records: list[dict[str, Any]] = []
-    monkeypatch.setattr(builtins, "print", builtins.print)
-    printing.patch_print(builtins, Capture(records.append, lambda _: None))
+    restored_after(monkeypatch)
+    printing.install(Capture(records.append, lambda _: None))
     loop = make_module(f"printing_{tell}", LOOP)
     loop.caught(getattr(loop, tell))
     print("no exception is being handled here")
@@ -71,8 +78,8 @@ def test_a_printed_exception_is_told_of_once(
 def test_the_function_prints_as_before_and_is_found_by_its_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(builtins, "print", builtins.print)
-    printing.patch_print(builtins, Capture([].append, lambda _: None))
+    restored_after(monkeypatch)
+    printing.install(Capture([].append, lambda _: None))
     print("a", "b", sep="-", end="!")
     assert capsys.readouterr().out == "a-b!"
     assert pickle.loads(pickle.dumps(print)) is print

@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
 
 TABLE = (
     ("logging", "logs", "patch_logging"),
-    ("builtins", "printing", "patch_print"),
     ("threading", "runtime", "hook_threading"),
     ("asyncio.base_events", "runtime", "hook_loop"),
     ("asyncio.tasks", "runtime", "watch_tasks"),

@@ -6,8 +6,9 @@ of logging is; whether the handler expected what it caught is seen in the source
 
 from __future__ import annotations
 
+import builtins
 import sys
-from types import ModuleType
+import traceback
 
 from selfheal_agent import frames
 from selfheal_agent.capture import Capture, message_of
@@ -17,29 +18,44 @@ if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than 
     from typing import Any
 
 
-def patch_print(builtins: ModuleType, capture: Capture) -> None:
-    original = builtins.print
+_get_traceback = BaseException.__dict__["__traceback__"].__get__
+
+
+def install(capture: Capture) -> None:
+    """From now on what handlers print of what they caught is heard of."""
+    module: Any = traceback
+    original, whole = builtins.print, module.print_exc
 
     def telling(*values: Any, **options: Any) -> None:
         exc = sys.exc_info()[1]
-        if exc is not None:
+        if exc is not None and _is_own_handler(exc):
             _printed(exc, values, options.get("file"), capture)
         original(*values, **options)
+
+    def print_exc(*values: Any, **options: Any) -> None:
+        exc = sys.exc_info()[1]
+        if exc is not None and _is_own_handler(exc):
+            capture.exception(exc, "traceback")  # shown whole: nobody expected it
+        whole(*values, **options)
 
     telling.__module__, telling.__doc__ = "builtins", original.__doc__
     telling.__name__ = telling.__qualname__ = "print"  # as pickle looks for it
     telling.__wrapped__ = original  # type: ignore[attr-defined]
-    builtins.print = telling  # type: ignore[attr-defined]
+    # logging has each line of a traceback printed, which would cost every failing request
+    module.print = original
+    module.print_exc = print_exc
+    builtins.print = telling
+
+
+def _is_own_handler(exc: BaseException) -> bool:
+    """Whether the project caught it; what a library's handler tells is its own affair."""
+    caught = _get_traceback(exc)
+    return caught is not None and frames.is_own(caught.tb_frame.f_code.co_filename)
 
 
 def _printed(exc: BaseException, values: tuple[Any, ...], file: Any, capture: Capture) -> None:
     try:
-        caught = exc.__traceback__
-        if caught is None or not frames.is_own(caught.tb_frame.f_code.co_filename):
-            return  # a library's handler: what it tells is its own affair
-        if sys._getframe(2).f_globals.get("__name__") == "traceback":
-            capture.exception(exc, "traceback")  # shown whole: nobody expected it
-        elif file is sys.stderr or _tells_of(exc, values):
+        if file is sys.stderr or _tells_of(exc, values):
             capture.exception(exc, "print", handled=True)
     except Exception:
         capture.beyond += 1
