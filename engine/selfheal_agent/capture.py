@@ -39,7 +39,7 @@ _GROUPS = (BaseExceptionGroup,) if sys.version_info >= (3, 11) else ()
 _get_cause = BaseException.__dict__["__cause__"].__get__
 _get_context = BaseException.__dict__["__context__"].__get__
 _get_suppress = BaseException.__dict__["__suppress_context__"].__get__
-_get_traceback = BaseException.__dict__["__traceback__"].__get__
+traceback_of = BaseException.__dict__["__traceback__"].__get__
 _get_args = BaseException.__dict__["args"].__get__
 _get_dict = BaseException.__dict__["__dict__"].__get__
 _read = dict.get  # a service may give an exception a dictionary of its own making
@@ -101,7 +101,7 @@ class Capture:
             # one that came from a child with its traceback as text was recorded there, at its place
             if mark is not None and (mark == self._pid or _is_remote(exc)):
                 return
-            tb = tb or _get_traceback(exc)
+            tb = tb or traceback_of(exc)
             key = _key(type(exc), tb)
             known = self._kinds.get(key)
             if known is None and issubclass(type(exc), _NO_FAILURE):
@@ -256,7 +256,7 @@ def describe(
                 "pid": os.getpid(),
                 "exception": qualified_type(type(link)),
                 "message": message_of(link),
-                "frames": frames.take(frames.traceback_entries(_get_traceback(link))),
+                "frames": frames.take(frames.traceback_entries(traceback_of(link))),
             }
             for link in _chain(exc)
         ],
@@ -378,7 +378,7 @@ def _leaves(group: BaseException) -> list[BaseException]:
         for member in _members(pending.pop()):
             if _is_group(member):
                 pending.append(member)
-            elif _get_traceback(member) is not None:
+            elif traceback_of(member) is not None:
                 found.append(member)
     return found[:MAX_LEAVES]
 

@@ -11,14 +11,11 @@ import sys
 import traceback
 
 from selfheal_agent import frames
-from selfheal_agent.capture import Capture, message_of
+from selfheal_agent.capture import Capture, message_of, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the real one lives in typing, whose import costs more than all of ours
     from typing import Any
-
-
-_get_traceback = BaseException.__dict__["__traceback__"].__get__
 
 
 def install(capture: Capture) -> None:
@@ -49,7 +46,7 @@ def install(capture: Capture) -> None:
 
 def _is_own_handler(exc: BaseException) -> bool:
     """Whether the project caught it; what a library's handler tells is its own affair."""
-    caught = _get_traceback(exc)
+    caught = traceback_of(exc)
     return caught is not None and frames.is_own(caught.tb_frame.f_code.co_filename)
 
 
